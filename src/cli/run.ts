@@ -1,0 +1,64 @@
+import type { Log } from '../log.ts'
+import type { Forward } from '../proxy/forward.ts'
+
+const SIGNALS: readonly NodeJS.Signals[] =
+  process.platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGTERM'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** How a shell reports a death by signal. */
+const SIGNAL_EXIT: Readonly<Record<string, number>> = { SIGHUP: 129, SIGINT: 130, SIGBREAK: 130, SIGTERM: 143 }
+
+/**
+ * Starts a proxy and runs it until a signal or, on stdio, the end of the conversation. The first signal lets calls in flight
+ * finish; a second one ends at once. Sets the exit code: 0 clean end, 1 failure (with one line that says why).
+ */
+export async function runUntilStopped(log: Log, start: () => Promise<Forward>): Promise<void> {
+  let stop: (signal: NodeJS.Signals) => void = () => {}
+  const stopped = new Promise<NodeJS.Signals>(resolve => {
+    stop = resolve
+  })
+  let signals = 0
+  const onSignal = (signal: NodeJS.Signals): void => {
+    // Children are ended by their exit hook and, should that fail, by the guardian.
+    if (++signals > 1) process.exit(SIGNAL_EXIT[signal] ?? 1)
+    stop(signal)
+  }
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+  const onFault = (error: unknown): void => {
+    log.error('internal', `a fault in catflap: ${error instanceof Error ? error.stack : error}`)
+    process.exitCode = 1
+    stop('SIGTERM')
+  }
+  process.on('uncaughtException', onFault)
+  process.on('unhandledRejection', onFault)
+  try {
+    const proxy = await start()
+    const end = await Promise.race([stopped, proxy.ended])
+    if (typeof end === 'string') log.debug('stopping', `${end}: finishing what is in flight`)
+    else if (end.why === 'server') serverEnded(log, end.error)
+    await proxy.close(typeof end === 'string' ? {} : { drainTimeout: 0 })
+  } catch (error) {
+    log.error('failed', startFailure(error))
+    process.exitCode = 1
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal)
+    process.off('uncaughtException', onFault)
+    process.off('unhandledRejection', onFault)
+  }
+}
+
+/** A server may end the conversation by itself; only one that failed is a failure. */
+function serverEnded(log: Log, error: Error & { data?: Readonly<Record<string, unknown>> }): void {
+  if (error.data?.['exitCode'] === 0) return log.info('ended', error.message)
+  log.error('failed', error.message)
+  process.exitCode = 1
+}
+
+function startFailure(error: unknown): string {
+  const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
+  if (code === 'EADDRINUSE')
+    return `cannot listen on ${address}:${port}: the port is taken. Choose another with --listen, or --listen 0 for any free one.`
+  if (code === 'EACCES' && port !== undefined)
+    return `cannot listen on ${address}:${port}: not allowed. Choose a port above 1023 with --listen.`
+  if (code === 'EADDRNOTAVAIL') return `cannot listen on ${address}: this machine has no such address.`
+  return message ?? String(error)
+}

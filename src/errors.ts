@@ -1,0 +1,200 @@
+/**
+ * Everything catflap answers in a server's place, or ends with. docs/errors.md lists the same codes; a test compares.
+ *
+ * JSON-RPC codes of our own stay out of -32768…-32000, which JSON-RPC and MCP reserve (spec 2026-07-28 basic/index, "Error
+ * Codes"); the reserved ones appear here only as they are defined there.
+ */
+
+interface ErrorKind {
+  readonly status: number
+  readonly rpc: number
+  /** What it means and what to do about it, for docs/errors.md. */
+  readonly help: string
+}
+
+const table = {
+  // Requests that are wrong
+  parse_error: { status: 400, rpc: -32700, help: 'The body is not JSON. Send one JSON-RPC message as UTF-8 JSON.' },
+  invalid_request: {
+    status: 400,
+    rpc: -32600,
+    help: 'The JSON is no JSON-RPC message, or a batch where none is allowed.'
+  },
+  ambiguous_request: {
+    status: 400,
+    rpc: -32600,
+    help: 'A member that decides about routing occurs twice; parsers disagree on which one counts. Send it once.'
+  },
+  unsupported_media_type: { status: 415, rpc: -31415, help: 'Send Content-Type: application/json.' },
+  not_acceptable: {
+    status: 406,
+    rpc: -31406,
+    help: 'POST needs Accept: application/json, text/event-stream; GET needs text/event-stream.'
+  },
+  method_not_allowed: {
+    status: 405,
+    rpc: -31405,
+    help: 'The HTTP method is not allowed here; Allow names those that are.'
+  },
+  not_found: {
+    status: 404,
+    rpc: -31404,
+    help: 'Nothing is served at this path. Use the URL that catflap printed at its start.'
+  },
+  body_too_large: { status: 413, rpc: -31413, help: 'The request body exceeds --max-body.' },
+  headers_too_large: { status: 431, rpc: -31431, help: 'The request headers exceed --max-header-size.' },
+  bad_http: { status: 400, rpc: -31400, help: 'The bytes are no HTTP/1.1 request.' },
+  request_timeout: {
+    status: 408,
+    rpc: -31408,
+    help: 'The client did not send its whole request within --client-timeout.'
+  },
+  // Who may come in
+  forbidden_host: {
+    status: 403,
+    rpc: -31403,
+    help: 'The Host header names a host that catflap does not serve (DNS rebinding protection). Allow it with --allow-host.'
+  },
+  forbidden_origin: {
+    status: 403,
+    rpc: -31402,
+    help: 'The Origin header names a site that may not use catflap. Allow it with --allow-origin.'
+  },
+  unauthorized: {
+    status: 401,
+    rpc: -31401,
+    help: 'A token is required: send it as Catflap-Token or as Authorization: Bearer.'
+  },
+  // Sessions
+  session_required: {
+    status: 400,
+    rpc: -31010,
+    help: 'Mcp-Session-Id is missing. Send initialize first, then its session id with every request.'
+  },
+  session_not_found: {
+    status: 404,
+    rpc: -31011,
+    help: 'The session is unknown, ended or expired. Send initialize again, without Mcp-Session-Id.'
+  },
+  unsupported_version: {
+    status: 400,
+    rpc: -31012,
+    help: 'MCP-Protocol-Version names a revision that this session cannot use.'
+  },
+  initialize_in_session: {
+    status: 400,
+    rpc: -31013,
+    help: 'initialize was sent within a session. Send it without Mcp-Session-Id.'
+  },
+  // Limits
+  too_many_connections: { status: 503, rpc: -31020, help: 'More connections than --max-connections. Try again later.' },
+  too_many_sessions: {
+    status: 503,
+    rpc: -31021,
+    help: 'More sessions than --max-sessions. Try again later, or end sessions with DELETE.'
+  },
+  too_many_exchanges: {
+    status: 503,
+    rpc: -31022,
+    help: 'More exchanges in flight than --max-exchanges. Try again later.'
+  },
+  too_many_streams: { status: 503, rpc: -31023, help: 'More open streams than --max-streams. Try again later.' },
+  upstream_queue_full: {
+    status: 503,
+    rpc: -31024,
+    help: 'More calls wait for a connection to the server than --max-pending. Try again later.'
+  },
+  slow_client: {
+    status: 503,
+    rpc: -31025,
+    help: 'The client reads its stream too slowly; more than --max-exchange-queue bytes wait for it.'
+  },
+  shutting_down: { status: 503, rpc: -31026, help: 'catflap is stopping and takes no new requests.' },
+  // The server
+  upstream_unreachable: {
+    status: 502,
+    rpc: -31030,
+    help: 'No connection to the server could be made. Is it running, and is the URL right?'
+  },
+  upstream_reset: { status: 502, rpc: -31031, help: 'The server broke the connection before its answer was complete.' },
+  upstream_protocol: {
+    status: 502,
+    rpc: -31032,
+    help: 'The server sent something that is not HTTP, or not what HTTP allows.'
+  },
+  upstream_timeout: {
+    status: 504,
+    rpc: -31033,
+    help: 'The server did not answer within --request-timeout (restarted by progress, up to --max-request-time).'
+  },
+  upstream_connect_timeout: { status: 504, rpc: -31034, help: 'No connection to the server within --connect-timeout.' },
+  upstream_redirect: { status: 502, rpc: -31035, help: 'The server redirects in a circle or too often.' },
+  message_too_large: { status: 502, rpc: -31036, help: 'A message from the server exceeds --max-message.' },
+  child_start_failed: {
+    status: 502,
+    rpc: -31040,
+    help: 'The command could not be started. Is it installed, and on the PATH?'
+  },
+  child_exited: {
+    status: 502,
+    rpc: -31041,
+    help: 'The command ended before it answered. The error tells its exit code and its last lines on stderr.'
+  },
+  cancelled: {
+    status: 200,
+    rpc: -31042,
+    help: 'The client cancelled the request and the server gave no answer to it.'
+  },
+  server_request_unheard: {
+    status: 200,
+    rpc: -31043,
+    help: 'A request from the server could not reach the client: no stream is open to carry it.'
+  },
+  // catflap itself
+  pairing_unsupported: {
+    status: 501,
+    rpc: -31050,
+    help: 'This client and this server speak different transports or eras, which catflap does not bridge yet.'
+  },
+  blocked: { status: 200, rpc: -31051, help: 'An interceptor refused the message.' },
+  internal: { status: 500, rpc: -31099, help: 'A fault in catflap. Please report it with the log line that names it.' }
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof table
+
+export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorKind>> = table
+
+/** An error with a stable `code`. `message` is one sentence that names the thing and says what to do. */
+export class CatflapError extends Error {
+  readonly code: ErrorCode
+  /** Only facts that may leave the process: no credentials, no paths of ours. */
+  readonly data: Readonly<Record<string, unknown>> | undefined
+
+  constructor(code: ErrorCode, message?: string, options?: { data?: Record<string, unknown>; cause?: unknown }) {
+    super(message ?? table[code].help, { cause: options?.cause })
+    this.name = 'CatflapError'
+    this.code = code
+    this.data = options?.data
+  }
+
+  get status(): number {
+    return table[this.code].status
+  }
+
+  get rpcCode(): number {
+    return table[this.code].rpc
+  }
+
+  /** One line of JSON-RPC. Without a known request id the member is left out (MCP has no null ids). */
+  toJsonRpc(idText?: string): Buffer {
+    const error = JSON.stringify({ code: this.rpcCode, message: this.message, data: { code: this.code, ...this.data } })
+    const id = idText === undefined ? '' : `"id":${idText},`
+    return Buffer.from(`{"jsonrpc":"2.0",${id}"error":${error}}`)
+  }
+}
+
+export function asCatflapError(error: unknown): CatflapError {
+  if (error instanceof CatflapError) return error
+  const text = error instanceof Error ? error.message : String(error)
+  return new CatflapError('internal', `catflap failed: ${text}`, { cause: error })
+}

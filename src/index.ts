@@ -1,0 +1,34 @@
+/** catflap as a library: start a forward proxy from code, act on its traffic, choose where sessions are kept. */
+
+export { CatflapError, ERROR_TABLE, type ErrorCode } from './errors.ts'
+export { createLog, type Log, type LogFacts, type LogLevel, type LogOptions } from './log.ts'
+export { Message, type MessageKind } from './protocol/message.ts'
+export type { Era } from './protocol/versions.ts'
+export type { ClientFacts, Exchange } from './proxy/exchange.ts'
+export {
+  createForward,
+  type Forward,
+  type ForwardOptions,
+  type ForwardStats,
+  type HttpListen,
+  type RecordOptions,
+  type StdioListen
+} from './proxy/forward.ts'
+export { type Answer, type Interceptor, type Outcome, type Place, Slot } from './proxy/interceptor.ts'
+export { SETTINGS, type SettingName } from './proxy/options.ts'
+export type { StdioEnd } from './proxy/serve-stdio.ts'
+export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'
+export type { Session } from './session/manager.ts'
+export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
+export type {
+  Awaitable,
+  NewSession,
+  SessionChange,
+  SessionLeg,
+  SessionPage,
+  SessionRecord,
+  SessionStore,
+  UpdateResult
+} from './session/store.ts'
+export type { Direction } from './tape/frame.ts'
+export type { ExchangeKind, ReplyHead } from './transport/upstream.ts'

@@ -1,0 +1,71 @@
+import { isIP } from 'node:net'
+import { CatflapError } from '../errors.ts'
+import { getHeader } from '../protocol/headers.ts'
+import type { Exchange } from '../proxy/exchange.ts'
+import type { Interceptor } from '../proxy/interceptor.ts'
+
+export interface AdmissionOptions {
+  /** The address listened on; it and loopback names are always allowed as Host. */
+  readonly host: string
+  /** Further host names (without port), or `*`. */
+  readonly allowHosts: readonly string[]
+  /** Origins (`https://app.example`), or `*`. Loopback origins are allowed as long as the bind is loopback. */
+  readonly allowOrigins: readonly string[]
+  readonly loopback: boolean
+}
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
+
+/**
+ * Keeps web pages out: a page the user visits can make the browser send requests here, under a name it rebound to 127.0.0.1
+ * or with its own Origin (spec 2026-07-28 basic/transports/streamable-http, "Security & Endpoint").
+ */
+export function admission(options: AdmissionOptions): Interceptor {
+  const anyHost = options.allowHosts.includes('*')
+  const anyOrigin = options.allowOrigins.includes('*')
+  const hosts = new Set(options.allowHosts.map(h => bare(h)))
+  const origins = new Set(options.allowOrigins.map(o => o.toLowerCase().replace(/\/$/, '')))
+  const own = bare(options.host)
+
+  function hostAllowed(host: string): boolean {
+    if (anyHost || hosts.has(host)) return true
+    if (LOOPBACK.has(host)) return true
+    // An address cannot be rebound: only names can.
+    return host === own || (!options.loopback && isIP(host) !== 0)
+  }
+
+  function originAllowed(origin: string): boolean {
+    if (anyOrigin || origins.has(origin.toLowerCase())) return true
+    if (!options.loopback || !URL.canParse(origin)) return false
+    const url = new URL(origin)
+    return (url.protocol === 'http:' || url.protocol === 'https:') && LOOPBACK.has(bare(url.host))
+  }
+
+  return {
+    name: 'admission',
+    admit(x: Exchange): CatflapError | undefined {
+      const headers = x.client?.headers
+      if (!headers) return undefined
+      const host = getHeader(headers, 'host') ?? ''
+      if (!hostAllowed(bare(host)))
+        return new CatflapError(
+          'forbidden_host',
+          `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bare(host)}.`
+        )
+      const origin = getHeader(headers, 'origin')
+      if (origin !== undefined && !originAllowed(origin))
+        return new CatflapError(
+          'forbidden_origin',
+          `Origin '${origin}' may not use this server. If it is yours, start catflap with --allow-origin ${origin}.`
+        )
+      return undefined
+    }
+  }
+}
+
+/** The host without port and brackets, in lower case. */
+function bare(host: string): string {
+  const m = /^\[([^\]]*)\](?::\d+)?$/.exec(host)
+  if (m) return m[1]!.toLowerCase()
+  return (isIP(host) === 6 ? host : host.replace(/:\d+$/, '')).toLowerCase()
+}

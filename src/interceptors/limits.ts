@@ -1,0 +1,30 @@
+import { CatflapError } from '../errors.ts'
+import type { Exchange } from '../proxy/exchange.ts'
+import { type Interceptor, Slot } from '../proxy/interceptor.ts'
+
+/** How many exchanges may be in flight, and how many streams open. */
+export function limits(max: { readonly maxExchanges: number; readonly maxStreams: number }): Interceptor {
+  const counted = new Slot<boolean>()
+  return {
+    name: 'limits',
+    admit(x: Exchange): CatflapError | undefined {
+      const core = x.core
+      if (x.client?.method === 'GET') {
+        if (core.streams >= max.maxStreams) return new CatflapError('too_many_streams')
+        core.streams++
+        counted.set(x, true)
+        return undefined
+      }
+      // The exchange that asks is in flight already; open GET streams have a limit of their own.
+      return core.inFlight.size - core.streams > max.maxExchanges ? new CatflapError('too_many_exchanges') : undefined
+    },
+    request(x: Exchange) {
+      // Answers and notifications still pass while catflap stops: calls in flight may be waiting for them.
+      if (!x.core.draining || x.kind === 'notify' || x.kind === 'terminate') return undefined
+      return { error: new CatflapError('shutting_down') }
+    },
+    end(x: Exchange) {
+      if (counted.get(x)) x.core.streams--
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import { CatflapError } from '../errors.ts'
+import { EVENT_ID_HEADER, getHeader, removeHeader, SESSION_HEADER, setHeader } from '../protocol/headers.ts'
+import { MalformedMessage, Message } from '../protocol/message.ts'
+import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
+import type { Exchange } from '../proxy/exchange.ts'
+import type { Answer, Interceptor } from '../proxy/interceptor.ts'
+import { openSessionLeg } from '../proxy/session-leg.ts'
+import { newHandle, type Session } from '../session/manager.ts'
+import type { ReplyHead } from '../transport/upstream.ts'
+
+/**
+ * Maps sessions. Wherever the upstream leg is a session (a server that assigns an id, a stdio child) the client knows an id
+ * of ours, and the server one of its own. A stateless server's clients get none, and the modern era has none.
+ */
+export function sessions(): Interceptor {
+  return { name: 'sessions', request, head }
+}
+
+type Verdict = Answer | undefined | Promise<Answer | undefined>
+
+function request(x: Exchange): Verdict {
+  if (x.transport === 'stdio') return onPipe(x)
+  if (x.era === 'modern') return modern(x)
+  const refused = checkBatch(x)
+  if (refused) return refused
+  const headers = x.client!.headers
+  const id = getHeader(headers, SESSION_HEADER)
+  const initialize = x.message?.method === 'initialize'
+  if (id === undefined) return initialize ? start(x) : sessionless(x)
+  removeHeader(x.headers, SESSION_HEADER)
+  const found = x.core.sessions.find(id, x.principal)
+  return found instanceof Promise ? found.then(session => inSession(x, session)) : inSession(x, found)
+}
+
+/** No sessions in the modern era: what would name one is ignored (spec 2026-07-28 streamable-http, "Earlier … Revisions"). */
+function modern(x: Exchange): Answer | undefined {
+  removeHeader(x.headers, SESSION_HEADER)
+  removeHeader(x.headers, EVENT_ID_HEADER)
+  if (x.kind === 'listen' || x.kind === 'terminate') return methodNotAllowed('POST')
+  if (x.kind === 'batch')
+    return refuse('invalid_request', 'A batch is not allowed in this revision: send one message a request.')
+  return toSessionless(x)
+}
+
+function toSessionless(x: Exchange): Answer | undefined {
+  x.leg = x.core.target.sessionless
+  if (x.leg) return undefined
+  const text = `Requests of revision ${x.version} over HTTP to a server on stdio are not bridged yet. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
+  return refuse('pairing_unsupported', text)
+}
+
+function checkBatch(x: Exchange): Answer | undefined {
+  if (x.kind !== 'batch') return undefined
+  if (!allowsBatch(x.version))
+    return refuse('invalid_request', `A batch is not allowed in revision ${x.version}: send one message a request.`)
+  if (x.batch?.some(m => m.method === 'initialize'))
+    return refuse('invalid_request', 'initialize must not be part of a batch.')
+  return undefined
+}
+
+/** Outside any session a server over HTTP decides itself; a child has no life outside one. */
+function sessionless(x: Exchange): Answer | undefined {
+  x.leg = x.core.target.sessionless
+  return x.leg ? undefined : refuse('session_required')
+}
+
+function inSession(x: Exchange, session: Session | undefined): Verdict {
+  if (!session) return refuse('session_not_found')
+  x.session = session
+  x.leg = session.leg
+  x.core.sessions.touch(session)
+  if (x.kind === 'batch' && !allowsBatch(x.version ?? session.record.protocolVersion))
+    return refuse(
+      'invalid_request',
+      `A batch is not allowed in revision ${session.record.protocolVersion}: send one message a request.`
+    )
+  return session.channel ? asServer(x, session) : undefined
+}
+
+/** Behind us is a pipe, so we are the HTTP server and owe what one owes. */
+function asServer(x: Exchange, session: Session): Verdict {
+  if (x.message?.method === 'initialize') return refuse('initialize_in_session')
+  const version = x.version ?? session.record.protocolVersion ?? ASSUMED_VERSION
+  if (!LEGACY_VERSIONS.includes(version))
+    return refuse('unsupported_version', `MCP-Protocol-Version '${version}' is not supported in this session.`)
+  if (x.kind !== 'terminate') return undefined
+  return x.core.sessions.end(session, 'client').then(() => ({ http: { status: 200, headers: [], body: undefined } }))
+}
+
+async function start(x: Exchange): Promise<Answer | undefined> {
+  const core = x.core
+  await core.sessions.admit(core.settings.maxSessions)
+  if (core.target.sessionless) {
+    // Whether this becomes a session is the server's to say, in the head of its answer.
+    x.leg = core.target.sessionless
+    x.handle = newHandle()
+    return undefined
+  }
+  const session = await openSessionLeg(core, x.principal, x.message!)
+  x.session = session
+  x.leg = session.leg
+  x.reply.extra.push('Mcp-Session-Id', session.id)
+  x.onAnswer = bytes => answered(x, session, bytes)
+  return undefined
+}
+
+/** An `initialize` that the child refuses makes no session. */
+function answered(x: Exchange, session: Session, bytes: Buffer): void {
+  const message = parse(bytes)
+  if (!message || message.kind !== 'response') return
+  if (message.isError) {
+    x.reply.extra = []
+    void x.core.sessions.end(session, 'failed')
+  } else if (message.protocolVersion !== undefined) negotiated(x, session, message.protocolVersion)
+}
+
+function negotiated(x: Exchange, session: Session, version: string): void {
+  x.core.sessions
+    .negotiated(session, version)
+    .catch(error => x.core.log.error('store-failed', `the session store failed: ${error}`))
+}
+
+/** A stdio client is one conversation with the child it has, whatever the era; only the legacy era calls it a session. */
+async function startOnPipe(x: Exchange): Promise<undefined> {
+  const connection = x.connection!
+  const session = await x.core.sessions.start({
+    principal: x.principal,
+    leg: connection.leg,
+    initialize: x.message!.bytes.toString()
+  })
+  connection.session = session
+  x.session = session
+  x.onAnswer = bytes => {
+    const version = parse(bytes)?.protocolVersion
+    if (version !== undefined) negotiated(x, session, version)
+  }
+  return undefined
+}
+
+function onPipe(x: Exchange): Verdict {
+  const connection = x.connection!
+  if (x.message?.method === 'initialize' && !connection.session) return startOnPipe(x)
+  x.session = connection.session
+  if (x.session) x.core.sessions.touch(x.session)
+  return checkBatch(x)
+}
+
+function head(x: Exchange, head: ReplyHead): void | Promise<void> {
+  const upstreamId = getHeader(head.headers, SESSION_HEADER)
+  if (x.era === 'modern') return removeHeader(head.headers, SESSION_HEADER)
+  const session = x.session
+  if (session) {
+    if (upstreamId !== undefined) setHeader(head.headers, 'Mcp-Session-Id', session.id)
+    return settle(x, session, head)
+  }
+  if (upstreamId !== undefined) return assigned(x, head, upstreamId)
+}
+
+/** What an answer says about the session it belongs to. */
+function settle(x: Exchange, session: Session, head: ReplyHead): void {
+  const sessions = x.core.sessions
+  if (x.kind === 'terminate') {
+    // 405: this server does not let clients end sessions, so it goes on.
+    if (head.status < 300 || head.status === 404) void sessions.end(session, 'client')
+  } else if (head.status === 404) {
+    x.core.log.info('session-lost', `session ${session.handle}: the server no longer knows it`, {
+      session: session.handle
+    })
+    if (x.core.bus.active) x.core.tap.note(x, 'session-lost', 'the server no longer knows the session')
+    void sessions.end(session, 'lost')
+  }
+}
+
+/** The server assigned an id with its answer to `initialize`: the client gets ours in its place. */
+function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Promise<void> {
+  if (x.message?.method !== 'initialize' || head.status >= 300) return removeHeader(head.headers, SESSION_HEADER)
+  const leg = x.core.target.resume(upstreamId)!
+  const abort = (error: unknown): never => {
+    // The server made a session that no client will ever name: it is ended there as well.
+    void leg.close()
+    throw error
+  }
+  const made = (session: Session): void => {
+    setHeader(head.headers, 'Mcp-Session-Id', session.id)
+    x.session = session
+    x.onAnswer = bytes => {
+      const version = parse(bytes)?.protocolVersion
+      if (version !== undefined) negotiated(x, session, version)
+    }
+  }
+  try {
+    const session = x.core.sessions.start({
+      principal: x.principal,
+      leg,
+      initialize: x.message.bytes.toString(),
+      handle: x.handle
+    })
+    return session instanceof Promise ? session.then(made, abort) : made(session)
+  } catch (error) {
+    return abort(error)
+  }
+}
+
+function parse(bytes: Buffer): Message | undefined {
+  try {
+    return Message.parse(bytes)
+  } catch (error) {
+    if (error instanceof MalformedMessage) return undefined
+    throw error
+  }
+}
+
+function methodNotAllowed(allow: string): Answer {
+  const error = new CatflapError('method_not_allowed')
+  const headers = ['Content-Type', 'application/json', 'Allow', allow]
+  return { http: { status: error.status, headers, body: error.toJsonRpc() } }
+}
+
+function refuse(code: ConstructorParameters<typeof CatflapError>[0], message?: string): Answer {
+  return { error: new CatflapError(code, message) }
+}

@@ -1,0 +1,51 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { CatflapError } from '../errors.ts'
+import { getHeader, removeHeader } from '../protocol/headers.ts'
+import type { Exchange } from '../proxy/exchange.ts'
+import { type Interceptor, Slot } from '../proxy/interceptor.ts'
+
+/**
+ * Clients must present one of these tokens, as `Catflap-Token: …` or as `Authorization: Bearer …`. The one that was used is
+ * spent here and never goes upstream; an Authorization that is not ours is the server's and passes.
+ */
+export function token(secrets: readonly string[]): Interceptor {
+  const known = secrets.map(secret => ({
+    digest: sha256(secret),
+    principal: `token:${sha256(secret).toString('hex').slice(0, 16)}`
+  }))
+  const spent = new Slot<'authorization' | undefined>()
+
+  /** Every one is compared, whole, so that the time taken tells nothing. */
+  function principalOf(presented: string | undefined): string | undefined {
+    if (presented === undefined) return undefined
+    const digest = sha256(presented)
+    let found: string | undefined
+    for (const one of known) if (timingSafeEqual(one.digest, digest)) found = one.principal
+    return found
+  }
+
+  return {
+    name: 'token',
+    admit(x: Exchange): CatflapError | undefined {
+      const headers = x.client?.headers
+      if (!headers) return undefined
+      const own = getHeader(headers, 'catflap-token')
+      const bearer = /^bearer +(.+)$/i.exec(getHeader(headers, 'authorization') ?? '')?.[1]?.trim()
+      const byHeader = principalOf(own)
+      const byBearer = principalOf(bearer)
+      const principal = byHeader ?? (own === undefined ? byBearer : undefined)
+      if (principal === undefined) return new CatflapError('unauthorized')
+      x.principal = principal
+      if (byBearer !== undefined) spent.set(x, 'authorization')
+      return undefined
+    },
+    request(x: Exchange) {
+      if (spent.get(x) === 'authorization') removeHeader(x.headers, 'authorization')
+      return undefined
+    }
+  }
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

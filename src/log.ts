@@ -1,0 +1,47 @@
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+export type LogFacts = Readonly<Record<string, unknown>>
+
+/** One line an event. `event` is a stable word (`listening`, `session-lost`), `facts` what a program reads, `text` what a person does. */
+export interface Log {
+  debug(event: string, text: string, facts?: LogFacts): void
+  info(event: string, text: string, facts?: LogFacts): void
+  warn(event: string, text: string, facts?: LogFacts): void
+  error(event: string, text: string, facts?: LogFacts): void
+}
+
+const nothing = (): void => {}
+export const SILENT: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing }
+
+export interface LogOptions {
+  readonly level: LogLevel
+  readonly format: 'text' | 'json'
+  readonly write: (line: string) => void
+  /** Takes secrets out of a line. */
+  readonly scrub?: (text: string) => string
+}
+
+export function createLog(options: LogOptions): Log {
+  const threshold = LOG_LEVELS.indexOf(options.level)
+  const scrub = options.scrub ?? (text => text)
+  const at =
+    (level: LogLevel) =>
+    (event: string, text: string, facts: LogFacts = {}): void => {
+      if (LOG_LEVELS.indexOf(level) < threshold) return
+      const line =
+        options.format === 'json'
+          ? JSON.stringify({ time: new Date().toISOString(), level, event, text, ...facts })
+          : `catflap: ${level === 'info' ? '' : `${level}: `}${visible(text)}`
+      options.write(`${scrub(line)}\n`)
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+/** What came from a peer must not steer the terminal it is shown on. */
+function visible(text: string): string {
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+  )
+}

@@ -1,0 +1,139 @@
+/** Header rules on raw lists (name, value, name, value …), which keep spelling, order and repetition (RFC 9110 §5.2, §7.6). */
+
+export type RawHeaders = readonly string[]
+
+/** RFC 9110 §7.6.1: these speak about one connection. Proxy-Authenticate and -Authorization are for the next proxy, us. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings'
+])
+
+/** What a request loses besides: rewritten by us (Host, Content-Length, Accept-Encoding), checked by us (Origin), or spent. */
+const NOT_FORWARDED = new Set(['host', 'origin', 'content-length', 'accept-encoding', 'expect', 'catflap-token'])
+
+export const SESSION_HEADER = 'mcp-session-id'
+export const VERSION_HEADER = 'mcp-protocol-version'
+export const EVENT_ID_HEADER = 'last-event-id'
+
+// Header names repeat from message to message; lower-casing each anew would cost more than all the rest here.
+const lowered = new Map<string, string>()
+
+export function lower(name: string): string {
+  const known = lowered.get(name)
+  if (known !== undefined) return known
+  const made = name.toLowerCase()
+  if (lowered.size < 1024) lowered.set(name, made)
+  return made
+}
+
+/** The first value, or undefined. `name` in lower case. */
+export function getHeader(headers: RawHeaders, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) if (lower(headers[i]!) === name) return headers[i + 1]
+  return undefined
+}
+
+/** Names that this message's Connection header declares hop-by-hop. */
+function connectionNames(headers: RawHeaders): Set<string> | undefined {
+  let names: Set<string> | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    if (lower(headers[i]!) !== 'connection') continue
+    for (const token of headers[i + 1]!.split(',')) {
+      const name = token.trim().toLowerCase()
+      if (name !== '' && name !== 'close' && name !== 'keep-alive') (names ??= new Set()).add(name)
+    }
+  }
+  return names
+}
+
+/** End-to-end headers of a client's request: what may go to the server, in the order it came. */
+export function forwardableRequestHeaders(headers: RawHeaders): string[] {
+  const out: string[] = []
+  const named = connectionNames(headers)
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = lower(headers[i]!)
+    if (HOP_BY_HOP.has(name) || NOT_FORWARDED.has(name) || named?.has(name)) continue
+    out.push(headers[i]!, headers[i + 1]!)
+  }
+  return out
+}
+
+/** End-to-end headers of a server's response. Content-Length stays: it tells how the content is framed. */
+export function forwardableResponseHeaders(headers: RawHeaders): string[] {
+  const out: string[] = []
+  const named = connectionNames(headers)
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = lower(headers[i]!)
+    if (HOP_BY_HOP.has(name) || named?.has(name)) continue
+    out.push(headers[i]!, headers[i + 1]!)
+  }
+  return out
+}
+
+/** Removes every header of that (lower-case) name, in place. */
+export function removeHeader(headers: string[], name: string): void {
+  let n = 0
+  for (let i = 0; i < headers.length; i += 2) {
+    if (lower(headers[i]!) === name) continue
+    headers[n++] = headers[i]!
+    headers[n++] = headers[i + 1]!
+  }
+  headers.length = n
+}
+
+/** Sets one value, in place where the name stood first (its spelling kept), else at the end. */
+export function setHeader(headers: string[], name: string, value: string): void {
+  const key = name.toLowerCase()
+  for (let i = 0; i < headers.length; i += 2) {
+    if (lower(headers[i]!) !== key) continue
+    const spelling = headers[i]!
+    const rest = headers.slice(i + 2)
+    removeHeader(rest, key)
+    headers.length = i
+    headers.push(spelling, value, ...rest)
+    return
+  }
+  headers.push(name, value)
+}
+
+/** RFC 9110 §7.6.3: every intermediary adds itself at the end. */
+export function addVia(headers: string[], protocol: string, pseudonym: string): void {
+  const own = `${protocol} ${pseudonym}`
+  const before = getHeader(headers, 'via')
+  if (before === undefined) headers.push('Via', own)
+  else setHeader(headers, 'Via', `${before}, ${own}`)
+}
+
+export type ContentType = 'json' | 'sse' | 'other' | 'none'
+
+export function contentTypeOf(value: string | undefined): ContentType {
+  if (value === undefined) return 'none'
+  const semicolon = value.indexOf(';')
+  const type = (semicolon < 0 ? value : value.slice(0, semicolon)).trim().toLowerCase()
+  if (type === 'application/json') return 'json'
+  if (type === 'text/event-stream') return 'sse'
+  return 'other'
+}
+
+/** Whether an Accept header admits `type/subtype` (RFC 9110 §12.5.1; q=0 refuses). No header admits everything. */
+export function accepts(accept: string | undefined, type: string): boolean {
+  if (accept === undefined) return true
+  const group = type.slice(0, type.indexOf('/'))
+  let best = -1
+  let admitted = false
+  for (const part of accept.split(',')) {
+    const [range, ...params] = part.split(';').map(s => s.trim().toLowerCase())
+    const rank = range === type ? 2 : range === `${group}/*` ? 1 : range === '*/*' ? 0 : -1
+    if (rank <= best) continue
+    best = rank
+    admitted = !params.some(p => /^q=0(\.0*)?$/.test(p))
+  }
+  return admitted
+}

@@ -1,0 +1,187 @@
+import { CatflapError } from '../errors.ts'
+import { Message } from '../protocol/message.ts'
+import { SseBoundary } from '../protocol/sse.ts'
+import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
+
+/** The client's half as a call knows it: attached while somebody waits for what the server says. */
+export interface Attached {
+  onHead(head: ReplyHead): void
+  onData(chunk: Buffer, atBoundary: boolean): void
+  onMessage(message: Message, last: boolean): void
+  onEnd(): void
+  onError(error: CatflapError): void
+}
+
+export interface CallOptions {
+  readonly deadlines: Deadlines
+  readonly cancelGrace: number
+  readonly maxRequestTime: number
+  /** Something runs for the client meanwhile (the server waits for its answer): the deadline does not pass. */
+  readonly excused?: () => boolean
+  /** catflap cancelled the call on its own account. */
+  readonly onCancel?: (reason: CancelReason) => void
+}
+
+/**
+ * The upstream half of an exchange. It owns the deadline and outlives the client where the detach policy says so: what comes
+ * while nobody is attached goes nowhere. At most one exchange is attached at a time.
+ */
+export class Call implements CallReceiver, Deadline {
+  at = 0
+  readonly input: CallInput
+  readonly #leg: Leg
+  readonly #options: CallOptions
+  readonly #startedAt = performance.now()
+  #attached: Attached | undefined
+  #handle: UpstreamCall | undefined
+  #boundary: SseBoundary | undefined
+  #lastTimer: NodeJS.Timeout | undefined
+  #done = false
+
+  constructor(leg: Leg, input: CallInput, attached: Attached, options: CallOptions) {
+    this.#leg = leg
+    this.input = input
+    this.#attached = attached
+    this.#options = options
+  }
+
+  start(): void {
+    if (!this.#exempt()) this.#options.deadlines.start(this)
+    this.#handle = this.#leg.call(this.input, this)
+  }
+
+  get done(): boolean {
+    return this.#done
+  }
+
+  detach(): void {
+    this.#attached = undefined
+  }
+
+  pause(): void {
+    this.#handle?.pause()
+  }
+
+  resume(): void {
+    this.#handle?.resume()
+  }
+
+  cancel(reason: CancelReason): void {
+    if (this.#done) return
+    this.#finish()
+    this.#options.onCancel?.(reason)
+    this.#handle?.cancel(reason)
+  }
+
+  onHead(head: ReplyHead): void {
+    if (head.type === 'sse') this.#boundary = new SseBoundary()
+    this.#attached?.onHead(head)
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.#boundary) {
+      this.#attached?.onData(chunk, false)
+      return
+    }
+    // Comments keep connections alive, not calls: only a field is a sign of progress.
+    if (this.#boundary.feed(chunk)) this.#restart()
+    this.#attached?.onData(chunk, this.#boundary.atBoundary)
+  }
+
+  onMessage(message: Message, last: boolean): void {
+    if (!last) this.#restart()
+    this.#attached?.onMessage(message, last)
+  }
+
+  onEnd(): void {
+    if (this.#done) return
+    this.#finish()
+    this.#attached?.onEnd()
+  }
+
+  onError(error: CatflapError): void {
+    if (this.#done) return
+    this.#finish()
+    this.#attached?.onError(error)
+  }
+
+  deliver(message: Message): boolean {
+    if (this.#done || !this.#attached) return false
+    this.onMessage(message, false)
+    return true
+  }
+
+  /** The client has cancelled: most servers then never answer, so the wait is short. */
+  onCancelled(): void {
+    this.#lastTimer ??= setTimeout(() => {
+      this.#end(new CatflapError('cancelled'), 'client-cancelled')
+    }, this.#options.cancelGrace)
+  }
+
+  /** The deadline has passed. */
+  expired(): void {
+    if (this.#options.excused?.() && !this.#tooOld()) return this.#restart()
+    const seconds = Math.round((performance.now() - this.#startedAt) / 1000)
+    this.#end(
+      new CatflapError(
+        'upstream_timeout',
+        `The server gave no answer within ${seconds} s (--request-timeout, --max-request-time).`
+      ),
+      'timeout'
+    )
+  }
+
+  #end(error: CatflapError, reason: CancelReason): void {
+    if (this.#done) return
+    const attached = this.#attached
+    this.cancel(reason)
+    attached?.onError(error)
+  }
+
+  #restart(): void {
+    if (this.#done || this.#exempt() || this.#lastTimer) return
+    const { maxRequestTime, deadlines } = this.#options
+    deadlines.start(this)
+    if (maxRequestTime === 0) return
+    const left = this.#startedAt + maxRequestTime - performance.now()
+    if (this.at <= this.#startedAt + maxRequestTime) return
+    // The restarted deadline would lie behind the hard maximum, so the call gets a timer of its own for what is left.
+    deadlines.end(this)
+    this.#lastTimer = setTimeout(() => this.expired(), Math.max(1, left))
+  }
+
+  #tooOld(): boolean {
+    const max = this.#options.maxRequestTime
+    return max > 0 && performance.now() - this.#startedAt >= max - 1
+  }
+
+  /** Streams that are meant to stay open. */
+  #exempt(): boolean {
+    return this.input.kind === 'listen' || this.input.message?.method === 'subscriptions/listen'
+  }
+
+  #finish(): void {
+    this.#done = true
+    clearTimeout(this.#lastTimer)
+    this.#options.deadlines.end(this)
+  }
+}
+
+/**
+ * Tells a legacy server over HTTP that a call is not wanted any more: closing its stream says nothing there (spec 2025-11-25
+ * basic/transports, "Sending Messages"). Nobody waits for what comes back.
+ */
+export function sendCancelled(leg: Leg, input: CallInput, why: string): void {
+  const id = input.message?.idText
+  if (id === undefined || input.message?.method === 'initialize') return
+  const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id},"reason":${JSON.stringify(why)}}}`
+  const body = Buffer.from(text)
+  const message = Message.parse(body)
+  const call = leg.call(
+    { ...input, kind: 'notify', message, body },
+    { onHead() {}, onData() {}, onMessage() {}, onEnd: () => clearTimeout(timer), onError: () => clearTimeout(timer) }
+  )
+  const timer = setTimeout(() => call.cancel('timeout'), 5_000)
+  timer.unref()
+}

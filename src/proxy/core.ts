@@ -1,0 +1,103 @@
+import type { Log } from '../log.ts'
+import type { SessionManager } from '../session/manager.ts'
+import type { FrameBus } from '../tape/bus.ts'
+import type { CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Exchange } from './exchange.ts'
+import type { Pipeline } from './interceptor.ts'
+import type { Settings } from './options.ts'
+import { Tap } from './tap.ts'
+
+/** Where exchanges go. Today one; routes choose among several later. */
+export interface Target {
+  readonly name: string
+  /** For people; no credentials. */
+  readonly label: string
+  readonly kind: 'http' | 'stdio'
+  /** The leg for requests outside any session; undefined where there is none (a child belongs to a session). */
+  readonly sessionless: Leg | undefined
+  /** Opens a leg that has no name yet: spawns a child. */
+  open(events: LegEvents): Leg
+  /** The leg behind a server's own session id. */
+  resume(upstreamId: string): Leg | undefined
+  close(): Promise<void>
+}
+
+export interface CoreParts {
+  readonly settings: Settings
+  readonly log: Log
+  readonly bus: FrameBus
+  readonly target: Target
+  readonly sessions: SessionManager
+  readonly pipeline: Pipeline
+}
+
+/** What every exchange of one running proxy shares. */
+export class Core {
+  readonly settings: Settings
+  readonly log: Log
+  readonly bus: FrameBus
+  readonly tap: Tap
+  readonly target: Target
+  readonly sessions: SessionManager
+  readonly pipeline: Pipeline
+  readonly deadlines: Deadlines
+  /** Exchanges that have begun and not ended. */
+  readonly inFlight = new Set<Exchange>()
+  /** Streams that stay open by design; they never keep a drain waiting. */
+  streams = 0
+  draining = false
+  #counter = 0
+  #idle: (() => void) | undefined
+
+  constructor(parts: CoreParts) {
+    this.settings = parts.settings
+    this.log = parts.log
+    this.bus = parts.bus
+    this.tap = new Tap(parts.bus)
+    this.target = parts.target
+    this.sessions = parts.sessions
+    this.deadlines = new Deadlines(parts.settings.requestTimeout)
+    this.pipeline = parts.pipeline
+  }
+
+  nextNumber(): number {
+    return ++this.#counter
+  }
+
+  enter(x: Exchange): void {
+    this.inFlight.add(x)
+  }
+
+  leave(x: Exchange): void {
+    this.inFlight.delete(x)
+    if (this.#idle && this.#calls() === 0) this.#idle()
+  }
+
+  /** Resolves when no call is in flight any more, or after `ms`. Says whether all had ended. */
+  async drained(ms: number): Promise<boolean> {
+    if (this.#calls() === 0) return true
+    if (ms === 0) return false
+    return await new Promise(resolve => {
+      const timer = setTimeout(() => {
+        this.#idle = undefined
+        resolve(false)
+      }, ms)
+      this.#idle = () => {
+        clearTimeout(timer)
+        this.#idle = undefined
+        resolve(true)
+      }
+    })
+  }
+
+  cancelAll(reason: CancelReason): void {
+    for (const x of [...this.inFlight]) x.abandon(reason)
+  }
+
+  #calls(): number {
+    let n = 0
+    for (const x of this.inFlight) if (!x.longLived) n++
+    return n
+  }
+}

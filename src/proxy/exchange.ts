@@ -1,0 +1,456 @@
+import { asCatflapError, CatflapError } from '../errors.ts'
+import type { RawHeaders } from '../protocol/headers.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Era } from '../protocol/versions.ts'
+import type { Listener } from '../session/channel.ts'
+import type { Session } from '../session/manager.ts'
+import type { Frame } from '../tape/frame.ts'
+import type { Reply } from '../transport/reply.ts'
+import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
+import { type Attached, Call, sendCancelled } from './call.ts'
+import type { Core } from './core.ts'
+import { ReplyFilter } from './filter.ts'
+import type { Answer, Outcome } from './interceptor.ts'
+import { ReplyObserver } from './observe.ts'
+import { applyChange } from './rederive.ts'
+
+/** What a client on HTTP told about itself. */
+export interface ClientFacts {
+  readonly method: string
+  /** Path and query. */
+  readonly path: string
+  readonly headers: RawHeaders
+  readonly remoteAddress: string | undefined
+}
+
+/** A stdio client's pipe: it is one conversation, so it holds the leg and, once there is one, the session. */
+export interface Connection {
+  readonly leg: Leg
+  session: Session | undefined
+}
+
+/**
+ * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
+ */
+export class Exchange implements Attached, Listener {
+  readonly core: Core
+  readonly reply: Reply
+  readonly number: number
+  readonly transport: 'http' | 'stdio'
+  readonly client: ClientFacts | undefined
+  readonly connection: Connection | undefined
+  readonly startedAt = performance.now()
+  kind: ExchangeKind = 'request'
+  era: Era = 'legacy'
+  /** `MCP-Protocol-Version`, or what `_meta` says. */
+  version: string | undefined
+  message: Message | undefined
+  batch: readonly Message[] | undefined
+  /** The bytes that go upstream over HTTP. */
+  body: Buffer | undefined
+  /** False: what the client sent is no message. */
+  wellFormed = true
+  /** Who asks; bound to the sessions it makes. */
+  principal = 'anonymous'
+  session: Session | undefined
+  /** The handle of a session that this exchange may be about to make: its first frame should carry it already. */
+  handle: string | undefined
+  /** What the client sent, for whoever watches; told once the session is known. */
+  received: { readonly bytes: Buffer | undefined; readonly truncated?: Frame['truncated'] } | undefined
+  leg: Leg | undefined
+  /** End-to-end headers for the server (HTTP); hooks change them in place. */
+  headers: string[] = []
+  slots: unknown[] | undefined
+  /** Wants to see the messages of the answer without changing them (besides taps). */
+  onAnswer: ((message: Buffer) => void) | undefined
+  #call: Call | undefined
+  #head: ReplyHead | undefined
+  #observer: ReplyObserver | undefined
+  #filter: ReplyFilter | undefined
+  #leave: (() => void) | undefined
+  #ended = false
+  #entered = false
+  #tail: Promise<void> | undefined
+
+  constructor(core: Core, reply: Reply, from: ClientFacts | Connection) {
+    this.core = core
+    this.reply = reply
+    if ('leg' in from) {
+      this.transport = 'stdio'
+      this.connection = from
+      this.leg = from.leg
+      this.session = from.session
+    } else {
+      this.transport = 'http'
+      this.client = from
+    }
+    this.number = core.nextNumber()
+    reply.onGone = () => this.abandon('client-gone')
+    core.enter(this)
+  }
+
+  get stream(): string {
+    return this.client ? `${this.client.method.toLowerCase()}-${this.number}` : 'stdio'
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Meant to stay open: a GET stream, a subscription. */
+  get longLived(): boolean {
+    return this.kind === 'listen' || this.message?.method === 'subscriptions/listen'
+  }
+
+  /**
+   * The request is whole and classified: past the hooks, and on to the server. A promise where a hook made one; it resolves
+   * when the request has been handed over or answered, so that a pipe can keep its order.
+   */
+  run(): void | Promise<void> {
+    try {
+      const answer = this.core.pipeline.request(this)
+      if (!(answer instanceof Promise)) return this.#guard(this.#routed(answer))
+      return this.#guard(answer.then(a => this.#routed(a)))
+    } catch (error) {
+      this.fail(asCatflapError(error))
+    }
+  }
+
+  #guard(step: void | Promise<void>): void | Promise<void> {
+    return step?.catch(error => this.fail(asCatflapError(error)))
+  }
+
+  #routed(answer: Answer | undefined): void | Promise<void> {
+    if (this.#ended) return
+    this.#tellRequest()
+    if (answer) return this.#answer(answer)
+    if (this.core.pipeline.hasMessage && this.core.pipeline.wants(this)) return this.#pastHooks()
+    return this.#dispatch()
+  }
+
+  #pastHooks(): void | Promise<void> {
+    const before = this.batch ?? (this.message ? [this.message] : [])
+    const after = before.map(m => this.core.pipeline.message(this, m, 'up'))
+    const go = (messages: readonly (Message | undefined)[]): void | Promise<void> => {
+      if (this.#ended) return
+      const kept = messages.filter(m => m !== undefined)
+      if (before.length > 0 && kept.length === 0) return this.#dropped()
+      if (kept.length !== before.length || kept.some((m, i) => m !== before[i])) applyChange(this, kept)
+      return this.#dispatch()
+    }
+    if (after.some(m => m instanceof Promise)) return Promise.all(after).then(go)
+    return go(after as (Message | undefined)[])
+  }
+
+  #tellRequest(): void {
+    const received = this.received
+    if (!received) return
+    this.received = undefined
+    if (this.core.bus.active) this.core.tap.request(this, received.bytes, received.truncated)
+  }
+
+  /** A hook swallowed what the client sent: a request needs an answer all the same. */
+  #dropped(): void {
+    if (this.kind === 'request' || this.kind === 'batch')
+      this.fail(new CatflapError('blocked', 'An interceptor dropped the message.'))
+    else this.#answer({ http: { status: 202, headers: [], body: undefined } })
+  }
+
+  #dispatch(): void | Promise<void> {
+    const blocked = this.core.bus.blocked()
+    if (blocked) return blocked.then(() => this.#dispatch())
+    if (this.#ended) return
+    const session = this.session
+    if (session) session.inFlight++
+    this.#entered = session !== undefined
+    const channel = session?.channel
+    if (channel && this.kind === 'listen') return this.#listen(session)
+    if (channel && this.message?.kind === 'response') {
+      if (!channel.answer(this.message) && this.core.bus.active)
+        this.core.tap.note(this, 'late', 'an answer to a request that the server no longer waits for')
+      return this.onEnd()
+    }
+    if (!this.leg) return this.fail(new CatflapError('internal', 'no leg to the server'))
+    if (channel && this.kind === 'request') {
+      this.#leave = channel.enter(this)
+      this.reply.openStream?.(true)
+    }
+    this.#startCall(this.leg, channel && (() => channel.awaiting > 0))
+  }
+
+  #startCall(leg: Leg, excused: (() => boolean) | undefined): void {
+    const { settings, deadlines } = this.core
+    const input = {
+      kind: this.kind,
+      era: this.era,
+      message: this.message,
+      batch: this.batch,
+      body: this.body,
+      headers: this.headers
+    }
+    this.#call = new Call(leg, input, this, {
+      deadlines,
+      cancelGrace: settings.cancelGrace,
+      maxRequestTime: settings.maxRequestTime,
+      excused,
+      onCancel: reason => this.#cancelled(leg, reason)
+    })
+    this.reply.onDrained = () => this.#call?.resume()
+    this.#call.start()
+  }
+
+  #cancelled(leg: Leg, reason: CancelReason): void {
+    if (this.core.bus.active) this.core.tap.note(this, 'cancel', `the call was cancelled upstream: ${reason}`)
+    // On stdio the leg says it on the pipe; a modern server over HTTP understands the closed stream.
+    if (reason === 'timeout' && this.era === 'legacy' && leg.upstreamId !== undefined && this.#call) {
+      sendCancelled(leg, { ...this.#call.input, headers: this.headers }, 'timed out')
+    }
+  }
+
+  /** A stream of the session's channel, where the upstream is a pipe. */
+  #listen(session: Session): void {
+    this.reply.openStream?.()
+    if (this.core.bus.active) this.core.tap.own(this, 200, [], undefined)
+    this.#leave = session.channel?.openStream(this)
+  }
+
+  // What comes back from the server.
+
+  onHead(head: ReplyHead): void {
+    if (this.#ended) return
+    this.#inOrder(() => {
+      const pending = this.core.pipeline.head(this, head)
+      if (!pending) return this.#hasHead(head)
+      this.#call?.pause()
+      return pending.then(() => {
+        this.#hasHead(head)
+        this.#call?.resume()
+      })
+    })
+  }
+
+  #hasHead(head: ReplyHead): void {
+    if (this.#ended) return
+    const core = this.core
+    if (!core.pipeline.hasMessage || !core.pipeline.wants(this)) return this.#writeHead(head)
+    this.#filter = new ReplyFilter(core.settings.maxMessage, m => this.#hooked(m), {
+      head: h => this.#writeHead(h),
+      data: chunk => this.#writeData(chunk, true),
+      end: () => this.#writeEnd(),
+      fail: error => this.#broken(error),
+      pause: () => this.#call?.pause(),
+      resume: () => this.#call?.resume()
+    })
+    this.#filter.onHead(head)
+  }
+
+  onData(chunk: Buffer, atBoundary: boolean): void {
+    if (this.#ended) return
+    if (this.#tail) this.#inOrder(() => this.#hasData(chunk, atBoundary))
+    else this.#hasData(chunk, atBoundary)
+  }
+
+  #hasData(chunk: Buffer, atBoundary: boolean): void {
+    if (this.#filter) this.#filter.onData(chunk)
+    else this.#writeData(chunk, atBoundary)
+  }
+
+  onMessage(message: Message, last: boolean): void {
+    if (this.#ended) return
+    if (!this.core.pipeline.hasMessage || !this.core.pipeline.wants(this)) return this.#writeMessage(message, last)
+    this.#inOrder(() => {
+      const after = this.#hooked(message)
+      const write = (m: Message | undefined): void => {
+        if (m) this.#writeMessage(m, last)
+        else if (last) this.fail(new CatflapError('blocked', 'An interceptor dropped the answer.'))
+      }
+      if (after instanceof Promise) return after.then(write)
+      write(after)
+    })
+  }
+
+  onEnd(): void {
+    if (this.#ended) return
+    this.#inOrder(() => (this.#filter ? this.#filter.onEnd() : this.#writeEnd()))
+  }
+
+  onError(error: CatflapError): void {
+    this.#inOrder(() => this.fail(error))
+  }
+
+  /** The session's channel hands over a message of the server's own. */
+  deliver(message: Message): boolean {
+    if (this.#ended || this.reply.queued > this.core.settings.maxExchangeQueue) return false
+    this.onMessage(message, false)
+    return true
+  }
+
+  /** Refuses, or gives up: the client gets an error where that is still possible. */
+  fail(error: CatflapError): void {
+    if (this.#ended) return
+    const status = this.reply.state === 'pending' || this.reply.state === 'json' ? error.status : this.#head?.status
+    const refused = this.#call === undefined
+    if (error.code === 'internal') this.core.log.error('internal', error.message, { cause: String(error.cause ?? '') })
+    this.#tellRequest()
+    if (this.core.bus.active) {
+      if (this.client || this.message?.kind === 'request')
+        this.core.tap.own(this, this.client ? status : undefined, [], error.toJsonRpc(this.message?.idText))
+      this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
+    }
+    this.reply.fail(error, this.message?.kind === 'request' ? this.message.idText : undefined)
+    this.#end({
+      result: error.code === 'cancelled' ? 'cancelled' : refused ? 'refused' : 'failed',
+      status,
+      code: error.code,
+      duration: this.#age()
+    })
+  }
+
+  /** Nobody waits for the answer any more. What that means upstream depends on era and wire (the detach policy). */
+  abandon(reason: CancelReason): void {
+    if (this.#ended) return
+    this.#tellRequest()
+    if (this.core.bus.active) this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
+    const call = this.#call
+    // A legacy server on stdio finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
+    if (call && this.era === 'legacy' && this.core.target.kind === 'stdio' && reason === 'client-gone') call.detach()
+    else call?.cancel(reason)
+    if (reason === 'shutdown') return this.fail(new CatflapError('shutting_down'))
+    this.#end({ result: 'gone', duration: this.#age() })
+  }
+
+  /** Ends a stream that would never end by itself, the way a server would. */
+  finish(): void {
+    if (this.#ended || this.#call?.done) return
+    this.#call?.detach()
+    this.#call?.cancel('shutdown')
+    this.reply.end()
+    this.#end({ result: 'answered', status: this.#head?.status ?? 200, duration: this.#age() })
+  }
+
+  #answer(answer: Answer): void {
+    if ('error' in answer) return this.fail(answer.error)
+    if ('message' in answer) {
+      if (this.core.bus.active) this.core.tap.own(this, this.client ? 200 : undefined, [], answer.message.bytes)
+      this.reply.message(answer.message, true)
+    } else {
+      if (this.core.bus.active) this.core.tap.own(this, answer.http.status, answer.http.headers, answer.http.body)
+      this.reply.answer(answer.http)
+    }
+    this.#end({ result: 'refused', status: 'http' in answer ? answer.http.status : 200, duration: this.#age() })
+  }
+
+  #hooked(message: Message): Message | undefined | Promise<Message | undefined> {
+    const after = this.core.pipeline.message(this, message, 'down')
+    if (!this.core.bus.active) return after
+    const tell = (m: Message | undefined): Message | undefined => {
+      if (m !== message) this.core.tap.message(this, message, 'server')
+      return m
+    }
+    return after instanceof Promise ? after.then(tell) : tell(after)
+  }
+
+  #writeHead(head: ReplyHead): void {
+    this.#head = head
+    const core = this.core
+    if (core.bus.active) {
+      if (head.type === 'sse') core.tap.head(this, head)
+      this.#observe(head)
+    } else if (this.onAnswer) this.#observe(head)
+    this.reply.head(head)
+  }
+
+  #observe(head: ReplyHead): void {
+    const { tap, settings } = this.core
+    this.#observer = new ReplyObserver(head, settings.maxMessage, {
+      whole: content => {
+        if (!content.truncated) this.onAnswer?.(content.bytes)
+        if (tap.bus.active) tap.content(this, head, content)
+      },
+      event: event => {
+        if (event.data) this.onAnswer?.(event.data)
+        if (tap.bus.active) tap.event(this, event)
+      }
+    })
+  }
+
+  #writeData(chunk: Buffer, atBoundary: boolean): void {
+    if (this.#ended) return
+    this.#observer?.push(chunk)
+    if (!this.reply.data(chunk, atBoundary)) this.#call?.pause()
+    const blocked = this.core.bus.blocked()
+    if (!blocked) return
+    this.#call?.pause()
+    blocked.then(() => this.#call?.resume()).catch(() => {})
+  }
+
+  #writeMessage(message: Message, last: boolean): void {
+    if (this.#ended) return
+    if (last) this.onAnswer?.(message.bytes)
+    if (this.core.bus.active) this.core.tap.message(this, message)
+    this.reply.message(message, last)
+    if (this.reply.queued > this.core.settings.maxExchangeQueue) this.#tooSlow()
+  }
+
+  /** A pipe is shared: a client that does not read loses its own exchange, the pipe goes on. */
+  #tooSlow(): void {
+    if (this.transport === 'stdio' || this.#ended) return
+    this.#call?.detach()
+    this.#call?.cancel('client-gone')
+    this.fail(new CatflapError('slow_client'))
+  }
+
+  #writeEnd(): void {
+    if (this.#ended) return
+    this.#observer?.end()
+    if (this.core.bus.active && (this.#head?.type === 'sse' || this.kind === 'listen'))
+      this.core.tap.end(this, 'complete')
+    else if (this.core.bus.active && !this.#head && this.client && this.reply.state === 'pending')
+      this.core.tap.own(this, 202, [], undefined)
+    this.reply.end()
+    this.#end({ result: 'answered', status: this.#head?.status ?? 200, duration: this.#age() })
+  }
+
+  #broken(error: CatflapError): void {
+    this.#call?.detach()
+    this.#call?.cancel('client-gone')
+    this.fail(error)
+  }
+
+  #inOrder(step: () => void | Promise<void>): void {
+    const tail = this.#tail
+    let pending: void | Promise<void>
+    if (tail) pending = tail.then(step)
+    else {
+      try {
+        pending = step()
+      } catch (error) {
+        return this.#broken(asCatflapError(error))
+      }
+    }
+    if (!pending) return
+    const next = pending
+      .catch(error => this.#broken(asCatflapError(error)))
+      .then(() => {
+        if (this.#tail === next) this.#tail = undefined
+      })
+    this.#tail = next
+  }
+
+  #end(outcome: Outcome): void {
+    this.#ended = true
+    this.#leave?.()
+    if (this.#entered && this.session) {
+      this.session.inFlight--
+      this.core.sessions.touch(this.session)
+    }
+    this.core.leave(this)
+    this.core.pipeline.end(this, outcome, error =>
+      this.core.log.error('internal', `an interceptor's end hook failed: ${error}`)
+    )
+  }
+
+  #age(): number {
+    return performance.now() - this.startedAt
+  }
+}

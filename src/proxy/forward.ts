@@ -1,0 +1,298 @@
+import type { Readable, Writable } from 'node:stream'
+import { type Log, SILENT } from '../log.ts'
+import { SessionManager } from '../session/manager.ts'
+import { MemorySessionStore } from '../session/memory-store.ts'
+import type { SessionStore } from '../session/store.ts'
+import { FrameBus } from '../tape/bus.ts'
+import type { TapeTarget } from '../tape/format.ts'
+import { LiveFeed } from '../tape/live.ts'
+import { type RecorderStats, TapeRecorder } from '../tape/recorder.ts'
+import { Redactor } from '../tape/redact.ts'
+import { HttpServer } from '../transport/downstream/http-server.ts'
+import { isLoopback } from '../transport/upstream/http-pool.ts'
+import { VERSION } from '../version.ts'
+import { Core, type Target } from './core.ts'
+import { type Interceptor, Pipeline } from './interceptor.ts'
+import { interceptorList } from './interceptors.ts'
+import { type SettingName, type Settings, settings } from './options.ts'
+import { endpoint } from './serve-http.ts'
+import { StdioConnection, type StdioEnd } from './serve-stdio.ts'
+import { openTarget, type TargetOptions } from './target.ts'
+
+export interface HttpListen {
+  /** Default 127.0.0.1. Anything beyond loopback needs `tokens` or `allowUnauthenticated`. */
+  readonly host?: string
+  /** Default 0: any free port. */
+  readonly port?: number
+  /** Default `/mcp`. */
+  readonly path?: string
+}
+
+export interface StdioListen {
+  readonly input: Readable
+  readonly output: Writable
+}
+
+export interface RecordOptions {
+  /** A new file; or a folder (one that exists, or a name that ends with a slash), which gets one tape a session. */
+  readonly path: string
+  readonly overflow?: 'block' | 'drop'
+  /** Bytes of one message that are kept whole. Default 8 MiB. */
+  readonly maxMessage?: number
+}
+
+export interface ForwardOptions {
+  readonly target: TargetOptions
+  readonly listen?: HttpListen | StdioListen
+  /** Clients must present one of them. */
+  readonly tokens?: readonly string[]
+  readonly allowUnauthenticated?: boolean
+  readonly allowHosts?: readonly string[]
+  readonly allowOrigins?: readonly string[]
+  /** Limits and timeouts; docs/options.md lists them. */
+  readonly settings?: Partial<Record<SettingName, number>>
+  readonly interceptors?: readonly Interceptor[]
+  /** Default: in memory. Closed with the proxy. */
+  readonly store?: SessionStore
+  readonly record?: RecordOptions
+  readonly redactHeaders?: readonly string[]
+  readonly redactJson?: readonly string[]
+  /** Offer the traffic to `catflap tail` of the same user. Default false. */
+  readonly live?: boolean
+  readonly log?: Log
+  /** Our name in the Via header (RFC 9110 §7.6.3); false: no Via. Default `catflap`. */
+  readonly via?: string | false
+  /** Takes secrets out of texts; made from the options where it is not given. */
+  readonly redactor?: Redactor
+}
+
+/** What a running proxy holds at this moment. */
+export interface ForwardStats {
+  readonly sessions: number
+  readonly exchanges: number
+  readonly streams: number
+  readonly connections: number
+  readonly tape: RecorderStats | undefined
+}
+
+const DEFAULT_VIA = 'catflap'
+const REAP_EVERY = 30_000
+
+/** A running forward proxy. */
+export class Forward {
+  /** Where clients connect; undefined for a proxy on stdio. */
+  readonly url: string | undefined
+  /** What it leads to, for people. */
+  readonly target: string
+  /** Resolves when a stdio conversation is over; never for HTTP. The proxy still has to be closed then. */
+  readonly ended: Promise<StdioEnd>
+  /** The tape (or the folder of tapes), where one is recorded. */
+  readonly tape: string | undefined
+  readonly #parts: Parts
+  #closing: Promise<void> | undefined
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.url = parts.url
+    this.target = parts.core.target.label
+    this.tape = parts.tape
+    this.ended = parts.stdio?.ended ?? new Promise(() => {})
+  }
+
+  get stats(): ForwardStats {
+    const { core, server, recorder } = this.#parts
+    return {
+      sessions: core.sessions.size,
+      exchanges: core.inFlight.size,
+      streams: core.streams,
+      connections: server?.connections ?? 0,
+      tape: recorder?.stats
+    }
+  }
+
+  /**
+   * Stops: accepts nothing new, lets calls in flight finish for up to `drainTimeout` ms (default: the setting), ends streams,
+   * upstream sessions and children, writes the tape. Afterwards nothing is left open.
+   */
+  close(options: { readonly drainTimeout?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.drainTimeout ?? this.#parts.core.settings.drainTimeout)
+    return this.#closing
+  }
+
+  async #close(drainTimeout: number): Promise<void> {
+    const { core, server, stdio, recorder, feed } = this.#parts
+    core.draining = true
+    server?.stopAccepting()
+    const drained = await core.drained(drainTimeout)
+    if (!drained && drainTimeout > 0)
+      core.log.warn('drain', `${core.inFlight.size} requests were still in flight after ${drainTimeout} ms`)
+    for (const x of [...core.inFlight]) if (x.longLived) x.finish()
+    core.cancelAll('shutdown')
+    await stdio?.close()
+    await core.sessions.close()
+    await server?.close()
+    await core.target.close()
+    core.deadlines.close()
+    await feed?.close()
+    await recorder?.close()
+  }
+}
+
+interface Parts {
+  readonly core: Core
+  readonly url: string | undefined
+  readonly tape: string | undefined
+  readonly server: HttpServer | undefined
+  readonly stdio: StdioConnection | undefined
+  readonly recorder: TapeRecorder | undefined
+  readonly feed: LiveFeed | undefined
+}
+
+/**
+ * Starts a forward proxy: one target, clients on HTTP or one client on a pair of pipes.
+ * Throws a TypeError for options that make no sense, the system's error when it cannot listen, TapeError for the tape.
+ */
+export async function createForward(options: ForwardOptions): Promise<Forward> {
+  const chosen = settings(options.settings)
+  const listen = options.listen ?? {}
+  const host = 'input' in listen ? '127.0.0.1' : (listen.host ?? '127.0.0.1')
+  checkBind(host, options)
+  const log = options.log ?? SILENT
+  const redactor =
+    options.redactor ??
+    new Redactor({ redactHeaders: options.redactHeaders, redactJson: options.redactJson, secrets: secretsOf(options) })
+  const bus = new FrameBus(error =>
+    log.error('observer-failed', `an observer of the traffic failed and was dropped: ${error}`)
+  )
+  const recorder = options.record && (await openRecorder(options, options.record, redactor, log))
+  if (recorder) bus.subscribe(recorder)
+  const core = makeCore(options, chosen, { log, bus, host })
+  const parts = { core, recorder, tape: options.record?.path }
+  try {
+    if ('input' in listen) {
+      const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
+      const feed = await openFeed(options, bus, redactor, log, undefined)
+      stdio.start()
+      return new Forward({ ...parts, url: undefined, server: undefined, stdio, feed })
+    }
+    const path = listen.path ?? '/mcp'
+    const via = options.via === false ? undefined : (options.via ?? DEFAULT_VIA)
+    const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0, via }, endpoint(core, { path, via }))
+    const address = await server.listen()
+    const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
+    const feed = await openFeed(options, bus, redactor, log, url)
+    return new Forward({ ...parts, url, server, stdio: undefined, feed })
+  } catch (error) {
+    await core.sessions.close()
+    await core.target.close()
+    await recorder?.close()
+    throw error
+  }
+}
+
+function makeCore(options: ForwardOptions, chosen: Settings, given: { log: Log; bus: FrameBus; host: string }): Core {
+  const target: Target = openTarget(options.target, chosen)
+  const store =
+    options.store ??
+    new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })
+  let core: Core | undefined
+  const sessions = new SessionManager({
+    store,
+    target: target.name,
+    log: given.log,
+    reapEvery: Math.max(50, Math.min(REAP_EVERY, chosen.sessionIdle / 3, chosen.sessionMax / 3)),
+    openLeg: record => {
+      const upstreamId = record.legs[target.name]?.upstreamId
+      return upstreamId === undefined ? undefined : target.resume(upstreamId)
+    },
+    onStart: session => {
+      given.log.debug('session-start', `session ${session.handle} began`, { session: session.handle })
+      if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
+    },
+    onEnd: (session, why) => {
+      given.log.debug('session-end', `session ${session.handle} ended: ${why}`, { session: session.handle, why })
+      if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
+    }
+  })
+  const interceptors = interceptorList({
+    settings: chosen,
+    host: given.host,
+    allowHosts: options.allowHosts ?? [],
+    allowOrigins: options.allowOrigins ?? [],
+    tokens: options.tokens ?? [],
+    interceptors: options.interceptors ?? []
+  })
+  core = new Core({
+    settings: chosen,
+    log: given.log,
+    bus: given.bus,
+    target,
+    sessions,
+    pipeline: new Pipeline(interceptors)
+  })
+  return core
+}
+
+function checkBind(host: string, options: ForwardOptions): void {
+  if (isLoopback(host) || (options.tokens?.length ?? 0) > 0 || options.allowUnauthenticated) return
+  throw new TypeError(
+    `listen: '${host}' can be reached from other machines; require a token (--token), or say --allow-unauthenticated`
+  )
+}
+
+/** Everything the options hold that must not be seen on tapes or in logs. */
+export function secretsOf(options: Pick<ForwardOptions, 'tokens' | 'target'>): string[] {
+  const secrets = [...(options.tokens ?? [])]
+  const target = options.target
+  if ('url' in target) {
+    for (let i = 1; i < (target.headers?.length ?? 0); i += 2) secrets.push(target.headers![i]!)
+    const url = new URL(target.url)
+    for (const part of [url.username, url.password]) if (part) secrets.push(part, decodeURIComponent(part))
+  } else secrets.push(...Object.values(target.env ?? {}))
+  return secrets
+}
+
+export function tapeTarget(target: TargetOptions): TapeTarget {
+  return 'url' in target
+    ? { kind: 'http', url: target.url }
+    : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }
+}
+
+const SOFTWARE = { name: 'catflap', version: VERSION }
+
+function openRecorder(
+  options: ForwardOptions,
+  record: RecordOptions,
+  redactor: Redactor,
+  log: Log
+): Promise<TapeRecorder> {
+  return TapeRecorder.open({
+    ...record,
+    target: tapeTarget(options.target),
+    software: SOFTWARE,
+    redactor,
+    onError: reason => log.error('recording-stopped', `recording stopped: ${reason}. The proxy goes on without a tape.`)
+  })
+}
+
+async function openFeed(
+  options: ForwardOptions,
+  bus: FrameBus,
+  redactor: Redactor,
+  log: Log,
+  url: string | undefined
+): Promise<LiveFeed | undefined> {
+  if (!options.live) return undefined
+  try {
+    return await LiveFeed.open(bus, { target: tapeTarget(options.target), software: SOFTWARE, redactor, url })
+  } catch (error) {
+    log.warn('tail-unavailable', error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+}
+
+function hostForUrl(asked: string, bound: string): string {
+  if (asked === '0.0.0.0' || asked === '::') return '127.0.0.1'
+  const host = /^[a-z]/i.test(asked) && asked.includes('.') === false ? asked : bound
+  return host.includes(':') ? `[${host}]` : host
+}

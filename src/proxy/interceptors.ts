@@ -1,0 +1,33 @@
+import { admission } from '../interceptors/admission.ts'
+import { limits } from '../interceptors/limits.ts'
+import { sessions } from '../interceptors/sessions.ts'
+import { token } from '../interceptors/token.ts'
+import { isLoopback } from '../transport/upstream/http-pool.ts'
+import type { Interceptor } from './interceptor.ts'
+import type { Settings } from './options.ts'
+
+export interface InterceptorOptions {
+  readonly settings: Settings
+  /** The address listened on. */
+  readonly host: string
+  readonly allowHosts: readonly string[]
+  readonly allowOrigins: readonly string[]
+  readonly tokens: readonly string[]
+  /** The user's own. */
+  readonly interceptors: readonly Interceptor[]
+}
+
+/**
+ * The one ordered list of everything that acts on traffic. Who may come in is settled before anything is counted or looked
+ * up; the user's own come last, so that they see requests as the server will, and answers before anybody else.
+ */
+export function interceptorList(options: InterceptorOptions): readonly Interceptor[] {
+  const { settings, host, allowHosts, allowOrigins } = options
+  return [
+    admission({ host, allowHosts, allowOrigins, loopback: isLoopback(host) }),
+    ...(options.tokens.length > 0 ? [token(options.tokens)] : []),
+    limits(settings),
+    sessions(),
+    ...options.interceptors
+  ]
+}

@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { asCatflapError, CatflapError } from '../errors.ts'
+import {
+  addVia,
+  accepts as admits,
+  contentTypeOf,
+  forwardableRequestHeaders,
+  getHeader,
+  VERSION_HEADER
+} from '../protocol/headers.ts'
+import { MalformedMessage, Message } from '../protocol/message.ts'
+import { type Era, eraOf } from '../protocol/versions.ts'
+import type { HttpReply } from '../transport/downstream/http-reply.ts'
+import { type RequestHandler, readBody } from '../transport/downstream/http-server.ts'
+import type { Core } from './core.ts'
+import { Exchange } from './exchange.ts'
+
+export interface EndpointOptions {
+  /** Where MCP is served, e.g. `/mcp`. */
+  readonly path: string
+  /** Our name in Via; undefined: none is added. */
+  readonly via: string | undefined
+}
+
+/** Makes exchanges of HTTP requests to the one endpoint. */
+export function endpoint(core: Core, options: EndpointOptions): RequestHandler {
+  return (req, reply) => {
+    const x = new Exchange(core, reply, {
+      method: req.method ?? 'GET',
+      path: req.url ?? '/',
+      headers: req.rawHeaders,
+      remoteAddress: req.socket.remoteAddress
+    })
+    try {
+      accept(x, req, reply, options)
+    } catch (error) {
+      refuse(x, asCatflapError(error))
+    }
+  }
+}
+
+function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: EndpointOptions): void {
+  const denied = x.core.pipeline.admit(x)
+  if (denied) return refuse(x, denied)
+  if (pathOf(x.client!.path) !== options.path) {
+    const text = `Nothing is served at this path; MCP is at ${options.path}.`
+    return refuse(x, new CatflapError('not_found', text))
+  }
+  x.headers = forwardableRequestHeaders(req.rawHeaders)
+  if (options.via) addVia(x.headers, req.httpVersion, options.via)
+  x.version = getHeader(req.rawHeaders, VERSION_HEADER)
+  switch (x.client!.method) {
+    case 'POST':
+      return post(x, req)
+    case 'GET':
+      return bodiless(x, 'listen')
+    case 'DELETE':
+      return bodiless(x, 'terminate')
+    default:
+      reply.extra.push('Allow', 'GET, POST, DELETE')
+      return refuse(x, new CatflapError('method_not_allowed'))
+  }
+}
+
+function pathOf(target: string): string {
+  const end = target.indexOf('?')
+  return end < 0 ? target : target.slice(0, end)
+}
+
+function bodiless(x: Exchange, kind: 'listen' | 'terminate'): void {
+  x.kind = kind
+  x.era = eraOfHead(x.version)
+  const accept = getHeader(x.client!.headers, 'accept')
+  x.received = { bytes: undefined }
+  if (kind === 'listen' && x.core.target.kind === 'stdio' && !acceptsStream(accept))
+    return x.fail(new CatflapError('not_acceptable'))
+  void x.run()
+}
+
+function post(x: Exchange, req: IncomingMessage): void {
+  const headers = x.client!.headers
+  if (contentTypeOf(getHeader(headers, 'content-type')) !== 'json')
+    return refuse(x, new CatflapError('unsupported_media_type'))
+  const encoding = getHeader(headers, 'content-encoding')
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+    return refuse(
+      x,
+      new CatflapError(
+        'unsupported_media_type',
+        `Content-Encoding '${encoding}' is not supported: send the body as it is.`
+      )
+    )
+  // Behind a server over HTTP it is the server's to judge, and some are content with less than the spec asks for.
+  if (x.core.target.kind === 'stdio' && !acceptsBoth(getHeader(headers, 'accept')))
+    return refuse(x, new CatflapError('not_acceptable'))
+  readBody(req, x.core.settings.maxBody, (error, body) => {
+    if (x.ended) return
+    if (error) return refuse(x, error)
+    received(x, body)
+  })
+}
+
+function received(x: Exchange, body: Buffer): void {
+  if (x.core.bus.active) x.received = observed(x, body)
+  try {
+    classify(x, Message.parseBody(body), body)
+  } catch (error) {
+    x.wellFormed = false
+    return x.fail(error instanceof MalformedMessage ? malformed(error) : asCatflapError(error))
+  }
+  void x.run()
+}
+
+/** Refused before there is a message. */
+function refuse(x: Exchange, error: CatflapError): void {
+  x.received = { bytes: undefined }
+  x.fail(error)
+}
+
+const OBSERVED_PREFIX = 64 * 1024
+
+function observed(x: Exchange, body: Buffer): Exchange['received'] {
+  if (body.length <= x.core.settings.maxMessage) return { bytes: body }
+  const sha256 = createHash('sha256').update(body).digest('hex')
+  return { bytes: body.subarray(0, OBSERVED_PREFIX), truncated: { length: body.length, sha256 } }
+}
+
+/** Kind, era and version of what a client said, on any wire. */
+export function classify(x: Exchange, parsed: Message | readonly Message[], body: Buffer | undefined): void {
+  x.body = body
+  if (parsed instanceof Message) {
+    x.message = parsed
+    x.kind = parsed.kind === 'request' ? 'request' : 'notify'
+    x.version ??= parsed.metaVersion
+    // A request that names its version within is modern whatever its headers say: the server is to see the contradiction.
+    x.era = parsed.metaVersion !== undefined ? 'modern' : eraOfHead(x.version)
+  } else {
+    x.batch = parsed
+    x.kind = 'batch'
+    x.era = eraOfHead(x.version)
+  }
+}
+
+export function malformed(error: MalformedMessage): CatflapError {
+  const code = { json: 'parse_error', rpc: 'invalid_request', duplicate: 'ambiguous_request' } as const
+  return new CatflapError(code[error.kind], `Not a valid message: ${error.message}.`)
+}
+
+function eraOfHead(version: string | undefined): Era {
+  return (version === undefined ? undefined : eraOf(version)) ?? 'legacy'
+}
+
+function acceptsStream(accept: string | undefined): boolean {
+  return admits(accept, 'text/event-stream')
+}
+
+function acceptsBoth(accept: string | undefined): boolean {
+  return admits(accept, 'application/json') && admits(accept, 'text/event-stream')
+}

@@ -1,0 +1,243 @@
+import { asCatflapError, CatflapError } from '../errors.ts'
+import { MalformedMessage, Message } from '../protocol/message.ts'
+import type { Session } from '../session/manager.ts'
+import { StdioPeer, type StdioPeerOptions } from '../transport/downstream/stdio.ts'
+import type { Reply, WholeAnswer } from '../transport/reply.ts'
+import type { Leg, LegEvents } from '../transport/upstream.ts'
+import type { Core } from './core.ts'
+import { type Connection, Exchange } from './exchange.ts'
+import { classify, malformed } from './serve-http.ts'
+import { legObserver } from './session-leg.ts'
+
+/** How the conversation ended: the client closed its end, or the server was lost first. */
+export type StdioEnd = { readonly why: 'client' } | { readonly why: 'server'; readonly error: CatflapError }
+
+/**
+ * One client on stdin and stdout, one leg for it alone. Lines are handed over in the order they came, and what the server
+ * says is written in the order it was said.
+ */
+export class StdioConnection implements Connection {
+  readonly leg: Leg
+  session: Session | undefined
+  /** Resolves when the conversation is over; never rejects. */
+  readonly ended: Promise<StdioEnd>
+  readonly #core: Core
+  readonly #peer: StdioPeer
+  #resolve!: (end: StdioEnd) => void
+  #order: Promise<void> | undefined
+  #waiting = 0
+  #hooks: Promise<void> | undefined
+  #inputEnded = false
+
+  constructor(core: Core, options: StdioPeerOptions) {
+    this.#core = core
+    this.ended = new Promise(resolve => {
+      this.#resolve = resolve
+    })
+    this.#peer = new StdioPeer(options, {
+      line: line => this.#line(line),
+      oversize: length => {
+        const text = `The line has ${length} bytes; --max-body allows ${options.maxLine}.`
+        this.#refuse(new CatflapError('body_too_large', text), undefined)
+      },
+      end: () => this.#inputEnd(),
+      drain: () => this.leg.resume?.()
+    })
+    this.leg = core.target.open(this.#legEvents())
+  }
+
+  start(): void {
+    this.#peer.start()
+  }
+
+  /** What is written towards the client goes through here, whoever said it. */
+  write(message: Message): boolean {
+    const free = this.#peer.write(message.oneLine())
+    // This client owns the child, so its slowness may reach it.
+    if (!free) this.leg.pause?.()
+    return free
+  }
+
+  writeBatch(messages: readonly Message[]): void {
+    const parts = messages.flatMap((m, i) => (i === 0 ? [m.oneLine()] : [Buffer.from(','), m.oneLine()]))
+    this.#peer.write(Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]))
+  }
+
+  async close(): Promise<void> {
+    await this.#peer.flush()
+    this.#peer.stop()
+    if (this.session) await this.#core.sessions.end(this.session, 'shutdown')
+    await this.leg.close()
+  }
+
+  #line(line: Buffer): void {
+    if (!this.#order) {
+      const pending = this.#accept(line)
+      if (pending) this.#queue(pending)
+      return
+    }
+    // A hook holds an earlier line; later ones wait behind it, and the client waits when they get many.
+    this.#waiting++
+    if (this.#waiting === MAX_WAITING) this.#peer.pause()
+    this.#queue(
+      this.#order.then(() => {
+        if (this.#waiting-- === MAX_WAITING) this.#peer.resume()
+        return this.#accept(line)
+      })
+    )
+  }
+
+  #queue(pending: Promise<void>): void {
+    const order = pending
+      .catch(error => this.#core.log.error('internal', `a line could not be handled: ${error}`))
+      .then(() => {
+        if (this.#order === order) this.#order = undefined
+      })
+    this.#order = order
+  }
+
+  #accept(line: Buffer): void | Promise<void> {
+    let parsed: Message | readonly Message[]
+    try {
+      parsed = Message.parseBody(line)
+    } catch (error) {
+      return this.#refuse(error instanceof MalformedMessage ? malformed(error) : asCatflapError(error), line)
+    }
+    const x = new Exchange(this.#core, new StdioReply(this, parsed), this)
+    if (parsed instanceof Message && x.session) x.version = x.session.record.protocolVersion
+    classify(x, parsed, undefined)
+    if (this.#core.bus.active) x.received = { bytes: line }
+    return x.run()
+  }
+
+  /** What cannot be read has no id to answer to. */
+  #refuse(error: CatflapError, line: Buffer | undefined): void {
+    const answer = Message.parse(error.toJsonRpc())
+    if (this.#core.bus.active) {
+      this.#core.tap.note(this.session, 'refused', error.message, { code: error.code }, 'client')
+      if (line)
+        this.#core.tap.note(this.session, 'noise', line.subarray(0, 64 * 1024).toString('utf8'), undefined, 'client')
+      this.#core.tap.loose(this.session, 'stdio', 'client', 'down', answer, true)
+    }
+    this.write(answer)
+  }
+
+  #inputEnd(): void {
+    if (this.#inputEnded) return
+    this.#inputEnded = true
+    const finish = async (): Promise<void> => {
+      await this.#order
+      // `echo … | catflap` closes at once and still wants its answers; so does a client that only says goodbye politely.
+      await this.#core.drained(this.#core.settings.drainTimeout)
+      this.leg.endInput?.()
+      this.#resolve({ why: 'client' })
+    }
+    void finish()
+  }
+
+  #legEvents(): LegEvents {
+    const observe = legObserver(this.#core, () => this.session, 'stdio')
+    return {
+      ...observe,
+      message: message => this.#fromServer(message),
+      lost: (error, facts) => {
+        observe.lost(error, facts)
+        this.#resolve({ why: 'server', error })
+      },
+      full: () => this.#peer.pause(),
+      drain: () => this.#peer.resume()
+    }
+  }
+
+  #fromServer(message: Message): void {
+    const { pipeline } = this.#core
+    const place = this.session
+    if (!place || !pipeline.hasMessage || !pipeline.wants(place)) return this.#say(message)
+    const held = this.#hooks
+    const step = (): void | Promise<void> => {
+      const after = pipeline.message(place, message, 'down')
+      if (!(after instanceof Promise)) return this.#sayHooked(message, after)
+      return after.then(m => this.#sayHooked(message, m))
+    }
+    const pending = held ? held.then(step) : step()
+    if (!pending) return
+    const hooks = pending
+      .catch(error => this.#core.log.error('internal', `an interceptor failed: ${error}`))
+      .then(() => {
+        if (this.#hooks === hooks) this.#hooks = undefined
+      })
+    this.#hooks = hooks
+  }
+
+  #sayHooked(before: Message, after: Message | undefined): void {
+    if (after !== before && this.#core.bus.active) this.#core.tap.loose(this.session, 'stdio', 'server', 'down', before)
+    if (after) this.#say(after)
+  }
+
+  #say(message: Message): void {
+    if (this.#core.bus.active) this.#core.tap.loose(this.session, 'stdio', 'client', 'down', message)
+    this.write(message)
+  }
+}
+
+/** Lines that may wait behind a hook. */
+const MAX_WAITING = 256
+
+/** An answer on a pipe: there is no head, and silence is an answer to notifications. */
+class StdioReply implements Reply {
+  state: Reply['state'] = 'pending'
+  extra: string[] = []
+  onDrained: (() => void) | undefined
+  onGone: (() => void) | undefined
+  readonly queued = 0
+  readonly #connection: StdioConnection
+  readonly #idText: string | undefined
+  /** A batch gets one reply (spec 2025-03-26 basic/transports): its answers are gathered. */
+  readonly #gather: Message[] | undefined
+
+  constructor(connection: StdioConnection, asked: Message | readonly Message[]) {
+    this.#connection = connection
+    this.#idText = asked instanceof Message && asked.kind === 'request' ? asked.idText : undefined
+    this.#gather = asked instanceof Message ? undefined : []
+  }
+
+  head(): void {}
+
+  data(): boolean {
+    return true
+  }
+
+  message(message: Message, last: boolean): boolean {
+    if (this.state === 'ended') return true
+    if (this.#gather && message.kind === 'response') {
+      this.#gather.push(message)
+      return true
+    }
+    if (last) this.state = 'ended'
+    return this.#connection.write(message)
+  }
+
+  end(): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch(this.#gather)
+  }
+
+  fail(error: CatflapError, idText: string | undefined): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    const id = idText ?? this.#idText
+    // A notification gets no answer, not even an error; a client that cancelled wants none any more.
+    if (error.code === 'cancelled' || (id === undefined && !this.#gather)) return
+    this.#connection.write(Message.parse(error.toJsonRpc(id)))
+  }
+
+  answer(answer: WholeAnswer): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    if (this.#idText === undefined) return
+    this.#connection.write(
+      Message.parse(new CatflapError('blocked', `Answered with HTTP status ${answer.status}.`).toJsonRpc(this.#idText))
+    )
+  }
+}

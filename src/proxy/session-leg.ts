@@ -1,0 +1,95 @@
+import type { Message } from '../protocol/message.ts'
+import { Channel } from '../session/channel.ts'
+import type { Session } from '../session/manager.ts'
+import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
+import type { Core } from './core.ts'
+
+/**
+ * A session whose leg is a child of its own: spawns it, and leads what it says on its own account through the session's
+ * channel to the streams of an HTTP client. Rejects with too_many_sessions; a child that cannot start fails its first call.
+ */
+export async function openSessionLeg(core: Core, principal: string, initialize: Message): Promise<Session> {
+  const holder: { session?: Session } = {}
+  const leg = core.target.open(legEvents(core, holder))
+  let session: Session
+  try {
+    session = await core.sessions.start({ principal, leg, initialize: initialize.bytes.toString() })
+  } catch (error) {
+    await leg.close()
+    throw error
+  }
+  holder.session = session
+  session.channel = new Channel(core.settings, {
+    toServer: message => send(leg, message),
+    undelivered: (message, why) => {
+      core.log.debug('undelivered', `session ${session.handle}: ${message.method} reached nobody: ${why}`)
+      if (core.bus.active) core.tap.note(session, 'dropped', `${message.method} reached nobody: ${why}`)
+    }
+  })
+  return session
+}
+
+/** Messages outside any call have nobody who waits for the outcome. */
+export function send(leg: Leg, message: Message): void {
+  const receiver: CallReceiver = { onHead() {}, onData() {}, onMessage() {}, onEnd() {}, onError() {} }
+  const input = { kind: 'notify', era: 'legacy', message, batch: undefined, body: undefined, headers: [] } as const
+  leg.call(input, receiver)
+}
+
+function legEvents(core: Core, holder: { session?: Session }): LegEvents {
+  const observe = legObserver(core, () => holder.session, 'pipe')
+  return {
+    ...observe,
+    message(message, call) {
+      const session = holder.session
+      if (!session?.channel) return
+      // Progress belongs to its call or to nobody; anything else may take another way.
+      if (call && message.method === 'notifications/progress') {
+        if (!call.deliver?.(message)) observe.late(message)
+        return
+      }
+      session.channel.fromServer(message, call && { deliver: m => call.deliver?.(m) ?? false })
+    },
+    lost(error, facts) {
+      observe.lost(error, facts)
+      const session = holder.session
+      if (session) void core.sessions.end(session, 'lost')
+    }
+  }
+}
+
+/** What is only told, never acted upon: the same for every leg that is a child. */
+export function legObserver(
+  core: Core,
+  session: () => Session | undefined,
+  stream: string
+): Omit<LegEvents, 'message' | 'drain'> {
+  const tap = core.tap
+  return {
+    late(message) {
+      core.log.debug('late', 'the server answered what nobody waits for any more')
+      if (core.bus.active) {
+        tap.note(session(), 'late', 'an answer that nobody waits for any more')
+        tap.loose(session(), stream, 'server', 'down', message)
+      }
+    },
+    noise(bytes) {
+      const text = bytes.subarray(0, 500).toString('utf8')
+      core.log.warn('noise', `the server wrote something to its stdout that is no MCP message: ${text}`)
+      if (core.bus.active) tap.note(session(), 'noise', bytes.subarray(0, 64 * 1024).toString('utf8'))
+    },
+    stderr(line) {
+      core.log.debug('stderr', line)
+      if (core.bus.active) tap.note(session(), 'stderr', line)
+    },
+    lost(error, facts) {
+      if (facts['expected'] !== 1) core.log.warn('child-exit', error.message, facts)
+      if (core.bus.active) tap.note(session(), 'child-exit', error.message, facts)
+    },
+    changed(client, server, dir) {
+      if (!core.bus.active) return
+      void client
+      tap.loose(session(), stream, 'server', dir, server)
+    }
+  }
+}

@@ -1,0 +1,157 @@
+import { CatflapError } from '../errors.ts'
+import { HttpUpstream } from '../transport/upstream/http.ts'
+import { StdioLeg } from '../transport/upstream/stdio.ts'
+import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
+import type { Target } from './core.ts'
+import type { Settings } from './options.ts'
+
+/** A server over HTTP. */
+export interface UrlTarget {
+  readonly url: string
+  /** Name, value, name, value …: set on every request in place of the client's. */
+  readonly headers?: readonly string[]
+  /** PEM text of certificate authorities to trust besides the system's. */
+  readonly ca?: string
+  /** Do not verify the server's certificate. */
+  readonly insecure?: boolean
+}
+
+/** A server on stdio, spawned by catflap: an argument vector, never a shell's line. */
+export interface CommandTarget {
+  readonly command: string
+  readonly args?: readonly string[]
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+export type TargetOptions = UrlTarget | CommandTarget
+
+/** How long a server may take to answer the DELETE that ends a session. */
+const CLOSE_TIMEOUT = 3_000
+
+export function openTarget(options: TargetOptions, settings: Settings, name = 'default'): Target {
+  return 'url' in options ? new HttpTarget(name, options, settings) : new StdioTarget(name, options, settings)
+}
+
+class HttpTarget implements Target {
+  readonly kind = 'http'
+  readonly name: string
+  readonly #upstream: HttpUpstream
+
+  constructor(name: string, options: UrlTarget, settings: Settings) {
+    this.name = name
+    const url = new URL(options.url)
+    if (url.protocol !== 'http:' && url.protocol !== 'https:')
+      throw new TypeError(`target: '${url.protocol}' is not supported; give an http: or https: URL`)
+    this.#upstream = new HttpUpstream(url, {
+      headers: options.headers ?? [],
+      connections: settings.maxUpstreamConnections,
+      maxPending: settings.maxPending,
+      connectTimeout: settings.connectTimeout,
+      headersTimeout: settings.headersTimeout,
+      keepAliveTimeout: settings.upstreamIdleTimeout,
+      closeTimeout: CLOSE_TIMEOUT,
+      ca: options.ca,
+      insecure: options.insecure
+    })
+  }
+
+  get label(): string {
+    return this.#upstream.label
+  }
+
+  get sessionless(): Leg {
+    return this.#upstream.sessionless
+  }
+
+  /** A stdio client's leg. catflap would have to be an HTTP client of its own there, which it is not yet. */
+  open(): Leg {
+    return new UnsupportedLeg(this.label)
+  }
+
+  resume(upstreamId: string): Leg {
+    return this.#upstream.sessionLeg(upstreamId)
+  }
+
+  close(): Promise<void> {
+    return this.#upstream.close()
+  }
+}
+
+class StdioTarget implements Target {
+  readonly kind = 'stdio'
+  readonly name: string
+  readonly label: string
+  readonly sessionless = undefined
+  readonly #options: CommandTarget
+  readonly #settings: Settings
+  readonly #legs = new Set<StdioLeg>()
+
+  constructor(name: string, options: CommandTarget, settings: Settings) {
+    this.name = name
+    // Arguments can hold secrets, so a command is called by its name alone.
+    this.label = options.command
+    this.#options = options
+    this.#settings = settings
+  }
+
+  open(events: LegEvents): Leg {
+    const { command, args = [], env, cwd } = this.#options
+    const { maxMessage, maxExchangeQueue, killAfter } = this.#settings
+    const leg = new StdioLeg(
+      {
+        label: this.label,
+        command,
+        args,
+        cwd,
+        env: { ...withoutOwn(process.env), ...env },
+        maxLine: maxMessage,
+        maxInput: maxExchangeQueue,
+        killGrace: { stdin: killAfter, term: killAfter }
+      },
+      {
+        ...events,
+        lost: (error, facts) => {
+          this.#legs.delete(leg)
+          events.lost(error, facts)
+        }
+      }
+    )
+    this.#legs.add(leg)
+    return leg
+  }
+
+  /** A child cannot be found again by a name: whoever made it holds it. */
+  resume(): undefined {
+    return undefined
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#legs].map(leg => leg.close()))
+  }
+}
+
+/** catflap's own settings (its token among them) are no business of the server's. */
+function withoutOwn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CATFLAP_(?!TEST)/i.test(name)))
+}
+
+class UnsupportedLeg implements Leg {
+  readonly upstreamId = undefined
+  readonly #label: string
+
+  constructor(label: string) {
+    this.#label = label
+  }
+
+  call(input: CallInput, receiver: CallReceiver): UpstreamCall {
+    const text = `A client on stdio cannot reach ${this.#label} yet. Connect the client by URL: run 'catflap forward ${this.#label}' and give it the URL that is printed.`
+    queueMicrotask(() =>
+      input.kind === 'notify' ? receiver.onEnd() : receiver.onError(new CatflapError('pairing_unsupported', text))
+    )
+    return { pause() {}, resume() {}, cancel() {} }
+  }
+
+  async close(): Promise<void> {}
+}

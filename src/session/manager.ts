@@ -1,0 +1,224 @@
+import { randomBytes } from 'node:crypto'
+import { CatflapError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Leg } from '../transport/upstream.ts'
+import type { Channel } from './channel.ts'
+import { type Awaitable, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
+
+/** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
+export class Session {
+  record: SessionRecord
+  readonly leg: Leg
+  /** Where the upstream is one pipe, and what the server says must be handed to the right stream. */
+  channel: Channel | undefined
+  /** Exchanges and streams that are open now: such a session is in use, whatever the clock says. */
+  inFlight = 0
+  ended = false
+
+  constructor(record: SessionRecord, leg: Leg) {
+    this.record = record
+    this.leg = leg
+  }
+
+  get id(): string {
+    return this.record.id
+  }
+
+  get handle(): string {
+    return this.record.handle
+  }
+}
+
+export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed'
+
+export interface SessionManagerOptions {
+  readonly store: SessionStore
+  /** The one target's name, under which its leg stands in the record. */
+  readonly target: string
+  /** Makes the leg of a record that this process has not seen yet; undefined where only the maker can hold it (a child). */
+  readonly openLeg: (record: SessionRecord) => Leg | undefined
+  readonly log: Log
+  readonly reapEvery: number
+  readonly onStart?: (session: Session) => void
+  readonly onEnd?: (session: Session, why: SessionEnd) => void
+}
+
+export interface SessionStart {
+  readonly principal: string
+  readonly leg: Leg
+  readonly initialize: string | undefined
+  readonly protocolVersion?: string
+  /** From `newHandle`, where it was needed before the session. */
+  readonly handle?: string
+}
+
+/** A name for logs and tapes. */
+export function newHandle(): string {
+  return `s-${randomBytes(4).toString('hex')}`
+}
+
+const REAP_BATCH = 100
+
+/** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
+export class SessionManager {
+  readonly #options: SessionManagerOptions
+  readonly #live = new Map<string, Session>()
+  readonly #ending = new Set<Promise<void>>()
+  readonly #reaper: NodeJS.Timeout
+  #reaping: Promise<void> | undefined
+
+  constructor(options: SessionManagerOptions) {
+    this.#options = options
+    this.#reaper = setInterval(() => this.reap(), options.reapEvery)
+    this.#reaper.unref()
+  }
+
+  /** Sessions this process holds something of. */
+  get size(): number {
+    return this.#live.size
+  }
+
+  /** Is there room for one more? Asked before the server is bothered with `initialize`. */
+  async admit(maxSessions: number): Promise<void> {
+    if ((await this.#options.store.count()) >= maxSessions) throw new CatflapError('too_many_sessions')
+  }
+
+  /** Fails with too_many_sessions. The leg is the caller's until this has succeeded. At once where the store answers at once. */
+  start(start: SessionStart): Awaitable<Session> {
+    const leg = { upstreamId: start.leg.upstreamId, initialize: start.initialize, epoch: 1 }
+    try {
+      const record = this.#options.store.create({
+        id: randomBytes(24).toString('base64url'),
+        handle: start.handle ?? newHandle(),
+        principal: start.principal,
+        protocolVersion: start.protocolVersion,
+        legs: { [this.#options.target]: leg }
+      })
+      if (!(record instanceof Promise)) return this.#started(record, start.leg)
+      return record.then(
+        r => this.#started(r, start.leg),
+        error => Promise.reject(fullOr(error))
+      )
+    } catch (error) {
+      throw fullOr(error)
+    }
+  }
+
+  #started(record: SessionRecord, leg: Leg): Session {
+    const session = new Session(record, leg)
+    this.#live.set(record.id, session)
+    this.#options.onStart?.(session)
+    return session
+  }
+
+  /** The session, if it lives and belongs to `principal`: another's session is not even admitted to exist. */
+  find(id: string, principal: string): Awaitable<Session | undefined> {
+    const record = this.#options.store.get(id)
+    return record instanceof Promise ? record.then(r => this.#found(r, principal)) : this.#found(record, principal)
+  }
+
+  #found(record: SessionRecord | undefined, principal: string): Session | undefined {
+    if (!record || record.principal !== principal) return undefined
+    const live = this.#live.get(record.id)
+    if (live) {
+      if (live.ended) return undefined
+      live.record = record
+      return live
+    }
+    const leg = this.#options.openLeg(record)
+    if (!leg) return undefined
+    const session = new Session(record, leg)
+    this.#live.set(record.id, session)
+    return session
+  }
+
+  touch(session: Session): void {
+    const touched = this.#options.store.touch(session.id)
+    if (touched instanceof Promise) touched.catch(error => this.#storeFailed(error))
+  }
+
+  /** Writes down what was negotiated. Lost only if someone else changed the session meanwhile. */
+  async negotiated(session: Session, protocolVersion: string): Promise<void> {
+    const result = await this.#options.store.update(session.id, session.record.version, { protocolVersion })
+    if (result.ok) session.record = result.record
+  }
+
+  /** Ends a session: first it is unknown to clients, then its upstream side goes. */
+  async end(session: Session, why: SessionEnd): Promise<void> {
+    if (session.ended) return
+    session.ended = true
+    const ending = this.#end(session, why)
+    this.#ending.add(ending)
+    await ending
+    this.#ending.delete(ending)
+  }
+
+  async #end(session: Session, why: SessionEnd): Promise<void> {
+    try {
+      await this.#options.store.delete(session.id)
+    } catch (error) {
+      this.#storeFailed(error)
+    }
+    this.#live.delete(session.id)
+    session.channel?.close()
+    this.#options.onEnd?.(session, why)
+    // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
+    if (session.leg.upstreamId === undefined || (why !== 'client' && why !== 'lost')) await session.leg.close()
+  }
+
+  /** Ends what has expired. A session with something open is in use and goes on, up to its absolute age. */
+  reap(): Promise<void> {
+    this.#reaping ??= this.#reap().finally(() => {
+      this.#reaping = undefined
+    })
+    return this.#reaping
+  }
+
+  async #reap(): Promise<void> {
+    try {
+      for (const session of this.#live.values()) if (session.inFlight > 0) this.touch(session)
+      for (;;) {
+        const records = await this.#options.store.expired(REAP_BATCH)
+        if (records.length === 0) return
+        await Promise.all(records.map(record => this.#expire(record)))
+      }
+    } catch (error) {
+      this.#storeFailed(error)
+    }
+  }
+
+  async #expire(record: SessionRecord): Promise<void> {
+    const live = this.#live.get(record.id)
+    const leg = live?.leg ?? this.#options.openLeg(record)
+    if (live) await this.end(live, 'expired')
+    else {
+      const gone = await this.#options.store.delete(record.id)
+      if (gone && leg) {
+        const session = new Session(gone, leg)
+        session.ended = true
+        this.#options.onEnd?.(session, 'expired')
+        await leg.close()
+      }
+    }
+  }
+
+  /** Ends every session this process holds. */
+  async close(): Promise<void> {
+    clearInterval(this.#reaper)
+    await this.#reaping
+    await Promise.all([...this.#live.values()].map(session => this.end(session, 'shutdown')))
+    await Promise.all(this.#ending)
+    await this.#options.store.close()
+  }
+
+  #storeFailed(error: unknown): void {
+    this.#options.log.error(
+      'store-failed',
+      `the session store failed: ${error instanceof Error ? error.message : error}`
+    )
+  }
+}
+
+function fullOr(error: unknown): unknown {
+  return error instanceof SessionStoreFullError ? new CatflapError('too_many_sessions') : error
+}

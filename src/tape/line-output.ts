@@ -1,0 +1,68 @@
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+
+const CHUNK = 64 * 1024
+
+/** Lines to a stream: many per write when they come fast, with backpressure, and a reader who goes away is a quiet end. */
+export class LineOutput {
+  readonly #stream: Writable
+  #text = ''
+  #scheduled: NodeJS.Immediate | undefined
+  #closed = false
+  #error: unknown
+
+  constructor(stream: Writable) {
+    this.#stream = stream
+    stream.on('error', this.#onError)
+    stream.on('close', this.#onClose)
+  }
+
+  /** Nobody reads any more: stop making lines. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** A promise only when the reader cannot follow: loops over millions of lines need not wait for each. */
+  write(line: string): Promise<void> | undefined {
+    if (this.#closed) return undefined
+    this.#text += `${line}\n`
+    if (this.#text.length >= CHUNK) return this.#flush()
+    this.#scheduled ??= setImmediate(() => this.#flush())
+    return undefined
+  }
+
+  /** Writes what is left. Throws what the stream failed with, unless its reader just went away. */
+  async end(): Promise<void> {
+    await this.#flush()
+    if (!this.#closed && this.#stream.writableLength > 0) await once(this.#stream, 'drain').catch(() => {})
+    this.#stream.off('close', this.#onClose)
+    if (this.#error !== undefined) throw this.#error
+  }
+
+  #flush(): Promise<void> | undefined {
+    clearImmediate(this.#scheduled)
+    this.#scheduled = undefined
+    const text = this.#text
+    this.#text = ''
+    if (text === '' || this.#closed || this.#stream.write(text)) return undefined
+    return new Promise(resolve => {
+      const done = () => {
+        this.#stream.off('drain', done)
+        this.#stream.off('close', done)
+        resolve()
+      }
+      this.#stream.once('drain', done)
+      this.#stream.once('close', done)
+    })
+  }
+
+  readonly #onError = (error: NodeJS.ErrnoException): void => {
+    this.#closed = true
+    // EPIPE on POSIX, EOF on Windows: `| head` has seen enough.
+    if (error.code !== 'EPIPE' && error.code !== 'EOF') this.#error = error
+  }
+
+  readonly #onClose = (): void => {
+    this.#closed = true
+  }
+}

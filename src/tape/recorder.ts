@@ -1,0 +1,272 @@
+import path from 'node:path'
+import type { FrameSubscriber } from './bus.ts'
+import { FrameEncoder, lineOf } from './encoder.ts'
+import { reasonOf, type TapeSoftware, type TapeTarget } from './format.ts'
+import type { Frame } from './frame.ts'
+import type { Redactor } from './redact.ts'
+import { TapeFile } from './tape-file.ts'
+import { isFolderPath, TapeFolder, wallTime } from './tape-folder.ts'
+import { DEFAULT_MAX_MESSAGE, exceeds, truncate } from './truncate.ts'
+
+export interface TapeRecorderOptions {
+  /** A file, which must be new or empty; or a folder, which gets one tape a session. */
+  readonly path: string
+  /** Default: whether `path` is a folder or ends with a slash. */
+  readonly folder?: boolean
+  readonly target: TapeTarget
+  readonly software: TapeSoftware
+  readonly redactor: Redactor
+  /** Default 32 MiB. */
+  readonly maxQueueBytes?: number
+  /** What happens when the disk cannot follow: traffic waits (default), or frames are lost, counted and marked. */
+  readonly overflow?: 'block' | 'drop'
+  /** Bytes; longer messages are kept as a prefix with length and SHA-256. Default 8 MiB. */
+  readonly maxMessage?: number
+  /** Folder only: descriptors held at once. Default 64. */
+  readonly maxOpenFiles?: number
+  /** Called once, when recording had to stop. The traffic goes on. */
+  readonly onError?: (reason: string, error: unknown) => void
+}
+
+export interface RecorderStats {
+  /** Written. */
+  readonly frames: number
+  /** Written, headers included. */
+  readonly bytes: number
+  readonly drops: number
+  /** Frames that wait to be written. */
+  readonly queued: number
+}
+
+/** What a frame costs in memory beside its bytes, roughly. */
+const FRAME_COST = 512
+/** A frame waits at most this long (ms) for others to share a write with. */
+const LINGER = 50
+const EAGER_BYTES = 1024 * 1024
+const BATCH_BYTES = 512 * 1024
+const BATCH_FRAMES = 512
+
+/** Writes frames to tape, off the hot path: `frame` only queues. */
+export class TapeRecorder implements FrameSubscriber {
+  readonly #options: TapeRecorderOptions
+  readonly #maxQueue: number
+  readonly #maxMessage: number
+  readonly #encoder: FrameEncoder
+  readonly #started = performance.now()
+  #single: TapeFile | undefined
+  #folder: TapeFolder | undefined
+  #queue: Frame[] = []
+  #queuedBytes = 0
+  #queued = 0
+  #dropped = new Map<string | undefined, number>()
+  #timer: NodeJS.Timeout | undefined
+  #draining: Promise<void> | undefined
+  #waiting: (() => void)[] = []
+  #full = false
+  #state: 'open' | 'closed' | 'failed' = 'open'
+  #frames = 0
+  #bytes = 0
+  #drops = 0
+
+  private constructor(options: TapeRecorderOptions) {
+    this.#options = options
+    this.#maxQueue = options.maxQueueBytes ?? 32 * 1024 * 1024
+    this.#maxMessage = options.maxMessage ?? DEFAULT_MAX_MESSAGE
+    this.#encoder = new FrameEncoder(options.redactor)
+  }
+
+  /** Throws TapeError `tape_exists`, `tape_unwritable`. */
+  static async open(options: TapeRecorderOptions): Promise<TapeRecorder> {
+    const recorder = new TapeRecorder(options)
+    if (options.folder ?? (await isFolderPath(options.path))) await recorder.#openFolder()
+    else await recorder.#openFile()
+    return recorder
+  }
+
+  get full(): boolean {
+    return this.#full
+  }
+
+  get failed(): boolean {
+    return this.#state === 'failed'
+  }
+
+  get stats(): RecorderStats {
+    return { frames: this.#frames, bytes: this.#bytes, drops: this.#drops, queued: this.#queued }
+  }
+
+  frame(frame: Frame): void {
+    if (this.#state !== 'open') return
+    const cost = costOf(frame)
+    if (this.#options.overflow === 'drop' && this.#queued > 0 && this.#queuedBytes + cost > this.#maxQueue) {
+      this.#drops++
+      this.#dropped.set(frame.session, (this.#dropped.get(frame.session) ?? 0) + 1)
+      return
+    }
+    if (this.#dropped.size > 0) this.#markDrops(frame.time)
+    this.#push(frame, cost)
+    if (this.#queuedBytes >= this.#maxQueue && this.#options.overflow !== 'drop') this.#full = true
+    this.#schedule()
+  }
+
+  /** Resolves when no longer `full`. */
+  whenReady(): Promise<void> {
+    return this.#full ? new Promise(resolve => this.#waiting.push(resolve)) : Promise.resolve()
+  }
+
+  /** Resolves when everything queued so far is written (or recording has failed). */
+  async flush(): Promise<void> {
+    while (this.#queued > 0 || this.#draining) await (this.#draining ?? this.#drain())
+  }
+
+  /** Writes what is queued, syncs it to disk and closes. Frames that come later are ignored. */
+  async close(): Promise<void> {
+    if (this.#state === 'open') {
+      if (this.#dropped.size > 0) this.#markDrops(performance.now())
+      this.#state = 'closed'
+    }
+    await this.flush()
+    clearTimeout(this.#timer)
+    try {
+      await this.#single?.close(true)
+      await this.#folder?.close()
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#release()
+  }
+
+  async #openFile(): Promise<void> {
+    const file = await TapeFile.create(this.#options.path, this.#started)
+    this.#single = file
+    // A disk that is full already is a failure of the recording, not of the start.
+    this.#run(() => this.#write(file, [this.#header(wallTime(this.#started))]))
+  }
+
+  async #openFolder(): Promise<void> {
+    this.#folder = await TapeFolder.open(path.resolve(this.#options.path), {
+      target: this.#options.redactor.target(this.#options.target).target,
+      maxOpenFiles: this.#options.maxOpenFiles ?? 64,
+      header: (started, session) => {
+        const line = this.#header(started, session)
+        this.#bytes += Buffer.byteLength(line)
+        return line
+      }
+    })
+  }
+
+  #header(started: Date, session?: string): string {
+    return this.#encoder.header({ started, target: this.#options.target, software: this.#options.software, session })
+  }
+
+  #push(frame: Frame, cost: number): void {
+    this.#queue.push(frame)
+    this.#queued++
+    this.#queuedBytes += cost
+  }
+
+  /** Where frames are missing, the tape says so: in each session's tape its own. */
+  #markDrops(time: number): void {
+    for (const [session, count] of this.#dropped) {
+      const text = `${count} ${count === 1 ? 'frame is' : 'frames are'} missing here: the recording queue was full`
+      const note: Frame = {
+        time,
+        side: 'client',
+        dir: 'up',
+        kind: 'note',
+        session,
+        note: 'dropped',
+        text,
+        data: { count }
+      }
+      this.#push(note, FRAME_COST)
+    }
+    this.#dropped.clear()
+  }
+
+  #drain(): Promise<void> {
+    return this.#draining ?? this.#run(() => this.#drainQueue())
+  }
+
+  #run(work: () => Promise<void>): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#draining = work()
+      .catch(error => this.#fail(error))
+      .finally(() => {
+        this.#draining = undefined
+        if (this.#queue.length > 0) this.#schedule()
+      })
+    return this.#draining
+  }
+
+  #schedule(): void {
+    if (this.#draining) return
+    if (this.#queuedBytes >= EAGER_BYTES) this.#drain()
+    else this.#timer ??= setTimeout(() => this.#drain(), LINGER)
+  }
+
+  /** What is queued now. What comes meanwhile lingers again: many small writes would cost more than the encoding. */
+  async #drainQueue(): Promise<void> {
+    const queue = this.#queue
+    this.#queue = []
+    for (let at = 0; at < queue.length && this.#state !== 'failed'; ) at = await this.#batch(queue, at)
+  }
+
+  /** Encodes and writes some frames from `at`; returns the index behind them. */
+  async #batch(queue: readonly Frame[], at: number): Promise<number> {
+    const lines = new Map<TapeFile, string[]>()
+    const ended: (string | undefined)[] = []
+    const first = at
+    let cost = 0
+    while (at < queue.length && cost < BATCH_BYTES && at - first < BATCH_FRAMES) {
+      const queued = queue[at++]!
+      cost += costOf(queued)
+      const frame = exceeds(queued, this.#maxMessage) ? await truncate(queued, this.#maxMessage) : queued
+      const file = this.#single ?? (await this.#folder!.fileFor(frame.session, frame.time))
+      const line = lineOf(++file.n, frame.time - file.base, this.#encoder.body(frame))
+      const list = lines.get(file)
+      if (list) list.push(line)
+      else lines.set(file, [line])
+      if (frame.note === 'session-end') ended.push(frame.session)
+    }
+    for (const [file, list] of lines) await this.#write(file, list)
+    if (this.#folder) {
+      for (const session of ended) await this.#folder.ended(session)
+      await this.#folder.trim()
+    }
+    this.#frames += at - first
+    this.#queued -= at - first
+    this.#queuedBytes -= cost
+    if (this.#full && this.#queuedBytes <= this.#maxQueue / 2) this.#release()
+    return at
+  }
+
+  async #write(file: TapeFile, lines: readonly string[]): Promise<void> {
+    const data = Buffer.from(lines.join(''))
+    await file.append(data)
+    this.#bytes += data.length
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === 'failed') return
+    this.#state = 'failed'
+    this.#queue = []
+    this.#queued = 0
+    this.#queuedBytes = 0
+    this.#dropped.clear()
+    this.#release()
+    this.#options.onError?.(`recording stopped, the proxy goes on: ${reasonOf(error)}`, error)
+  }
+
+  #release(): void {
+    this.#full = false
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
+  }
+}
+
+function costOf(frame: Frame): number {
+  return FRAME_COST + (frame.bytes?.length ?? 0)
+}

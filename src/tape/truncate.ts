@@ -1,0 +1,40 @@
+import { createHash, webcrypto } from 'node:crypto'
+import type { Frame } from './frame.ts'
+
+/** Messages longer than this (bytes) are kept as a prefix. */
+export const DEFAULT_MAX_MESSAGE = 8 * 1024 * 1024
+/** How much of them is kept, in bytes. */
+export const PREFIX_LENGTH = 64 * 1024
+
+export function exceeds(frame: Frame, maxMessage: number): boolean {
+  return frame.bytes !== undefined && frame.bytes.length > maxMessage
+}
+
+/** The frame with only the beginning of its bytes, and what identifies the whole. Hashes off this thread. */
+export async function truncate(frame: Frame, maxMessage: number): Promise<Frame> {
+  const bytes = frame.bytes!
+  const sha256 =
+    frame.truncated?.sha256 ??
+    Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)).toString('hex')
+  return withPrefix(frame, maxMessage, sha256)
+}
+
+/** As `truncate`, on this thread. */
+export function truncateSync(frame: Frame, maxMessage: number): Frame {
+  return withPrefix(
+    frame,
+    maxMessage,
+    frame.truncated?.sha256 ?? createHash('sha256').update(frame.bytes!).digest('hex')
+  )
+}
+
+function withPrefix(frame: Frame, maxMessage: number, sha256: string): Frame {
+  const bytes = frame.bytes!
+  const length = frame.truncated?.length ?? bytes.length
+  // A copy, so that the whole message can be freed.
+  return {
+    ...frame,
+    bytes: Buffer.from(bytes.subarray(0, Math.min(PREFIX_LENGTH, maxMessage))),
+    truncated: { length, sha256 }
+  }
+}

@@ -1,0 +1,221 @@
+import type { ServerResponse } from 'node:http'
+import { CatflapError } from '../../errors.ts'
+import type { Message } from '../../protocol/message.ts'
+import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
+import type { Reply, WholeAnswer } from '../reply.ts'
+import type { ReplyHead } from '../upstream.ts'
+
+export interface HttpReplyOptions {
+  /** Silence before the first message after which the answer becomes a stream, in ms. */
+  readonly streamAfter: number
+  /** SSE replies that a keep-alive comment may be due on. */
+  readonly streams: Set<HttpReply>
+  readonly via: string | undefined
+}
+
+const JSON_HEADERS = ['Content-Type', 'application/json']
+const SSE_HEADERS = [
+  'Content-Type',
+  'text/event-stream',
+  'Cache-Control',
+  'no-cache, no-transform',
+  'X-Accel-Buffering',
+  'no'
+]
+
+/** An answer over HTTP/1.1. */
+export class HttpReply implements Reply {
+  state: Reply['state'] = 'pending'
+  extra: string[] = []
+  onDrained: (() => void) | undefined
+  onGone: (() => void) | undefined
+  /** `performance.now()` of the last write on a stream. */
+  lastWrite = 0
+  readonly #res: ServerResponse
+  readonly #options: HttpReplyOptions
+  #head: ReplyHead | undefined
+  #headWritten = false
+  #atBoundary = true
+  #waitsForDrain = false
+  #streamTimer: NodeJS.Timeout | undefined
+
+  constructor(res: ServerResponse, options: HttpReplyOptions) {
+    this.#res = res
+    this.#options = options
+    res.on('close', () => {
+      clearTimeout(this.#streamTimer)
+      this.#options.streams.delete(this)
+      const complete = this.state === 'ended'
+      this.state = 'ended'
+      if (!complete || !res.writableFinished) this.onGone?.()
+    })
+  }
+
+  get queued(): number {
+    return this.#res.writableLength
+  }
+
+  head(head: ReplyHead): void {
+    if (this.state !== 'pending') return
+    this.#head = head
+    this.state = head.type === 'sse' ? 'sse' : head.type === 'json' ? 'json' : 'raw'
+    if (this.state !== 'sse') return // until its first bytes are here, an error can still be told as one
+    this.#openStream()
+    // Head and first event often arrive in one packet: one write carries both. Without one, the head must not wait.
+    queueMicrotask(() => this.#flushHead())
+  }
+
+  data(chunk: Buffer, atBoundary: boolean): boolean {
+    if (this.state === 'ended') return true
+    this.#atBoundary = atBoundary
+    const head = this.#head
+    if (!this.#headWritten && head && head.length === chunk.length && this.state !== 'sse') {
+      this.#writeHead()
+      this.#close(chunk)
+      return true
+    }
+    this.#writeHead()
+    return this.#write(chunk)
+  }
+
+  message(message: Message, last: boolean): boolean {
+    if (this.state === 'ended') return true
+    if (this.state === 'pending') {
+      clearTimeout(this.#streamTimer)
+      if (last) {
+        const body = message.bytes
+        this.answer({ status: 200, headers: [...JSON_HEADERS, ...this.extra], body })
+        return true
+      }
+      this.openStream()
+    }
+    this.#writeHead()
+    return this.#write(encodeMessageEvent(message.oneLine()))
+  }
+
+  /** Becomes a stream now, or by itself when nothing was said for a while: nobody holds a connection open on silence. */
+  openStream(afterSilence = false): void {
+    if (this.state !== 'pending') return
+    if (afterSilence) {
+      this.#streamTimer ??= setTimeout(() => this.openStream(), this.#options.streamAfter)
+      return
+    }
+    this.head({
+      status: 200,
+      statusText: '',
+      headers: [...SSE_HEADERS],
+      type: 'sse',
+      length: undefined,
+      encoding: undefined
+    })
+  }
+
+  end(): void {
+    if (this.state === 'ended') return
+    if (this.state === 'pending') {
+      this.answer({ status: 202, headers: this.extra, body: undefined })
+      return
+    }
+    this.#writeHead()
+    this.#close()
+  }
+
+  fail(error: CatflapError, idText: string | undefined): void {
+    if (this.state === 'ended') return
+    clearTimeout(this.#streamTimer)
+    if (!this.#headWritten) {
+      this.state = 'pending'
+      this.#head = undefined
+      this.#options.streams.delete(this)
+      this.answer({
+        status: error.status,
+        headers: [...JSON_HEADERS, ...this.extra, ...errorHeaders(error)],
+        body: error.toJsonRpc(idText)
+      })
+      return
+    }
+    if (this.state === 'sse' && this.#atBoundary && idText !== undefined) {
+      this.#write(encodeMessageEvent(error.toJsonRpc(idText)))
+      this.#close()
+      return
+    }
+    // A stream between two events may end; anything else has to look broken, or a part would pass for the whole.
+    if (this.state === 'sse' && this.#atBoundary) this.#close()
+    else this.#res.destroy()
+  }
+
+  answer(answer: WholeAnswer): void {
+    if (this.state !== 'pending') return
+    clearTimeout(this.#streamTimer)
+    this.state = 'ended'
+    this.#headWritten = true
+    const headers = [...answer.headers]
+    const bodiless = answer.status === 204 || answer.status === 304 || answer.status < 200
+    if (!bodiless) headers.push('Content-Length', String(answer.body?.length ?? 0))
+    // A body that was refused unread would be taken for the next request.
+    if (!this.#res.req.complete) headers.push('Connection', 'close')
+    this.#res.writeHead(answer.status, headers)
+    this.#res.end(answer.body)
+  }
+
+  keepAlive(): void {
+    if (this.state !== 'sse' || !this.#atBoundary || this.#res.writableLength > 0) return
+    this.#writeHead()
+    this.#write(KEEP_ALIVE_COMMENT)
+  }
+
+  #openStream(): void {
+    clearTimeout(this.#streamTimer)
+    this.lastWrite = performance.now()
+    this.#options.streams.add(this)
+  }
+
+  #flushHead(): void {
+    if (this.#headWritten || this.state === 'ended' || !this.#head) return
+    this.#writeHead()
+    this.#res.flushHeaders()
+  }
+
+  #writeHead(): void {
+    const head = this.#head
+    if (this.#headWritten || !head) return
+    this.#headWritten = true
+    const headers = this.extra.length > 0 ? [...head.headers, ...this.extra] : head.headers
+    try {
+      if (head.statusText) this.#res.writeHead(head.status, head.statusText, headers)
+      else this.#res.writeHead(head.status, headers)
+    } catch (error) {
+      // A header that Node refuses to write (a control character): the server's fault, and only this exchange's.
+      this.#headWritten = false
+      const text = error instanceof Error ? error.message : String(error)
+      this.fail(new CatflapError('upstream_protocol', `The server's headers cannot be passed on: ${text}`), undefined)
+    }
+  }
+
+  #write(chunk: Buffer): boolean {
+    if (this.state === 'ended') return true
+    this.lastWrite = performance.now()
+    if (this.#res.write(chunk)) return true
+    if (!this.#waitsForDrain) {
+      this.#waitsForDrain = true
+      this.#res.once('drain', () => {
+        this.#waitsForDrain = false
+        this.onDrained?.()
+      })
+    }
+    return false
+  }
+
+  #close(chunk?: Buffer): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    this.#options.streams.delete(this)
+    this.#res.end(chunk)
+  }
+}
+
+function errorHeaders(error: CatflapError): string[] {
+  if (error.status === 503) return ['Retry-After', '1']
+  if (error.status === 401) return ['WWW-Authenticate', 'Bearer realm="catflap"']
+  return []
+}

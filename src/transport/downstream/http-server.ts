@@ -1,0 +1,182 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
+import { CatflapError } from '../../errors.ts'
+import { HttpReply } from './http-reply.ts'
+
+export interface HttpServerOptions {
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  readonly maxConnections: number
+  /** Bytes of a request's headers. */
+  readonly maxHeaderSize: number
+  readonly maxBody: number
+  /** How long a client may take to send a whole request, in ms. */
+  readonly clientTimeout: number
+  readonly streamAfter: number
+  /** Silence on an SSE stream before a comment is written, in ms; 0: never. */
+  readonly keepAlive: number
+  readonly via: string | undefined
+}
+
+export type RequestHandler = (req: IncomingMessage, reply: HttpReply) => void
+
+/** The listener clients connect to. It knows HTTP and its limits, and nothing of MCP. */
+export class HttpServer {
+  readonly #server: Server
+  readonly #options: HttpServerOptions
+  readonly #streams = new Set<HttpReply>()
+  readonly #sockets = new Set<Socket>()
+  #ticker: NodeJS.Timeout | undefined
+  #refused = 0
+
+  constructor(options: HttpServerOptions, handler: RequestHandler) {
+    this.#options = options
+    const replyOptions = { streamAfter: options.streamAfter, streams: this.#streams, via: options.via }
+    this.#server = createServer(
+      {
+        maxHeaderSize: options.maxHeaderSize,
+        requestTimeout: options.clientTimeout,
+        headersTimeout: options.clientTimeout,
+        connectionsCheckingInterval: Math.max(100, Math.min(options.clientTimeout / 4, 10_000)),
+        // Longer than what clients and load balancers keep, so that they close first and no request meets a closing socket.
+        keepAliveTimeout: 75_000,
+        noDelay: true
+      },
+      (req, res) => handler(req, new HttpReply(res, replyOptions))
+    )
+    this.#server.maxRequestsPerSocket = 0
+    this.#server.on('connection', socket => this.#connected(socket))
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBadHttp(error, socket as Socket))
+  }
+
+  get connections(): number {
+    return this.#sockets.size
+  }
+
+  get streams(): number {
+    return this.#streams.size
+  }
+
+  get refused(): number {
+    return this.#refused
+  }
+
+  /** Rejects with the system's error (EADDRINUSE, EACCES …). */
+  async listen(): Promise<AddressInfo> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(this.#options.port, this.#options.host, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+    if (this.#options.keepAlive > 0)
+      this.#ticker = setInterval(() => this.#keepAlive(), Math.max(10, this.#options.keepAlive / 5))
+    return this.#server.address() as AddressInfo
+  }
+
+  /** Accepts no more connections. Those that are open stay: a call in flight may need its client's answer on one of them. */
+  stopAccepting(): void {
+    // http.Server's own close() would end idle connections at once.
+    if (this.#server.listening) NetServer.prototype.close.call(this.#server)
+  }
+
+  /** Closes everything that is still open and resolves when it is. */
+  async close(): Promise<void> {
+    clearInterval(this.#ticker)
+    this.#server.close(() => {})
+    this.#server.closeAllConnections()
+    const open = [...this.#sockets]
+    for (const socket of open) socket.destroy()
+    await Promise.all(
+      open.map(socket => (socket.closed ? undefined : new Promise(resolve => socket.once('close', resolve))))
+    )
+  }
+
+  #connected(socket: Socket): void {
+    if (this.#sockets.size >= this.#options.maxConnections) {
+      this.#refused++
+      const error = new CatflapError('too_many_connections')
+      socket.on('error', () => {})
+      socket.end(rawAnswer(error, ['Retry-After: 1']), () => socket.destroy())
+      return
+    }
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
+  }
+
+  #keepAlive(): void {
+    const due = performance.now() - this.#options.keepAlive
+    for (const stream of this.#streams) if (stream.lastWrite <= due) stream.keepAlive()
+  }
+}
+
+function refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const known =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new CatflapError('headers_too_large')
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new CatflapError('request_timeout')
+        : new CatflapError('bad_http')
+  socket.end(rawAnswer(known, []), () => socket.destroy())
+}
+
+const PHRASES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+  503: 'Service Unavailable'
+}
+
+function rawAnswer(error: CatflapError, headers: readonly string[]): string {
+  const body = error.toJsonRpc().toString()
+  const lines = [
+    `HTTP/1.1 ${error.status} ${PHRASES[error.status] ?? 'Error'}`,
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+    ...headers
+  ]
+  return `${lines.join('\r\n')}\r\n\r\n${body}`
+}
+
+/**
+ * The whole body, or `body_too_large`. `done` is not called when the client goes away (the reply tells that).
+ * Callbacks instead of a promise: it is on the way of every message, and mostly one chunk long.
+ */
+export function readBody(
+  req: IncomingMessage,
+  limit: number,
+  done: (error: CatflapError | undefined, body: Buffer) => void
+): void {
+  const declared = req.headers['content-length']
+  if (declared !== undefined && Number(declared) > limit) {
+    done(tooLarge(limit), EMPTY)
+    return
+  }
+  let first: Buffer | undefined
+  let more: Buffer[] | undefined
+  let size = 0
+  req.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit) {
+      req.pause()
+      req.removeAllListeners('data')
+      req.removeAllListeners('end')
+      done(tooLarge(limit), EMPTY)
+    } else if (!first) first = chunk
+    else (more ??= [first]).push(chunk)
+  })
+  req.on('end', () => done(undefined, more ? Buffer.concat(more, size) : (first ?? EMPTY)))
+}
+
+const EMPTY = Buffer.alloc(0)
+
+function tooLarge(limit: number): CatflapError {
+  return new CatflapError('body_too_large', `The body exceeds ${limit} bytes (--max-body).`)
+}

@@ -1,0 +1,93 @@
+import type { CatflapError } from '../errors.ts'
+import type { ContentType } from '../protocol/headers.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Era } from '../protocol/versions.ts'
+
+/**
+ * What every upstream (HTTP server, stdio child, later SSE and tapes) offers: open a leg, make calls on it, close it.
+ * An upstream knows nothing of clients: it is handed a message, and tells a receiver what comes back.
+ */
+
+/** Everything a client does is one of these. */
+export type ExchangeKind = 'request' | 'notify' | 'batch' | 'listen' | 'terminate'
+
+export interface ReplyHead {
+  readonly status: number
+  readonly statusText: string
+  /** End-to-end headers, name, value, name, value …; hooks may change the list. */
+  readonly headers: string[]
+  readonly type: ContentType
+  /** Of the content, in bytes, where the server said it. */
+  readonly length: number | undefined
+  /** `gzip` and the like; undefined for identity. */
+  readonly encoding: string | undefined
+}
+
+export interface CallInput {
+  readonly kind: ExchangeKind
+  readonly era: Era
+  /** The message, or the elements of a batch; none for `listen` and `terminate`. */
+  readonly message: Message | undefined
+  readonly batch: readonly Message[] | undefined
+  /** The bytes as they go out over HTTP. */
+  readonly body: Buffer | undefined
+  /** End-to-end headers to send over HTTP; the leg adds what is its own. */
+  readonly headers: readonly string[]
+}
+
+/**
+ * Hears what a call brings. HTTP upstreams say onHead, onData…, onEnd; upstreams without heads say onMessage…, onEnd.
+ * Exactly one onEnd or onError comes, nothing after it.
+ */
+export interface CallReceiver {
+  onHead(head: ReplyHead): void
+  onData(chunk: Buffer): void
+  /** `last` with the response that answers the call. */
+  onMessage(message: Message, last: boolean): void
+  onEnd(): void
+  onError(error: CatflapError): void
+  /** The client itself has cancelled this call: an answer may never come. */
+  onCancelled?(): void
+  /** A message of the server's own that belongs to this call. False: nobody is there to hear it. */
+  deliver?(message: Message): boolean
+}
+
+export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
+
+export interface UpstreamCall {
+  /** Stops the flow of onData/onMessage soon; what is under way may still arrive. */
+  pause(): void
+  resume(): void
+  /** Nothing is told to the receiver afterwards. */
+  cancel(reason: CancelReason): void
+}
+
+export interface Leg {
+  /** What the server calls this leg (its Mcp-Session-Id); undefined where it has no name. */
+  readonly upstreamId: string | undefined
+  call(input: CallInput, receiver: CallReceiver): UpstreamCall
+  /** Legs that one client owns whole (a pipe): stop and go on with everything the server says. */
+  pause?(): void
+  resume?(): void
+  /** The client has nothing more to say; the server may finish. */
+  endInput?(): void
+  /** Ends the leg on the server's side as well. Resolves when that is done or was given up; never rejects. */
+  close(): Promise<void>
+}
+
+/** What happens on a leg outside any call. */
+export interface LegEvents {
+  /** A request or notification of the server's own. `call` is the receiver it belongs to, where that is known. */
+  message(message: Message, call: CallReceiver | undefined): void
+  /** An answer that belongs to no call in flight. */
+  late(message: Message): void
+  noise(bytes: Buffer): void
+  stderr(line: string): void
+  /** The leg is gone by itself. */
+  lost(error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void
+  /** A message had to differ on the two sides (a remapped id or token): what the client knows, what the server knows. */
+  changed?(client: Message, server: Message, dir: 'up' | 'down'): void
+  /** The server does not read as fast as it is written to; and there is room again. */
+  full?(): void
+  drain?(): void
+}

@@ -1,0 +1,133 @@
+import { type Dispatcher, Pool, ProxyAgent } from 'undici'
+import { CatflapError } from '../../errors.ts'
+
+export interface PoolOptions {
+  /** Sockets for calls; streams (GET, subscriptions) have their own. */
+  readonly connections: number
+  readonly connectTimeout: number
+  /** How long a silent server may keep us waiting for a status line; 0: as long as the call may last. */
+  readonly headersTimeout: number
+  /** How long a socket may stay open unused. */
+  readonly keepAliveTimeout: number
+  /** PEM text of further certificate authorities. */
+  readonly ca?: string
+  readonly insecure?: boolean
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+/** One origin's sockets. Calls and streams are apart, so that a thousand idle GETs never keep a call waiting. */
+export interface OriginPools {
+  readonly calls: Dispatcher
+  readonly streams: Dispatcher
+  /** The proxy in between, if the environment names one. */
+  readonly proxy: string | undefined
+  destroy(): Promise<void>
+}
+
+export function openPools(origin: URL, options: PoolOptions): OriginPools {
+  const proxy = proxyFor(origin, options.env ?? process.env)
+  const make = (connections: number | null): Dispatcher => {
+    const tls = { ca: options.ca, rejectUnauthorized: !options.insecure }
+    const common = {
+      headersTimeout: options.headersTimeout,
+      // A stream may be silent for hours: the deadline of a call is kept elsewhere, where progress is known.
+      bodyTimeout: 0,
+      keepAliveTimeout: options.keepAliveTimeout,
+      connect: { timeout: options.connectTimeout, ...(origin.protocol === 'https:' ? tls : {}) },
+      allowH2: true
+    }
+    if (!proxy) return new Pool(origin.origin, { ...common, connections })
+    return new ProxyAgent({ uri: proxy, ...common, requestTls: tls, connections: connections ?? undefined })
+  }
+  const calls = make(options.connections)
+  const streams = make(null)
+  return {
+    calls,
+    streams,
+    proxy,
+    async destroy() {
+      await Promise.all([calls.destroy(), streams.destroy()])
+    }
+  }
+}
+
+/** HTTP_PROXY, HTTPS_PROXY, NO_PROXY in either case, as curl and Go read them; a loopback server is never behind a proxy. */
+export function proxyFor(url: URL, env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const get = (name: string): string | undefined => env[name.toLowerCase()] || env[name] || undefined
+  const proxy = url.protocol === 'https:' ? get('HTTPS_PROXY') : get('HTTP_PROXY')
+  if (!proxy || isLoopback(url.hostname)) return undefined
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  for (const rule of (get('NO_PROXY') ?? '').split(/[\s,]+/))
+    if (rule && excluded(rule, url.hostname, port)) return undefined
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(proxy) ? proxy : `http://${proxy}`
+}
+
+function excluded(rule: string, host: string, port: string): boolean {
+  if (rule === '*') return true
+  const [, name = '', rulePort] = /^(.*?)(?::(\d+))?$/.exec(rule.toLowerCase()) ?? []
+  if (rulePort && rulePort !== port) return false
+  const bare = name.replace(/^\*?\./, '')
+  return host === bare || host.endsWith(`.${bare}`)
+}
+
+export function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'ENOENT',
+  'EACCES'
+])
+const RESET = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CLOSED',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+])
+
+/** What went wrong between us and the server, named after `label`. */
+export function upstreamError(error: unknown, label: string): CatflapError {
+  const code = errorCode(error)
+  const text = reasonText(error)
+  const make = (kind: ConstructorParameters<typeof CatflapError>[0], what: string): CatflapError =>
+    new CatflapError(kind, `${label}: ${what}`, { cause: error, data: { target: label } })
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT')
+    return make('upstream_connect_timeout', 'no connection in time. Is the server up, and the URL right?')
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
+    return make('upstream_timeout', 'no answer in time.')
+  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2'))
+    return make('upstream_protocol', `the answer is not valid HTTP (${text}).`)
+  if (UNREACHABLE.has(code))
+    return make('upstream_unreachable', `cannot connect (${text}). Is the server running, and the URL right?`)
+  if (isTls(code)) return make('upstream_unreachable', `TLS failed (${text}). Trust its authority with --ca FILE.`)
+  if (RESET.has(code)) return make('upstream_reset', `the connection broke before the answer was complete (${text}).`)
+  return make('upstream_protocol', `the request failed (${text}).`)
+}
+
+function isTls(code: string): boolean {
+  return /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_|^EPROTO$/.test(code)
+}
+
+function errorCode(error: unknown): string {
+  for (let e: unknown = error, depth = 0; e instanceof Error && depth < 4; e = e.cause, depth++) {
+    const code = (e as { code?: unknown }).code
+    if (typeof code === 'string') return code
+    if (e instanceof AggregateError && e.errors.length > 0) return errorCode(e.errors[0])
+  }
+  return ''
+}
+
+function reasonText(error: unknown): string {
+  const code = errorCode(error)
+  const text = error instanceof Error ? error.message : String(error)
+  return code && !text.includes(code) ? (text ? `${code}: ${text}` : code) : text
+}
