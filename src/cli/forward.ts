@@ -216,7 +216,7 @@ function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
 
 function optionsOf(args: ForwardArgs): ForwardOptions {
   const { record, url } = recordAndUrl(args)
-  const tokens = [...args.token, ...(process.env['CATFLAP_TOKEN'] ? [process.env['CATFLAP_TOKEN']] : [])]
+  const tokens = [...args.token, ...(process.env.CATFLAP_TOKEN ? [process.env.CATFLAP_TOKEN] : [])]
   if (tokens.some(t => t === '')) throw new UsageError("--token '' is empty; give a secret: --token SECRET")
   const listen = args.stdio
     ? { input: process.stdin, output: process.stdout }

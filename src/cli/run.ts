@@ -48,7 +48,7 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
 
 /** A server may end the conversation by itself; only one that failed is a failure. */
 function serverEnded(log: Log, error: Error & { data?: Readonly<Record<string, unknown>> }): void {
-  if (error.data?.['exitCode'] === 0) return log.info('ended', error.message)
+  if (error.data?.exitCode === 0) return log.info('ended', error.message)
   log.error('failed', error.message)
   process.exitCode = 1
 }

@@ -3,7 +3,7 @@ import { EVENT_ID_HEADER, getHeader, removeHeader, SESSION_HEADER, setHeader } f
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Exchange } from '../proxy/exchange.ts'
-import type { Answer, Interceptor } from '../proxy/interceptor.ts'
+import type { Answer, Interceptor, Outcome } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import { newHandle, type Session } from '../session/manager.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
@@ -13,7 +13,7 @@ import type { ReplyHead } from '../transport/upstream.ts'
  * of ours, and the server one of its own. A stateless server's clients get none, and the modern era has none.
  */
 export function sessions(): Interceptor {
-  return { name: 'sessions', request, head }
+  return { name: 'sessions', request, head, end }
 }
 
 type Verdict = Answer | undefined | Promise<Answer | undefined>
@@ -69,6 +69,7 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   x.session = session
   x.leg = session.leg
   x.core.sessions.touch(session)
+  session.authorization = getHeader(x.headers, 'authorization') ?? session.authorization
   if (x.kind === 'batch' && !allowsBatch(x.version ?? session.record.protocolVersion))
     return refuse(
       'invalid_request',
@@ -104,10 +105,16 @@ async function start(x: Exchange): Promise<Answer | undefined> {
   return undefined
 }
 
+/** A client that never got the answer to `initialize` does not know its session's id: nobody would ever use or end it. */
+function end(x: Exchange, outcome: Outcome): void {
+  if (outcome.result === 'answered' || x.message?.method !== 'initialize' || !x.session?.channel) return
+  void x.core.sessions.end(x.session, 'failed')
+}
+
 /** An `initialize` that the child refuses makes no session. */
 function answered(x: Exchange, session: Session, bytes: Buffer): void {
   const message = parse(bytes)
-  if (!message || message.kind !== 'response') return
+  if (message?.kind !== 'response') return
   if (message.isError) {
     x.reply.extra = []
     void x.core.sessions.end(session, 'failed')

@@ -172,12 +172,13 @@ export class Call implements CallReceiver, Deadline {
  * Tells a legacy server over HTTP that a call is not wanted any more: closing its stream says nothing there (spec 2025-11-25
  * basic/transports, "Sending Messages"). Nobody waits for what comes back.
  */
-export function sendCancelled(leg: Leg, input: CallInput, why: string): void {
+export function sendCancelled(leg: Leg, input: CallInput, why: string, onSend?: (message: Message) => void): void {
   const id = input.message?.idText
   if (id === undefined || input.message?.method === 'initialize') return
   const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id},"reason":${JSON.stringify(why)}}}`
   const body = Buffer.from(text)
   const message = Message.parse(body)
+  onSend?.(message)
   const call = leg.call(
     { ...input, kind: 'notify', message, body },
     { onHead() {}, onData() {}, onMessage() {}, onEnd: () => clearTimeout(timer), onError: () => clearTimeout(timer) }

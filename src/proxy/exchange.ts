@@ -203,7 +203,9 @@ export class Exchange implements Attached, Listener {
     if (this.core.bus.active) this.core.tap.note(this, 'cancel', `the call was cancelled upstream: ${reason}`)
     // On stdio the leg says it on the pipe; a modern server over HTTP understands the closed stream.
     if (reason === 'timeout' && this.era === 'legacy' && leg.upstreamId !== undefined && this.#call) {
-      sendCancelled(leg, { ...this.#call.input, headers: this.headers }, 'timed out')
+      sendCancelled(leg, this.#call.input, 'timed out', message => {
+        if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'server', 'up', message, true)
+      })
     }
   }
 
@@ -285,6 +287,11 @@ export class Exchange implements Attached, Listener {
     return true
   }
 
+  /** The session is over, and with it this stream of its own messages. */
+  channelClosed(): void {
+    this.finish()
+  }
+
   /** Refuses, or gives up: the client gets an error where that is still possible. */
   fail(error: CatflapError): void {
     if (this.#ended) return
@@ -297,6 +304,8 @@ export class Exchange implements Attached, Listener {
         this.core.tap.own(this, this.client ? status : undefined, [], error.toJsonRpc(this.message?.idText))
       this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
     }
+    // What was meant for the server's answer (a session's id) is no part of ours.
+    if (!refused) this.reply.extra = []
     this.reply.fail(error, this.message?.kind === 'request' ? this.message.idText : undefined)
     this.#end({
       result: error.code === 'cancelled' ? 'cancelled' : refused ? 'refused' : 'failed',

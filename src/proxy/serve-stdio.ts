@@ -7,7 +7,7 @@ import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import { type Connection, Exchange } from './exchange.ts'
 import { classify, malformed } from './serve-http.ts'
-import { legObserver } from './session-leg.ts'
+import { holdBack, legObserver } from './session-leg.ts'
 
 /** How the conversation ended: the client closed its end, or the server was lost first. */
 export type StdioEnd = { readonly why: 'client' } | { readonly why: 'server'; readonly error: CatflapError }
@@ -55,6 +55,7 @@ export class StdioConnection implements Connection {
     const free = this.#peer.write(message.oneLine())
     // This client owns the child, so its slowness may reach it.
     if (!free) this.leg.pause?.()
+    else holdBack(this.#core, this.leg)
     return free
   }
 

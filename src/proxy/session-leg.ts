@@ -20,7 +20,10 @@ export async function openSessionLeg(core: Core, principal: string, initialize: 
   }
   holder.session = session
   session.channel = new Channel(core.settings, {
-    toServer: message => send(leg, message),
+    toServer: (message, own) => {
+      if (own && core.bus.active) core.tap.loose(session, 'pipe', 'server', 'up', message, true)
+      send(leg, message)
+    },
     undelivered: (message, why) => {
       core.log.debug('undelivered', `session ${session.handle}: ${message.method} reached nobody: ${why}`)
       if (core.bus.active) core.tap.note(session, 'dropped', `${message.method} reached nobody: ${why}`)
@@ -43,6 +46,7 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
     message(message, call) {
       const session = holder.session
       if (!session?.channel) return
+      holdBack(core, session.leg)
       // Progress belongs to its call or to nobody; anything else may take another way.
       if (call && message.method === 'notifications/progress') {
         if (!call.deliver?.(message)) observe.late(message)
@@ -56,6 +60,14 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
       if (session) void core.sessions.end(session, 'lost')
     }
   }
+}
+
+/** A tape that must not lose anything has no room: the child waits, like everything else that would be recorded. */
+export function holdBack(core: Core, leg: Leg): void {
+  const blocked = core.bus.blocked()
+  if (!blocked) return
+  leg.pause?.()
+  blocked.then(() => leg.resume?.()).catch(() => {})
 }
 
 /** What is only told, never acted upon: the same for every leg that is a child. */
@@ -83,8 +95,11 @@ export function legObserver(
       if (core.bus.active) tap.note(session(), 'stderr', line)
     },
     lost(error, facts) {
-      if (facts['expected'] !== 1) core.log.warn('child-exit', error.message, facts)
+      if (facts.expected !== 1) core.log.warn('child-exit', error.message, facts)
       if (core.bus.active) tap.note(session(), 'child-exit', error.message, facts)
+    },
+    own(message) {
+      if (core.bus.active) tap.loose(session(), stream, 'server', 'up', message, true)
     },
     changed(client, server, dir) {
       if (!core.bus.active) return

@@ -6,6 +6,8 @@ import { Message } from '../protocol/message.ts'
 export interface Listener {
   /** False: it cannot take the message (it ended, or is full); another one is tried. */
   deliver(message: Message): boolean
+  /** The channel has ended, and with it the stream's purpose. */
+  channelClosed?(): void
 }
 
 export interface ChannelOptions {
@@ -18,8 +20,8 @@ export interface ChannelOptions {
 }
 
 export interface ChannelEvents {
-  /** Something for the server: the client's answer, or an error in its place. */
-  toServer(message: Message): void
+  /** Something for the server: the client's answer, or (`own`) an error in its place. */
+  toServer(message: Message, own: boolean): void
   /** A message reached nobody. */
   undelivered(message: Message, why: string): void
 }
@@ -90,7 +92,7 @@ export class Channel {
   /** The client's answer to a request of the server's. False: nothing waits for it (any more), so it goes nowhere. */
   answer(message: Message): boolean {
     if (message.idText === undefined || !this.#pending.delete(idKey(message.idText))) return false
-    this.#events.toServer(message)
+    this.#events.toServer(message, false)
     return true
   }
 
@@ -101,8 +103,9 @@ export class Channel {
     this.#pending.clear()
     for (const letter of this.#mailbox) this.#events.undelivered(letter.message, 'the session ended')
     this.#mailbox = []
-    this.#streams.length = 0
+    const streams = this.#streams.splice(0)
     this.#exchanges.clear()
+    for (const stream of streams) stream.channelClosed?.()
   }
 
   #deliver(message: Message, owner: Listener | undefined): boolean {
@@ -168,6 +171,6 @@ export class Channel {
   #refuse(message: Message, why: string): void {
     this.#events.undelivered(message, why)
     const error = new CatflapError('server_request_unheard', `The client could not be asked: ${why}.`)
-    this.#events.toServer(Message.parse(error.toJsonRpc(message.idText)))
+    this.#events.toServer(Message.parse(error.toJsonRpc(message.idText)), true)
   }
 }

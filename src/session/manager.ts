@@ -14,6 +14,8 @@ export class Session {
   /** Exchanges and streams that are open now: such a session is in use, whatever the clock says. */
   inFlight = 0
   ended = false
+  /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
+  authorization: string | undefined
 
   constructor(record: SessionRecord, leg: Leg) {
     this.record = record
@@ -163,7 +165,8 @@ export class SessionManager {
     session.channel?.close()
     this.#options.onEnd?.(session, why)
     // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
-    if (session.leg.upstreamId === undefined || (why !== 'client' && why !== 'lost')) await session.leg.close()
+    if (session.leg.upstreamId === undefined || (why !== 'client' && why !== 'lost'))
+      await session.leg.close(farewell(session))
   }
 
   /** Ends what has expired. A session with something open is in use and goes on, up to its absolute age. */
@@ -197,7 +200,7 @@ export class SessionManager {
         const session = new Session(gone, leg)
         session.ended = true
         this.#options.onEnd?.(session, 'expired')
-        await leg.close()
+        await leg.close(farewell(session))
       }
     }
   }
@@ -217,6 +220,14 @@ export class SessionManager {
       `the session store failed: ${error instanceof Error ? error.message : error}`
     )
   }
+}
+
+/** Headers of the request that ends a session upstream. */
+function farewell(session: Session): string[] {
+  const headers: string[] = []
+  if (session.authorization !== undefined) headers.push('Authorization', session.authorization)
+  if (session.record.protocolVersion !== undefined) headers.push('MCP-Protocol-Version', session.record.protocolVersion)
+  return headers
 }
 
 function fullOr(error: unknown): unknown {

@@ -71,8 +71,8 @@ export interface Leg {
   resume?(): void
   /** The client has nothing more to say; the server may finish. */
   endInput?(): void
-  /** Ends the leg on the server's side as well. Resolves when that is done or was given up; never rejects. */
-  close(): Promise<void>
+  /** Ends the leg on the server's side as well, with these headers over HTTP. Resolves when that is done or was given up; never rejects. */
+  close(headers?: readonly string[]): Promise<void>
 }
 
 /** What happens on a leg outside any call. */
@@ -87,6 +87,8 @@ export interface LegEvents {
   lost(error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void
   /** A message had to differ on the two sides (a remapped id or token): what the client knows, what the server knows. */
   changed?(client: Message, server: Message, dir: 'up' | 'down'): void
+  /** catflap said something to the server on its own account. */
+  own?(message: Message): void
   /** The server does not read as fast as it is written to; and there is room again. */
   full?(): void
   drain?(): void

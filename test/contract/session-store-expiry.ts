@@ -36,6 +36,23 @@ export function expiryTests(t: Test, setup: Setup): void {
     )
   })
 
+  t.test('an old session expires although younger ones were used less lately', async t => {
+    const { store, advance } = await setup(t, { idleTtl: 1000, maxTtl: 1500 })
+    await store.create(newSession('old'))
+    await advance(700)
+    await store.create(newSession('young'))
+    await advance(100)
+    await store.touch('old')
+    await advance(700)
+    t.equal(await store.get('old'), undefined)
+    t.ok(await store.get('young'))
+    t.equal(await store.count(), 1)
+    t.same(
+      (await store.expired(10)).map(r => r.id),
+      ['old']
+    )
+  })
+
   t.test('looking does not keep a session alive', async t => {
     const { store, advance } = await setup(t, { idleTtl: 1000 })
     await store.create(newSession('one'))

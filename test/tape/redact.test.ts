@@ -155,7 +155,7 @@ t.test('no planted canary is on a tape', async t => {
   t.match(text, '"Bearer [redacted]"')
   t.match(text, '["Mcp-Session-Id","s1"]')
   t.match(text, '"x=1"'.slice(1, -1))
-  t.match(text, '"redacted":["header:authorization"')
+  t.match(text, '"redacted":["query:token","header:authorization",')
   for (const [i, line] of text.trimEnd().split('\n').entries())
     t.type(JSON.parse(line), 'object', `line ${i + 1} is JSON`)
   const messages = text.split('\n').filter(l => l.includes('"kind":"message"'))

@@ -155,7 +155,6 @@ t.test('a child that floods waits while it is paused, and nothing is lost', asyn
   const other = start(t, ['flood.mjs', 64])
   await other.exit
   t.equal(other.lines.length, 65_536)
-  other.lines.length = 0
   t.notOk(flood.log.includes('stderr done'), 'it cannot write on')
   t.ok(flood.lines.length - seen < 200, 'no more lines came')
   t.ok(process.memoryUsage.rss() - before < 400 * 1024 * 1024)
@@ -289,7 +288,7 @@ t.test('a child that dies while much is being written to it harms nobody', async
 })
 
 t.test(
-  'without a file type or shebang nothing is given to a shell by us',
+  'arguments reach the command as they are: no shell reads them',
   { skip: process.platform === 'win32' },
   async t => {
     const dir = t.testdir({})

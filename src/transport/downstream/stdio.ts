@@ -18,6 +18,7 @@ export interface StdioPeerEvents {
 }
 
 const NEWLINE = Buffer.from('\n')
+const FLUSH_TIMEOUT = 2_000
 
 /** One client on a pair of pipes: a message a line, in both directions. */
 export class StdioPeer {
@@ -70,8 +71,14 @@ export class StdioPeer {
     const output = this.#options.output
     if (this.#broken || output.writableLength === 0) return
     await new Promise<void>(resolve => {
-      output.once('error', () => resolve())
-      output.write('', () => resolve())
+      // A client that is alive and does not read would keep us for ever.
+      const impatience = setTimeout(resolve, FLUSH_TIMEOUT)
+      const done = (): void => {
+        clearTimeout(impatience)
+        resolve()
+      }
+      output.once('error', done)
+      output.write('', done)
     })
   }
 

@@ -86,7 +86,7 @@ class HttpLeg implements Leg {
     return call
   }
 
-  async close(): Promise<void> {
+  async close(headers: readonly string[] = []): Promise<void> {
     if (this.upstreamId === undefined) return
     const input: CallInput = {
       kind: 'terminate',
@@ -94,7 +94,7 @@ class HttpLeg implements Leg {
       message: undefined,
       batch: undefined,
       body: undefined,
-      headers: []
+      headers
     }
     // The server may be gone, hang, or not allow clients to end sessions: nobody waits longer than the timeout for it.
     await new Promise<void>(resolve => {

@@ -86,6 +86,11 @@ export class StdioLeg implements Leg {
     return this.#write(message.method === 'notifications/cancelled' ? this.#mapCancelled(message) : message)
   }
 
+  sendOwn(message: Message): void {
+    this.#events.own?.(message)
+    this.#write(message)
+  }
+
   /** stdout is read no further until `resume`: for a leg that one client owns, whose output is full. */
   pause(): void {
     this.#child.pause()
@@ -374,7 +379,7 @@ class StdioCall implements UpstreamCall {
     const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
     const params = `{"requestId":${this.wireText},"reason":${JSON.stringify(why)}}`
     const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`
-    this.#leg.send(Message.parse(Buffer.from(text)))
+    this.#leg.sendOwn(Message.parse(Buffer.from(text)))
   }
 }
 
