@@ -10,7 +10,7 @@ import { attach, runningProcesses } from '../tape/watch.ts'
 import { type FilterArgs, filterOf, filterOptions, reporting, targetText, untilInterrupted } from './tape.ts'
 
 interface TailArgs extends FilterArgs {
-  once: boolean
+  once?: boolean
   pid?: number
 }
 
@@ -22,7 +22,6 @@ export const tailCommand: CommandModule<object, TailArgs> = {
       args
         .option('once', {
           type: 'boolean',
-          default: false,
           describe: 'only those that run now; ends with the last of them'
         })
         .option('pid', {
@@ -55,7 +54,7 @@ async function tail(args: TailArgs): Promise<void> {
   try {
     // Said first, so that nobody wonders at the silence.
     if (!(await isAnyRunning(args.pid))) nobody(args)
-    const once = args.once || args.pid !== undefined
+    const once = args.once === true || args.pid !== undefined
     for await (const found of runningProcesses({ signal: interrupt.signal, once })) {
       if (args.pid !== undefined && found.pid !== args.pid) continue
       const done = follow(found)

@@ -94,6 +94,11 @@ export function targetText(target: TapeTarget): string {
   return printable(target.url ?? target.argv?.join(' ') ?? target.kind)
 }
 
+/** yargs makes an empty string of a lone `-`; an empty argument (an unset shell variable) must not wait for input all the same. */
+function inputOf(file: string): string {
+  return file === '' && process.argv.includes('-') ? '-' : file
+}
+
 interface LsArgs {
   dir?: string
   json: boolean
@@ -167,7 +172,7 @@ async function show(args: ShowArgs): Promise<void> {
   const interrupt = args.follow ? untilInterrupted() : undefined
   const out = new LineOutput(process.stdout)
   try {
-    const tape = await TapeReader.open(args.file, { follow: args.follow, signal: interrupt?.signal })
+    const tape = await TapeReader.open(inputOf(args.file), { follow: args.follow, signal: interrupt?.signal })
     const timeline = new Timeline({
       colour: wantsColour(process.stdout),
       filter: filterOf(args),
@@ -211,7 +216,7 @@ const validateCommand: CommandModule<object, ValidateArgs> = {
     args
       .positional('file', { type: 'string', demandOption: true, describe: "a tape, or '-'" })
       .example('$0 tape validate a.tape.jsonl && echo fine', 'exit code 0: valid; 1: not, with the lines'),
-  handler: args => reporting(() => validate(args.file))
+  handler: args => reporting(() => validate(inputOf(args.file)))
 }
 
 async function validate(file: string): Promise<void> {

@@ -19,8 +19,12 @@ export function limits(max: { readonly maxExchanges: number; readonly maxStreams
       return core.inFlight.size - core.streams > max.maxExchanges ? new CatflapError('too_many_exchanges') : undefined
     },
     request(x: Exchange) {
-      // Answers and notifications still pass while catflap stops: calls in flight may be waiting for them.
-      if (!x.core.draining || x.kind === 'notify' || x.kind === 'terminate') return undefined
+      // Answers and notifications still pass whatever happens: calls in flight may be waiting for them.
+      if (x.kind === 'notify' || x.kind === 'terminate') return undefined
+      // On a pipe there is no head to refuse.
+      if (x.transport === 'stdio' && x.core.inFlight.size > max.maxExchanges)
+        return { error: new CatflapError('too_many_exchanges') }
+      if (!x.core.draining) return undefined
       return { error: new CatflapError('shutting_down') }
     },
     end(x: Exchange) {

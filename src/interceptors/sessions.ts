@@ -128,9 +128,9 @@ function negotiated(x: Exchange, session: Session, version: string): void {
 }
 
 /** A stdio client is one conversation with the child it has, whatever the era; only the legacy era calls it a session. */
-async function startOnPipe(x: Exchange): Promise<undefined> {
+function startOnPipe(x: Exchange): undefined {
   const connection = x.connection!
-  const session = await x.core.sessions.start({
+  const session = x.core.sessions.adopt({
     principal: x.principal,
     leg: connection.leg,
     initialize: x.message!.bytes.toString()

@@ -2,13 +2,13 @@
 
 /**
  * A key under which two spellings of one id meet: `1` and `1.0` and `1e0` do, `1` and `"1"` do not, and integers beyond
- * 2^53 stay apart.
+ * 2^53 stay apart as long as they are written as integers.
  */
 export function idKey(text: string): string {
   if (text.charCodeAt(0) === 0x22) return text.includes('\\') ? JSON.stringify(JSON.parse(text)) : text
   if (/^-?\d+$/.test(text)) return text === '-0' ? '0' : text
   const value = Number(text)
-  return Number.isSafeInteger(value) ? String(value) : text
+  return Number.isFinite(value) ? String(value) : text
 }
 
 /**

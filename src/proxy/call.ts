@@ -1,6 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
+import { QueueNode } from '../session/queue.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 
@@ -14,6 +15,8 @@ export interface Attached {
 }
 
 export interface CallOptions {
+  /** The target's, for errors. */
+  readonly label: string
   readonly deadlines: Deadlines
   readonly cancelGrace: number
   readonly maxRequestTime: number
@@ -29,6 +32,9 @@ export interface CallOptions {
  */
 export class Call implements CallReceiver, Deadline {
   at = 0
+  /** The client has cancelled it; an answer may still come. */
+  cancelled = false
+  readonly place: QueueNode<Deadline> = new QueueNode<Deadline>(this)
   readonly input: CallInput
   readonly #leg: Leg
   readonly #options: CallOptions
@@ -36,6 +42,7 @@ export class Call implements CallReceiver, Deadline {
   #attached: Attached | undefined
   #handle: UpstreamCall | undefined
   #boundary: SseBoundary | undefined
+  #opaque = false
   #lastTimer: NodeJS.Timeout | undefined
   #done = false
 
@@ -47,7 +54,7 @@ export class Call implements CallReceiver, Deadline {
   }
 
   start(): void {
-    if (!this.#exempt()) this.#options.deadlines.start(this)
+    if (!this.#exempt()) this.#startDeadline()
     this.#handle = this.#leg.call(this.input, this)
   }
 
@@ -75,12 +82,15 @@ export class Call implements CallReceiver, Deadline {
   }
 
   onHead(head: ReplyHead): void {
-    if (head.type === 'sse') this.#boundary = new SseBoundary()
+    // In compressed content no event can be told from another.
+    if (head.type === 'sse' && head.encoding === undefined) this.#boundary = new SseBoundary()
+    else if (head.type === 'sse') this.#opaque = true
     this.#attached?.onHead(head)
   }
 
   onData(chunk: Buffer): void {
     if (!this.#boundary) {
+      if (this.#opaque) this.#restart()
       this.#attached?.onData(chunk, false)
       return
     }
@@ -114,6 +124,7 @@ export class Call implements CallReceiver, Deadline {
 
   /** The client has cancelled: most servers then never answer, so the wait is short. */
   onCancelled(): void {
+    this.cancelled = true
     this.#lastTimer ??= setTimeout(() => {
       this.#end(new CatflapError('cancelled'), 'client-cancelled')
     }, this.#options.cancelGrace)
@@ -126,7 +137,8 @@ export class Call implements CallReceiver, Deadline {
     this.#end(
       new CatflapError(
         'upstream_timeout',
-        `The server gave no answer within ${seconds} s (--request-timeout, --max-request-time).`
+        `${this.#options.label}: no answer within ${seconds} s (--request-timeout, --max-request-time).`,
+        { data: { target: this.#options.label } }
       ),
       'timeout'
     )
@@ -141,12 +153,16 @@ export class Call implements CallReceiver, Deadline {
 
   #restart(): void {
     if (this.#done || this.#exempt() || this.#lastTimer) return
+    this.#startDeadline()
+  }
+
+  #startDeadline(): void {
     const { maxRequestTime, deadlines } = this.#options
     deadlines.start(this)
     if (maxRequestTime === 0) return
     const left = this.#startedAt + maxRequestTime - performance.now()
     if (this.at <= this.#startedAt + maxRequestTime) return
-    // The restarted deadline would lie behind the hard maximum, so the call gets a timer of its own for what is left.
+    // The deadline would lie behind the hard maximum, so the call gets a timer of its own for what is left.
     deadlines.end(this)
     this.#lastTimer = setTimeout(() => this.expired(), Math.max(1, left))
   }

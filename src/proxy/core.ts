@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import type { SessionManager } from '../session/manager.ts'
+import { Queue } from '../session/queue.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
 import { Deadlines } from './deadlines.ts'
@@ -43,12 +44,12 @@ export class Core {
   readonly pipeline: Pipeline
   readonly deadlines: Deadlines
   /** Exchanges that have begun and not ended. */
-  readonly inFlight = new Set<Exchange>()
+  readonly inFlight = new Queue<Exchange>()
   /** Streams that stay open by design; they never keep a drain waiting. */
   streams = 0
   draining = false
   #counter = 0
-  #idle: (() => void) | undefined
+  readonly #idle = new Set<() => void>()
 
   constructor(parts: CoreParts) {
     this.settings = parts.settings
@@ -66,12 +67,12 @@ export class Core {
   }
 
   enter(x: Exchange): void {
-    this.inFlight.add(x)
+    this.inFlight.push(x.place)
   }
 
   leave(x: Exchange): void {
-    this.inFlight.delete(x)
-    if (this.#idle && this.#calls() === 0) this.#idle()
+    this.inFlight.remove(x.place)
+    if (this.#idle.size > 0 && this.#calls() === 0) for (const resolve of this.#idle) resolve()
   }
 
   /** Resolves when no call is in flight any more, or after `ms`. Says whether all had ended. */
@@ -79,15 +80,14 @@ export class Core {
     if (this.#calls() === 0) return true
     if (ms === 0) return false
     return await new Promise(resolve => {
-      const timer = setTimeout(() => {
-        this.#idle = undefined
-        resolve(false)
-      }, ms)
-      this.#idle = () => {
+      const done = (all: boolean): void => {
         clearTimeout(timer)
-        this.#idle = undefined
-        resolve(true)
+        this.#idle.delete(idle)
+        resolve(all)
       }
+      const idle = (): void => done(true)
+      const timer = setTimeout(done, ms, false)
+      this.#idle.add(idle)
     })
   }
 
@@ -97,7 +97,8 @@ export class Core {
 
   #calls(): number {
     let n = 0
-    for (const x of this.inFlight) if (!x.longLived) n++
+    // Nobody waits for what the client has cancelled.
+    for (const x of this.inFlight) if (!x.longLived && !x.cancelled) n++
     return n
   }
 }

@@ -1,10 +1,12 @@
+import { Queue, type QueueNode } from '../session/queue.ts'
+
 /**
- * Deadlines that are all equally far away, kept in one ordered set under one timer: starting, restarting and ending one is
- * O(1) and makes no timer of its own.
+ * Deadlines that are all equally far away, kept in one queue under one timer: starting, restarting and ending one is O(1) and
+ * makes no timer of its own.
  */
 export class Deadlines {
   readonly #after: number
-  readonly #waiting = new Set<Deadline>()
+  readonly #waiting = new Queue<Deadline>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(afterMs: number) {
@@ -13,15 +15,17 @@ export class Deadlines {
 
   /** `expired` is called once, unless the deadline is ended before. 0 ms means never. */
   start(deadline: Deadline): void {
-    if (this.#after === 0) return
-    this.#waiting.delete(deadline)
+    if (this.#after === 0) {
+      deadline.at = Number.POSITIVE_INFINITY
+      return
+    }
     deadline.at = performance.now() + this.#after
-    this.#waiting.add(deadline)
+    this.#waiting.push(deadline.place)
     this.#timer ??= setTimeout(this.#tick, this.#after)
   }
 
   end(deadline: Deadline): void {
-    this.#waiting.delete(deadline)
+    this.#waiting.remove(deadline.place)
   }
 
   get size(): number {
@@ -31,7 +35,7 @@ export class Deadlines {
   close(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#waiting.clear()
+    for (const deadline of this.#waiting) this.end(deadline)
   }
 
   readonly #tick = (): void => {
@@ -39,10 +43,12 @@ export class Deadlines {
     const now = performance.now()
     for (const deadline of this.#waiting) {
       if (deadline.at > now) {
+        // One that expired may have started anew, and with it a timer that is too late for this one.
+        clearTimeout(this.#timer)
         this.#timer = setTimeout(this.#tick, Math.ceil(deadline.at - now))
         return
       }
-      this.#waiting.delete(deadline)
+      this.end(deadline)
       deadline.expired()
     }
   }
@@ -51,5 +57,6 @@ export class Deadlines {
 export interface Deadline {
   /** `performance.now()` at which it expires; written by Deadlines. */
   at: number
+  readonly place: QueueNode<Deadline>
   expired(): void
 }

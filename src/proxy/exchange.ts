@@ -2,8 +2,9 @@ import { asCatflapError, CatflapError } from '../errors.ts'
 import type { RawHeaders } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
-import type { Listener } from '../session/channel.ts'
+import type { Channel, Listener } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
+import { QueueNode } from '../session/queue.ts'
 import type { Frame } from '../tape/frame.ts'
 import type { Reply } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
@@ -27,6 +28,8 @@ export interface ClientFacts {
 export interface Connection {
   readonly leg: Leg
   session: Session | undefined
+  /** The server's requests that wait for the client. */
+  readonly awaiting: number
 }
 
 /**
@@ -40,6 +43,8 @@ export class Exchange implements Attached, Listener {
   readonly client: ClientFacts | undefined
   readonly connection: Connection | undefined
   readonly startedAt = performance.now()
+  /** Among those in flight. */
+  readonly place: QueueNode<Exchange> = new QueueNode<Exchange>(this)
   kind: ExchangeKind = 'request'
   era: Era = 'legacy'
   /** `MCP-Protocol-Version`, or what `_meta` says. */
@@ -95,6 +100,11 @@ export class Exchange implements Attached, Listener {
 
   get ended(): boolean {
     return this.#ended
+  }
+
+  /** The client no longer wants the answer. */
+  get cancelled(): boolean {
+    return this.#call?.cancelled ?? false
   }
 
   /** Meant to stay open: a GET stream, a subscription. */
@@ -171,11 +181,19 @@ export class Exchange implements Attached, Listener {
       return this.onEnd()
     }
     if (!this.leg) return this.fail(new CatflapError('internal', 'no leg to the server'))
-    if (channel && this.kind === 'request') {
+    if (channel && this.batch) this.#answersOfBatch(channel, this.batch)
+    if (channel && (this.kind === 'request' || this.batch?.some(m => m.kind === 'request'))) {
       this.#leave = channel.enter(this)
       this.reply.openStream?.(true)
     }
-    this.#startCall(this.leg, channel && (() => channel.awaiting > 0))
+    const asking = channel ?? this.connection
+    this.#startCall(this.leg, asking && (() => asking.awaiting > 0))
+  }
+
+  /** Answers to the server's requests take their own way out of a batch, like those that come alone. */
+  #answersOfBatch(channel: Channel, batch: readonly Message[]): void {
+    for (const m of batch) if (m.kind === 'response') channel.answer(m)
+    this.batch = batch.filter(m => m.kind !== 'response')
   }
 
   #startCall(leg: Leg, excused: (() => boolean) | undefined): void {
@@ -189,6 +207,7 @@ export class Exchange implements Attached, Listener {
       headers: this.headers
     }
     this.#call = new Call(leg, input, this, {
+      label: this.core.target.label,
       deadlines,
       cancelGrace: settings.cancelGrace,
       maxRequestTime: settings.maxRequestTime,
@@ -333,6 +352,8 @@ export class Exchange implements Attached, Listener {
     if (this.#ended || this.#call?.done) return
     this.#call?.detach()
     this.#call?.cancel('shutdown')
+    // Nothing was promised yet: to end it here would be an answer that the server never gave.
+    if (this.reply.state === 'pending') return this.fail(new CatflapError('shutting_down'))
     this.reply.end()
     this.#end({ result: 'answered', status: this.#head?.status ?? 200, duration: this.#age() })
   }
@@ -395,10 +416,11 @@ export class Exchange implements Attached, Listener {
 
   #writeMessage(message: Message, last: boolean): void {
     if (this.#ended) return
+    if (this.reply.queued > this.core.settings.maxExchangeQueue) return this.#tooSlow()
     if (last) this.onAnswer?.(message.bytes)
     if (this.core.bus.active) this.core.tap.message(this, message)
-    this.reply.message(message, last)
-    if (this.reply.queued > this.core.settings.maxExchangeQueue) this.#tooSlow()
+    // The last answer to a batch is not the whole of it.
+    this.reply.message(message, last && this.kind !== 'batch')
   }
 
   /** A pipe is shared: a client that does not read loses its own exchange, the pipe goes on. */

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import { type Log, SILENT } from '../log.ts'
-import { SessionManager } from '../session/manager.ts'
+import { type Session, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
 import type { SessionStore } from '../session/store.ts'
 import { FrameBus } from '../tape/bus.ts'
@@ -15,6 +15,7 @@ import { Core, type Target } from './core.ts'
 import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
 import { type SettingName, type Settings, settings } from './options.ts'
+import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
 import { StdioConnection, type StdioEnd } from './serve-stdio.ts'
 import { openTarget, type TargetOptions } from './target.ts'
@@ -77,6 +78,8 @@ export interface ForwardStats {
 
 const DEFAULT_VIA = 'catflap'
 const REAP_EVERY = 30_000
+/** How long clients may at least take to read what was answered before everything is closed, in ms. */
+const FLUSH = 100
 
 /** A running forward proxy. */
 export class Forward {
@@ -121,6 +124,7 @@ export class Forward {
 
   async #close(drainTimeout: number): Promise<void> {
     const { core, server, stdio, recorder, feed } = this.#parts
+    const startedAt = performance.now()
     core.draining = true
     server?.stopAccepting()
     const drained = await core.drained(drainTimeout)
@@ -130,6 +134,8 @@ export class Forward {
     core.cancelAll('shutdown')
     await stdio?.close()
     await core.sessions.close()
+    // A call has finished when its client can have the whole answer.
+    await server?.flushed(Math.max(FLUSH, drainTimeout - (performance.now() - startedAt)))
     await server?.close()
     await core.target.close()
     core.deadlines.close()
@@ -164,9 +170,8 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   const bus = new FrameBus(error =>
     log.error('observer-failed', `an observer of the traffic failed and was dropped: ${error}`)
   )
-  const recorder = options.record && (await openRecorder(options, options.record, redactor, log))
-  if (recorder) bus.subscribe(recorder)
-  const core = makeCore(options, chosen, { log, bus, host })
+  const recorder = options.record && (await openRecorder(bus, options, options.record, { redactor, log }))
+  const core = makeCore(options, chosen, { log, bus, host, redactor })
   const parts = { core, recorder, tape: options.record?.path }
   try {
     if ('input' in listen) {
@@ -176,8 +181,8 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
       return new Forward({ ...parts, url: undefined, server: undefined, stdio, feed })
     }
     const path = listen.path ?? '/mcp'
-    const via = options.via === false ? undefined : (options.via ?? DEFAULT_VIA)
-    const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0, via }, endpoint(core, { path, via }))
+    const endpointOptions = { path, via: viaOf(options) }
+    const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, endpoint(core, endpointOptions))
     const address = await server.listen()
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
     const feed = await openFeed(options, bus, redactor, log, url)
@@ -190,8 +195,12 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   }
 }
 
-function makeCore(options: ForwardOptions, chosen: Settings, given: { log: Log; bus: FrameBus; host: string }): Core {
-  const target: Target = openTarget(options.target, chosen)
+function makeCore(
+  options: ForwardOptions,
+  chosen: Settings,
+  given: { log: Log; bus: FrameBus; host: string; redactor: Redactor }
+): Core {
+  const target: Target = openTarget(options.target, chosen, { via: viaOf(options) })
   const store =
     options.store ??
     new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })
@@ -206,6 +215,7 @@ function makeCore(options: ForwardOptions, chosen: Settings, given: { log: Log; 
       return upstreamId === undefined ? undefined : target.resume(upstreamId)
     },
     onStart: session => {
+      if (options.record || options.live) hideIds(given.redactor, session)
       given.log.debug('session-start', `session ${session.handle} began`, { session: session.handle })
       if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
     },
@@ -233,23 +243,21 @@ function makeCore(options: ForwardOptions, chosen: Settings, given: { log: Log; 
   return core
 }
 
+function viaOf(options: ForwardOptions): string | undefined {
+  return options.via === false ? undefined : (options.via ?? DEFAULT_VIA)
+}
+
+/** Both sides' ids of a session are secrets; whoever repeats one in a text shows the handle instead. */
+function hideIds(redactor: Redactor, session: Session): void {
+  redactor.sessionId(session.handle, session.id)
+  if (session.leg.upstreamId !== undefined) redactor.sessionId(session.handle, session.leg.upstreamId)
+}
+
 function checkBind(host: string, options: ForwardOptions): void {
   if (isLoopback(host) || (options.tokens?.length ?? 0) > 0 || options.allowUnauthenticated) return
   throw new TypeError(
     `listen: '${host}' can be reached from other machines; require a token (--token), or say --allow-unauthenticated`
   )
-}
-
-/** Everything the options hold that must not be seen on tapes or in logs. */
-export function secretsOf(options: Pick<ForwardOptions, 'tokens' | 'target'>): string[] {
-  const secrets = [...(options.tokens ?? [])]
-  const target = options.target
-  if ('url' in target) {
-    for (let i = 1; i < (target.headers?.length ?? 0); i += 2) secrets.push(target.headers![i]!)
-    const url = new URL(target.url)
-    for (const part of [url.username, url.password]) if (part) secrets.push(part, decodeURIComponent(part))
-  } else secrets.push(...Object.values(target.env ?? {}))
-  return secrets
 }
 
 export function tapeTarget(target: TargetOptions): TapeTarget {
@@ -260,19 +268,25 @@ export function tapeTarget(target: TargetOptions): TapeTarget {
 
 const SOFTWARE = { name: 'catflap', version: VERSION }
 
-function openRecorder(
+async function openRecorder(
+  bus: FrameBus,
   options: ForwardOptions,
   record: RecordOptions,
-  redactor: Redactor,
-  log: Log
+  given: { redactor: Redactor; log: Log }
 ): Promise<TapeRecorder> {
-  return TapeRecorder.open({
+  let unsubscribe = (): void => {}
+  const recorder = await TapeRecorder.open({
     ...record,
     target: tapeTarget(options.target),
     software: SOFTWARE,
-    redactor,
-    onError: reason => log.error('recording-stopped', `recording stopped: ${reason}. The proxy goes on without a tape.`)
+    redactor: given.redactor,
+    onError: reason => {
+      given.log.error('recording-stopped', `recording stopped: ${reason}. The proxy goes on without a tape.`)
+      unsubscribe()
+    }
   })
+  if (!recorder.failed) unsubscribe = bus.subscribe(recorder)
+  return recorder
 }
 
 async function openFeed(

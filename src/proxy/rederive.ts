@@ -1,4 +1,4 @@
-import { getHeader, setHeader } from '../protocol/headers.ts'
+import { getHeader, removeHeader, setHeader } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -25,9 +25,13 @@ const OPEN = Buffer.from('[')
 const COMMA = Buffer.from(',')
 const CLOSE = Buffer.from(']')
 
+/** The requests whose `Mcp-Name` the spec asks for (same page, "Standard Request Headers"). */
+const NAMED = new Set(['tools/call', 'resources/read', 'prompts/get'])
+
 function deriveHeaders(headers: string[], message: Message): void {
   if (message.method !== undefined) setHeader(headers, 'Mcp-Method', message.method)
-  if (message.name !== undefined) setHeader(headers, 'Mcp-Name', encodeHeaderValue(message.name))
+  if (message.name === undefined || !NAMED.has(message.method ?? '')) removeHeader(headers, 'mcp-name')
+  else setHeader(headers, 'Mcp-Name', encodeHeaderValue(message.name))
   if (message.metaVersion !== undefined && getHeader(headers, 'mcp-protocol-version') !== undefined)
     setHeader(headers, 'MCP-Protocol-Version', message.metaVersion)
 }

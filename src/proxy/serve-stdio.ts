@@ -1,4 +1,5 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
+import { idKey, roundedKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import type { Session } from '../session/manager.ts'
 import { StdioPeer, type StdioPeerOptions } from '../transport/downstream/stdio.ts'
@@ -28,6 +29,8 @@ export class StdioConnection implements Connection {
   #waiting = 0
   #hooks: Promise<void> | undefined
   #inputEnded = false
+  /** The server's requests that the client has not answered, by id. */
+  readonly #asked = new Set<string>()
 
   constructor(core: Core, options: StdioPeerOptions) {
     this.#core = core
@@ -41,6 +44,8 @@ export class StdioConnection implements Connection {
         this.#refuse(new CatflapError('body_too_large', text), undefined)
       },
       end: () => this.#inputEnd(),
+      // Nobody is there to be answered: what still runs keeps nothing waiting.
+      broken: () => core.cancelAll('client-gone'),
       drain: () => this.leg.resume?.()
     })
     this.leg = core.target.open(this.#legEvents())
@@ -48,6 +53,11 @@ export class StdioConnection implements Connection {
 
   start(): void {
     this.#peer.start()
+  }
+
+  /** The server's requests that wait for the client. */
+  get awaiting(): number {
+    return this.#asked.size
   }
 
   /** What is written towards the client goes through here, whoever said it. */
@@ -105,8 +115,9 @@ export class StdioConnection implements Connection {
       return this.#refuse(error instanceof MalformedMessage ? malformed(error) : asCatflapError(error), line)
     }
     const x = new Exchange(this.#core, new StdioReply(this, parsed), this)
-    if (parsed instanceof Message && x.session) x.version = x.session.record.protocolVersion
+    x.version = x.session?.record.protocolVersion
     classify(x, parsed, undefined)
+    for (const m of x.batch ?? [x.message]) if (m?.kind === 'response') this.#answered(m.idText)
     if (this.#core.bus.active) x.received = { bytes: line }
     return x.run()
   }
@@ -140,7 +151,11 @@ export class StdioConnection implements Connection {
     const observe = legObserver(this.#core, () => this.session, 'stdio')
     return {
       ...observe,
-      message: message => this.#fromServer(message),
+      message: (message, call) => {
+        this.#noteAsked(message)
+        // What belongs to a call passes with it, so that it keeps its place before the answer and counts as progress.
+        if (!call?.deliver?.(message)) this.#fromServer(message)
+      },
       lost: (error, facts) => {
         observe.lost(error, facts)
         this.#resolve({ why: 'server', error })
@@ -148,6 +163,19 @@ export class StdioConnection implements Connection {
       full: () => this.#peer.pause(),
       drain: () => this.#peer.resume()
     }
+  }
+
+  #noteAsked(message: Message): void {
+    if (message.kind === 'request' && this.#asked.size < this.#core.settings.maxServerRequests)
+      this.#asked.add(idKey(message.idText!))
+    else if (message.method === 'notifications/cancelled') this.#answered(message.requestIdText)
+  }
+
+  #answered(idText: string | undefined): void {
+    if (idText === undefined || this.#asked.size === 0) return
+    const key = idKey(idText)
+    if (this.#asked.delete(key)) return
+    for (const asked of this.#asked) if (roundedKey(asked) === key) this.#asked.delete(asked)
   }
 
   #fromServer(message: Message): void {
@@ -229,8 +257,10 @@ class StdioReply implements Reply {
     this.state = 'ended'
     const id = idText ?? this.#idText
     // A notification gets no answer, not even an error; a client that cancelled wants none any more.
-    if (error.code === 'cancelled' || (id === undefined && !this.#gather)) return
-    this.#connection.write(Message.parse(error.toJsonRpc(id)))
+    const told = error.code !== 'cancelled' && (id !== undefined || this.#gather !== undefined)
+    const answer = told ? [Message.parse(error.toJsonRpc(id))] : []
+    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch([...this.#gather, ...answer])
+    else if (answer[0]) this.#connection.write(answer[0])
   }
 
   answer(answer: WholeAnswer): void {

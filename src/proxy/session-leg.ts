@@ -56,6 +56,7 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
     },
     lost(error, facts) {
       observe.lost(error, facts)
+      if (facts.expected !== 1) core.log.warn('child-exit', error.message, facts)
       const session = holder.session
       if (session) void core.sessions.end(session, 'lost')
     }
@@ -95,7 +96,6 @@ export function legObserver(
       if (core.bus.active) tap.note(session(), 'stderr', line)
     },
     lost(error, facts) {
-      if (facts.expected !== 1) core.log.warn('child-exit', error.message, facts)
       if (core.bus.active) tap.note(session(), 'child-exit', error.message, facts)
     },
     own(message) {

@@ -7,6 +7,9 @@ import type { ReplyHead } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
 import type { Observed } from './observe.ts'
 
+/** JSON without it is no message: an OAuth answer, an error page of a gateway. */
+const JSONRPC = '"jsonrpc"'
+
 /**
  * Turns what happens into frames. Every method is called only while `bus.active`, so that unwatched traffic pays for one
  * test of a flag. The client side is told in full; the server side where it differs.
@@ -35,7 +38,7 @@ export class Tap {
 
   content(x: Exchange, head: ReplyHead, content: Observed): void {
     const empty = content.bytes.length === 0
-    const kind = empty ? 'head' : head.type === 'json' ? 'message' : 'body'
+    const kind = empty ? 'head' : head.type === 'json' && content.bytes.includes(JSONRPC) ? 'message' : 'body'
     this.#put(x, 'client', 'down', {
       kind,
       http: { status: head.status, headers: head.headers },

@@ -30,8 +30,18 @@ export type TargetOptions = UrlTarget | CommandTarget
 /** How long a server may take to answer the DELETE that ends a session. */
 const CLOSE_TIMEOUT = 3_000
 
-export function openTarget(options: TargetOptions, settings: Settings, name = 'default'): Target {
-  return 'url' in options ? new HttpTarget(name, options, settings) : new StdioTarget(name, options, settings)
+export interface OpenTarget {
+  readonly name?: string
+  /** Our name in the Via header of answers; undefined: none is added. */
+  readonly via?: string
+}
+
+export function openTarget(
+  options: TargetOptions,
+  settings: Settings,
+  { name = 'default', via }: OpenTarget = {}
+): Target {
+  return 'url' in options ? new HttpTarget(name, options, settings, via) : new StdioTarget(name, options, settings)
 }
 
 class HttpTarget implements Target {
@@ -39,13 +49,14 @@ class HttpTarget implements Target {
   readonly name: string
   readonly #upstream: HttpUpstream
 
-  constructor(name: string, options: UrlTarget, settings: Settings) {
+  constructor(name: string, options: UrlTarget, settings: Settings, via: string | undefined) {
     this.name = name
     const url = new URL(options.url)
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
       throw new TypeError(`target: '${url.protocol}' is not supported; give an http: or https: URL`)
     this.#upstream = new HttpUpstream(url, {
       headers: options.headers ?? [],
+      via,
       connections: settings.maxUpstreamConnections,
       maxPending: settings.maxPending,
       connectTimeout: settings.connectTimeout,

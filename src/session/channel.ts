@@ -1,5 +1,5 @@
 import { CatflapError } from '../errors.ts'
-import { idKey } from '../protocol/id.ts'
+import { idKey, roundedKey } from '../protocol/id.ts'
 import { Message } from '../protocol/message.ts'
 
 /** A stream that can carry what the server says on its own account. */
@@ -31,6 +31,13 @@ interface Letter {
   readonly until: number
 }
 
+/** Servers that use one id several times at once are wrong, but each of their requests is passed on, and so is each answer. */
+interface Asked {
+  times: number
+  /** The stream that carried it last. */
+  carrier: Listener | undefined
+}
+
 /**
  * What one leg's server says on its own account, and who is to hear it: the exchange it belongs to where that is known, else
  * the only one in flight, else the newest open stream, else it waits, bounded in time and number. Each message goes to exactly
@@ -43,8 +50,9 @@ export class Channel {
   readonly #events: ChannelEvents
   readonly #streams: Listener[] = []
   readonly #exchanges = new Set<Listener>()
-  /** The server's requests by id, with the stream that carried each. */
-  readonly #pending = new Map<string, Listener | undefined>()
+  /** The server's requests by id. */
+  readonly #pending = new Map<string, Asked>()
+  #awaiting = 0
   #mailbox: Letter[] = []
   #timer: NodeJS.Timeout | undefined
 
@@ -55,7 +63,7 @@ export class Channel {
 
   /** The server's requests that the client has not answered. */
   get awaiting(): number {
-    return this.#pending.size
+    return this.#awaiting
   }
 
   get waiting(): number {
@@ -64,12 +72,12 @@ export class Channel {
 
   fromServer(message: Message, owner: Listener | undefined): void {
     if (message.kind === 'request') {
-      if (this.#pending.size >= this.#options.maxServerRequests)
+      if (this.#awaiting >= this.#options.maxServerRequests)
         return this.#refuse(message, 'too many requests of the server are unanswered')
-      this.#pending.set(idKey(message.idText!), undefined)
+      this.#asked(idKey(message.idText!))
     }
-    const carrier = message.method === 'notifications/cancelled' ? this.#withdraw(message) : undefined
-    if (!this.#deliver(message, owner ?? carrier)) this.#keep(message)
+    if (message.method === 'notifications/cancelled') return this.#withdrawn(message, owner)
+    if (!this.#deliver(message, owner)) this.#keep(message)
   }
 
   /** A GET stream opens; what waited goes there. Returns the function that takes it away again. */
@@ -85,13 +93,15 @@ export class Channel {
   /** An exchange begins, which may carry messages beside its answer. */
   enter(listener: Listener): () => void {
     this.#exchanges.add(listener)
-    if (this.#exchanges.size === 1 && this.#streams.length === 0) this.#flush()
-    return () => this.#exchanges.delete(listener)
+    this.#onlyOne()
+    return () => {
+      if (this.#exchanges.delete(listener)) this.#onlyOne()
+    }
   }
 
   /** The client's answer to a request of the server's. False: nothing waits for it (any more), so it goes nowhere. */
   answer(message: Message): boolean {
-    if (message.idText === undefined || !this.#pending.delete(idKey(message.idText))) return false
+    if (message.idText === undefined || !this.#settled(idKey(message.idText))) return false
     this.#events.toServer(message, false)
     return true
   }
@@ -101,6 +111,7 @@ export class Channel {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#pending.clear()
+    this.#awaiting = 0
     for (const letter of this.#mailbox) this.#events.undelivered(letter.message, 'the session ended')
     this.#mailbox = []
     const streams = this.#streams.splice(0)
@@ -111,7 +122,8 @@ export class Channel {
   #deliver(message: Message, owner: Listener | undefined): boolean {
     for (const listener of this.#candidates(owner)) {
       if (!listener.deliver(message)) continue
-      if (message.kind === 'request') this.#pending.set(idKey(message.idText!), listener)
+      const asked = message.kind === 'request' ? this.#pending.get(idKey(message.idText!)) : undefined
+      if (asked) asked.carrier = listener
       return true
     }
     return false
@@ -123,14 +135,43 @@ export class Channel {
     for (let i = this.#streams.length - 1; i >= 0; i--) yield this.#streams[i]!
   }
 
-  /** The server takes its own request back: whoever carried it hears that, and a late answer goes nowhere. */
-  #withdraw(message: Message): Listener | undefined {
-    const requestId = message.requestIdText
-    if (requestId === undefined) return undefined
-    const key = idKey(requestId)
-    const carrier = this.#pending.get(key)
-    this.#pending.delete(key)
-    return carrier
+  /** A single exchange in flight is the one that what waits belongs to. */
+  #onlyOne(): void {
+    if (this.#exchanges.size === 1 && this.#mailbox.length > 0) this.#flush()
+  }
+
+  #asked(key: string): void {
+    this.#awaiting++
+    const asked = this.#pending.get(key)
+    if (asked) asked.times++
+    else this.#pending.set(key, { times: 1, carrier: undefined })
+  }
+
+  /** False: there was no such request. Clients that read numbers as doubles echo big ids rounded. */
+  #settled(key: string): boolean {
+    const exact = this.#pending.has(key) ? key : [...this.#pending.keys()].find(k => roundedKey(k) === key)
+    const asked = exact === undefined ? undefined : this.#pending.get(exact)
+    if (exact === undefined || !asked) return false
+    this.#awaiting--
+    if (--asked.times === 0) this.#pending.delete(exact)
+    return true
+  }
+
+  /**
+   * The server takes its own request back: whoever carried it hears that, and a late answer goes nowhere. One that nobody
+   * has heard yet is taken out of the mailbox, and nobody need hear that it was there.
+   */
+  #withdrawn(message: Message, owner: Listener | undefined): void {
+    const key = message.requestIdText === undefined ? undefined : idKey(message.requestIdText)
+    const asked = key === undefined ? undefined : this.#pending.get(key)
+    if (key === undefined || !asked) {
+      if (!this.#deliver(message, owner)) this.#keep(message)
+      return
+    }
+    this.#settled(key)
+    const unheard = this.#mailbox.findIndex(l => l.message.kind === 'request' && idKey(l.message.idText!) === key)
+    if (unheard >= 0) this.#mailbox.splice(unheard, 1)
+    else if (!this.#deliver(message, owner ?? asked.carrier)) this.#keep(message)
   }
 
   #keep(message: Message): void {
@@ -163,7 +204,7 @@ export class Channel {
 
   #giveUp(letter: Letter, why: string): void {
     if (letter.message.kind === 'request') {
-      this.#pending.delete(idKey(letter.message.idText!))
+      this.#settled(idKey(letter.message.idText!))
       this.#refuse(letter.message, why)
     } else this.#events.undelivered(letter.message, why)
   }

@@ -3,12 +3,14 @@ import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Channel } from './channel.ts'
-import { type Awaitable, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
+import { type Awaitable, type NewSession, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {
   record: SessionRecord
   readonly leg: Leg
+  /** False: the client is a pipe, and the session lives exactly as long. No store knows it, and no clock ends it. */
+  readonly stored: boolean
   /** Where the upstream is one pipe, and what the server says must be handed to the right stream. */
   channel: Channel | undefined
   /** Exchanges and streams that are open now: such a session is in use, whatever the clock says. */
@@ -17,9 +19,10 @@ export class Session {
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
   authorization: string | undefined
 
-  constructor(record: SessionRecord, leg: Leg) {
+  constructor(record: SessionRecord, leg: Leg, stored = true) {
     this.record = record
     this.leg = leg
+    this.stored = stored
   }
 
   get id(): string {
@@ -60,6 +63,8 @@ export function newHandle(): string {
 }
 
 const REAP_BATCH = 100
+/** Characters of an `initialize` that are kept, so that ten thousand sessions cannot hold ten thousand huge ones. */
+const MAX_INITIALIZE = 64 * 1024
 
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
@@ -87,27 +92,57 @@ export class SessionManager {
 
   /** Fails with too_many_sessions. The leg is the caller's until this has succeeded. At once where the store answers at once. */
   start(start: SessionStart): Awaitable<Session> {
-    const leg = { upstreamId: start.leg.upstreamId, initialize: start.initialize, epoch: 1 }
     try {
-      const record = this.#options.store.create({
-        id: randomBytes(24).toString('base64url'),
-        handle: start.handle ?? newHandle(),
-        principal: start.principal,
-        protocolVersion: start.protocolVersion,
-        legs: { [this.#options.target]: leg }
-      })
+      const record = this.#create(start)
       if (!(record instanceof Promise)) return this.#started(record, start.leg)
       return record.then(
         r => this.#started(r, start.leg),
-        error => Promise.reject(fullOr(error))
+        error => this.#whenFull(error, start)
       )
     } catch (error) {
-      throw fullOr(error)
+      return this.#whenFull(error, start)
     }
   }
 
-  #started(record: SessionRecord, leg: Leg): Session {
-    const session = new Session(record, leg)
+  #create(start: SessionStart): Awaitable<SessionRecord> {
+    return this.#options.store.create(this.#describe(start))
+  }
+
+  #describe(start: SessionStart): NewSession & Pick<SessionRecord, 'legs'> {
+    const { leg, initialize = '' } = start
+    const kept = initialize.length > 0 && initialize.length <= MAX_INITIALIZE ? initialize : undefined
+    return {
+      id: randomBytes(24).toString('base64url'),
+      handle: start.handle ?? newHandle(),
+      principal: start.principal,
+      protocolVersion: start.protocolVersion,
+      legs: { [this.#options.target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1 } }
+    }
+  }
+
+  /** The session of a client on a pipe, which ends with that and with nothing else. */
+  adopt(start: SessionStart): Session {
+    const now = Date.now()
+    return this.#started(
+      { ...this.#describe(start), version: 1, createdAt: now, lastSeenAt: now, facts: {} },
+      start.leg,
+      false
+    )
+  }
+
+  /** Expired sessions take up room until their upstream side has ended: they go first. */
+  async #whenFull(error: unknown, start: SessionStart): Promise<Session> {
+    if (!(error instanceof SessionStoreFullError)) throw error
+    await this.reap()
+    try {
+      return this.#started(await this.#create(start), start.leg)
+    } catch (again) {
+      throw again instanceof SessionStoreFullError ? new CatflapError('too_many_sessions') : again
+    }
+  }
+
+  #started(record: SessionRecord, leg: Leg, stored = true): Session {
+    const session = new Session(record, leg, stored)
     this.#live.set(record.id, session)
     this.#options.onStart?.(session)
     return session
@@ -135,12 +170,17 @@ export class SessionManager {
   }
 
   touch(session: Session): void {
+    if (!session.stored) return
     const touched = this.#options.store.touch(session.id)
     if (touched instanceof Promise) touched.catch(error => this.#storeFailed(error))
   }
 
   /** Writes down what was negotiated. Lost only if someone else changed the session meanwhile. */
   async negotiated(session: Session, protocolVersion: string): Promise<void> {
+    if (!session.stored) {
+      session.record = { ...session.record, protocolVersion }
+      return
+    }
     const result = await this.#options.store.update(session.id, session.record.version, { protocolVersion })
     if (result.ok) session.record = result.record
   }
@@ -157,7 +197,7 @@ export class SessionManager {
 
   async #end(session: Session, why: SessionEnd): Promise<void> {
     try {
-      await this.#options.store.delete(session.id)
+      if (session.stored) await this.#options.store.delete(session.id)
     } catch (error) {
       this.#storeFailed(error)
     }
@@ -228,8 +268,4 @@ function farewell(session: Session): string[] {
   if (session.authorization !== undefined) headers.push('Authorization', session.authorization)
   if (session.record.protocolVersion !== undefined) headers.push('MCP-Protocol-Version', session.record.protocolVersion)
   return headers
-}
-
-function fullOr(error: unknown): unknown {
-  return error instanceof SessionStoreFullError ? new CatflapError('too_many_sessions') : error
 }

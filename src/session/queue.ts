@@ -1,6 +1,9 @@
 /**
  * A doubly linked queue whose nodes move in O(1). An insertion-ordered Map would look the same, but V8 leaves a hole where a
  * key was deleted and walks all holes to find the first key, so that "move to the end, look at the head" costs O(n) there.
+ *
+ * For things that come and go with every message a Set is worse still: it is rebuilt every few dozen of them, each old table
+ * points to its successor, and once one is in V8's old space all that the later ones held survives to the next full collection.
  */
 export class Queue<T> {
   #head: QueueNode<T> | undefined
@@ -24,6 +27,15 @@ export class Queue<T> {
     else this.#head = node
     this.#tail = node
     this.#size++
+  }
+
+  /** From the head; the value at hand may be removed meanwhile. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let node = this.#head; node; ) {
+      const { next, value } = node
+      yield value
+      node = next
+    }
   }
 
   /** Nothing happens when the node is elsewhere. */

@@ -25,6 +25,7 @@ export class Literals {
   readonly #fixed = new Map<string, Literal>()
   readonly #observed = new Map<string, Literal>()
   #all: readonly Literal[] = []
+  #latest = ''
   /** Grows when an observed secret is forgotten, so that caches of "seen already" know when to look again. */
   evictions = 0
 
@@ -44,6 +45,8 @@ export class Literals {
   }
 
   observe(secret: string, mark = MARK): void {
+    if (secret === this.#latest) return
+    this.#latest = secret
     if (!isUsable(secret) || this.#fixed.has(secret)) return
     const known = this.#observed.get(secret)
     if (known) {

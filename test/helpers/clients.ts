@@ -35,6 +35,8 @@ export interface ClientHandlers {
 export interface ClientOptions {
   /** `legacy` (default): initialize. `modern`: pinned to 2026-07-28. `auto`: server/discover first, then as answered. */
   readonly era?: 'legacy' | 'modern' | 'auto'
+  /** The only revision the client speaks; default: all that the SDK knows. */
+  readonly version?: string
   /** Default: what `handlers` can answer. */
   readonly capabilities?: ClientCapabilities
   readonly handlers?: ClientHandlers
@@ -151,6 +153,7 @@ async function connect<T extends Transport>(transport: T, options: ClientOptions
     { name: 'catflap-test-client', version: '1.0.0' },
     {
       capabilities: options.capabilities ?? capabilitiesOf(handlers),
+      ...(options.version !== undefined && { supportedProtocolVersions: [options.version] }),
       versionNegotiation: { mode: era === 'modern' ? { pin: MODERN_VERSION } : era }
     }
   )

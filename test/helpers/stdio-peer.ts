@@ -36,8 +36,10 @@ export interface StdioPeer {
 
 export const SERVERS = fileURLToPath(new URL('../fixtures/servers/', import.meta.url))
 
+export type StdioFixture = 'raw-stdio.ts' | 'stdio-server.ts' | 'puppet-stdio.ts'
+
 /** The argv of a TypeScript fixture in test/fixtures/servers. */
-export function fixtureArgv(file: 'raw-stdio.ts' | 'stdio-server.ts', ...args: string[]): [string, ...string[]] {
+export function fixtureArgv(file: StdioFixture, ...args: string[]): [string, ...string[]] {
   return [process.execPath, '--no-warnings', `${SERVERS}${file}`, ...args]
 }
 

@@ -10,7 +10,6 @@ export interface HttpReplyOptions {
   readonly streamAfter: number
   /** SSE replies that a keep-alive comment may be due on. */
   readonly streams: Set<HttpReply>
-  readonly via: string | undefined
 }
 
 const JSON_HEADERS = ['Content-Type', 'application/json']
@@ -22,6 +21,9 @@ const SSE_HEADERS = [
   'X-Accel-Buffering',
   'no'
 ]
+
+/** How long a client may go on sending what was refused, in ms. */
+const LINGER = 1_000
 
 /** An answer over HTTP/1.1. */
 export class HttpReply implements Reply {
@@ -59,6 +61,7 @@ export class HttpReply implements Reply {
     if (this.state !== 'pending') return
     this.#head = head
     this.state = head.type === 'sse' ? 'sse' : head.type === 'json' ? 'json' : 'raw'
+    this.#atBoundary = head.encoding === undefined
     if (this.state !== 'sse') return // until its first bytes are here, an error can still be told as one
     this.#openStream()
     // Head and first event often arrive in one packet: one write carries both. Without one, the head must not wait.
@@ -67,8 +70,9 @@ export class HttpReply implements Reply {
 
   data(chunk: Buffer, atBoundary: boolean): boolean {
     if (this.state === 'ended') return true
-    this.#atBoundary = atBoundary
     const head = this.#head
+    // Nothing of ours fits into compressed content.
+    this.#atBoundary = atBoundary && head?.encoding === undefined
     if (!this.#headWritten && head && head.length === chunk.length && this.state !== 'sse') {
       this.#writeHead()
       this.#close(chunk)
@@ -153,9 +157,22 @@ export class HttpReply implements Reply {
     const bodiless = answer.status === 204 || answer.status === 304 || answer.status < 200
     if (!bodiless) headers.push('Content-Length', String(answer.body?.length ?? 0))
     // A body that was refused unread would be taken for the next request.
-    if (!this.#res.req.complete) headers.push('Connection', 'close')
+    const unread = !this.#res.req.complete
+    if (unread) headers.push('Connection', 'close')
     this.#res.writeHead(answer.status, headers)
-    this.#res.end(answer.body)
+    if (unread && answer.body) this.#linger(answer.body)
+    else this.#res.end(answer.body)
+  }
+
+  /** Closing on a client that still sends would reset the connection, and the answer could be lost with it. */
+  #linger(body: Buffer): void {
+    const res = this.#res
+    const end = (): void => void res.end()
+    const timer = setTimeout(end, LINGER)
+    res.once('close', () => clearTimeout(timer))
+    res.req.once('end', end)
+    res.req.resume()
+    res.write(body)
   }
 
   keepAlive(): void {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { CatflapError } from '../../errors.ts'
 import { HttpReply } from './http-reply.ts'
@@ -16,7 +16,6 @@ export interface HttpServerOptions {
   readonly streamAfter: number
   /** Silence on an SSE stream before a comment is written, in ms; 0: never. */
   readonly keepAlive: number
-  readonly via: string | undefined
 }
 
 export type RequestHandler = (req: IncomingMessage, reply: HttpReply) => void
@@ -27,12 +26,16 @@ export class HttpServer {
   readonly #options: HttpServerOptions
   readonly #streams = new Set<HttpReply>()
   readonly #sockets = new Set<Socket>()
+  /** Answers that have begun and are not yet with the kernel. */
+  readonly #open = new Set<ServerResponse>()
+  /** Connections beyond the limit that were told so. */
+  readonly #leaving = new Set<Socket>()
   #ticker: NodeJS.Timeout | undefined
   #refused = 0
 
   constructor(options: HttpServerOptions, handler: RequestHandler) {
     this.#options = options
-    const replyOptions = { streamAfter: options.streamAfter, streams: this.#streams, via: options.via }
+    const replyOptions = { streamAfter: options.streamAfter, streams: this.#streams }
     this.#server = createServer(
       {
         maxHeaderSize: options.maxHeaderSize,
@@ -43,11 +46,17 @@ export class HttpServer {
         keepAliveTimeout: 75_000,
         noDelay: true
       },
-      (req, res) => handler(req, new HttpReply(res, replyOptions))
+      (req, res) => {
+        // It has had its answer; what it asks must not be done besides.
+        if (this.#leaving.has(req.socket)) return
+        this.#open.add(res)
+        res.on('close', () => this.#open.delete(res))
+        handler(req, new HttpReply(res, replyOptions))
+      }
     )
     this.#server.maxRequestsPerSocket = 0
     this.#server.on('connection', socket => this.#connected(socket))
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBadHttp(error, socket as Socket))
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket))
   }
 
   get connections(): number {
@@ -82,9 +91,22 @@ export class HttpServer {
     if (this.#server.listening) NetServer.prototype.close.call(this.#server)
   }
 
+  /** Resolves when every answer that has been given is on its way, or after `ms`. */
+  async flushed(ms: number): Promise<void> {
+    const ending = [...this.#open].filter(res => res.writableEnded && !res.writableFinished)
+    if (ending.length === 0) return
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise(resolve => {
+      timer = setTimeout(resolve, ms)
+    })
+    await Promise.race([late, Promise.all(ending.map(res => new Promise(resolve => res.once('close', resolve))))])
+    clearTimeout(timer)
+  }
+
   /** Closes everything that is still open and resolves when it is. */
   async close(): Promise<void> {
     clearInterval(this.#ticker)
+    for (const socket of this.#leaving) socket.destroy()
     this.#server.close(() => {})
     this.#server.closeAllConnections()
     const open = [...this.#sockets]
@@ -97,13 +119,38 @@ export class HttpServer {
   #connected(socket: Socket): void {
     if (this.#sockets.size >= this.#options.maxConnections) {
       this.#refused++
-      const error = new CatflapError('too_many_connections')
-      socket.on('error', () => {})
-      socket.end(rawAnswer(error, ['Retry-After: 1']), () => socket.destroy())
+      this.#leave(socket, rawAnswer(new CatflapError('too_many_connections'), ['Retry-After: 1']))
       return
     }
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
+  }
+
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    // Into the middle of an answer nothing may be written; and a connection that was told to leave knows why.
+    const answering = [...this.#open].some(res => res.socket === socket && res.headersSent)
+    if (error.code === 'ECONNRESET' || !socket.writable || answering) socket.destroy()
+    else this.#leave(socket, rawAnswer(badHttp(error), []))
+  }
+
+  /**
+   * Says a last word. What the client still sends is read and thrown away for a moment: closing on unread bytes would reset
+   * the connection, and the answer could be lost with it.
+   */
+  #leave(socket: Socket, answer: string): void {
+    socket.on('error', () => {})
+    if (this.#leaving.size >= MAX_LEAVING) {
+      socket.end(answer, () => socket.destroy())
+      return
+    }
+    this.#leaving.add(socket)
+    const timer = setTimeout(() => socket.destroy(), LEAVING)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      this.#leaving.delete(socket)
+    })
+    socket.end(answer)
+    socket.resume()
   }
 
   #keepAlive(): void {
@@ -112,18 +159,14 @@ export class HttpServer {
   }
 }
 
-function refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const known =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? new CatflapError('headers_too_large')
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? new CatflapError('request_timeout')
-        : new CatflapError('bad_http')
-  socket.end(rawAnswer(known, []), () => socket.destroy())
+/** Refused connections that are given a moment (ms) to read why; more are closed at once. */
+const MAX_LEAVING = 256
+const LEAVING = 1_000
+
+function badHttp(error: NodeJS.ErrnoException): CatflapError {
+  if (error.code === 'HPE_HEADER_OVERFLOW') return new CatflapError('headers_too_large')
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return new CatflapError('request_timeout')
+  return new CatflapError('bad_http')
 }
 
 const PHRASES: Readonly<Record<number, string>> = {

@@ -13,6 +13,8 @@ export interface StdioPeerEvents {
   oversize(length: number): void
   /** The client has closed its end, or is gone. */
   end(): void
+  /** The client reads no more: it is gone. `end` follows, unless it came before. */
+  broken(): void
   /** Room again after `write` said false. */
   drain(): void
 }
@@ -108,6 +110,7 @@ export class StdioPeer {
   readonly #onBroken = (): void => {
     this.#broken = true
     this.#events.drain()
+    this.#events.broken()
     this.#onEnd()
   }
 }

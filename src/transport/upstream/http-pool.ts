@@ -1,3 +1,4 @@
+import { getCACertificates } from 'node:tls'
 import { type Dispatcher, Pool, ProxyAgent } from 'undici'
 import { CatflapError } from '../../errors.ts'
 
@@ -27,7 +28,9 @@ export interface OriginPools {
 export function openPools(origin: URL, options: PoolOptions): OriginPools {
   const proxy = proxyFor(origin, options.env ?? process.env)
   const make = (connections: number | null): Dispatcher => {
-    const tls = { ca: options.ca, rejectUnauthorized: !options.insecure }
+    // Node takes `ca` in place of the authorities it trusts by itself; ours come on top of them.
+    const ca = options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca]
+    const tls = { ca, rejectUnauthorized: !options.insecure }
     const common = {
       headersTimeout: options.headersTimeout,
       // A stream may be silent for hours: the deadline of a call is kept elsewhere, where progress is known.

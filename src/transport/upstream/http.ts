@@ -1,12 +1,14 @@
 import type { Dispatcher } from 'undici'
 import { CatflapError } from '../../errors.ts'
-import { contentTypeOf, forwardableResponseHeaders, getHeader, setHeader } from '../../protocol/headers.ts'
+import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader, setHeader } from '../../protocol/headers.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
 import { type OriginPools, openPools, type PoolOptions, upstreamError } from './http-pool.ts'
 
 export interface HttpUpstreamOptions extends PoolOptions {
   /** Name, value, name, value …: set on every request, in place of what the client sent. */
   readonly headers: readonly string[]
+  /** Our name in the Via header of answers; undefined: none is added. */
+  readonly via?: string
   /** Calls that may wait for a free connection. */
   readonly maxPending: number
   /** How long ending a session upstream may take, in ms. */
@@ -163,7 +165,7 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
           origin: this.#upstream.url.origin,
           path,
           method: METHODS[kind],
-          headers: this.#headers as string[],
+          headers: this.#upstream.pools.proxy === undefined ? (this.#headers as string[]) : byName(this.#headers),
           body: body ?? null,
           // undici must never send a POST twice on its own account.
           idempotent: false
@@ -205,9 +207,10 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   ): void {
     if (status < 200 || !this.#receiver) return
     const raw = rawHeaders(controller.rawHeaders ?? parsed)
-    this.#redirectTo = this.#sameOriginRedirect(status, raw)
+    this.#redirectTo = this.#sameOriginRedirect(status, raw.list)
     if (this.#redirectTo !== undefined || !this.#receiver) return
-    const headers = forwardableResponseHeaders(raw)
+    const headers = forwardableResponseHeaders(raw.list)
+    if (this.#upstream.options.via !== undefined) addVia(headers, raw.protocol, this.#upstream.options.via)
     const length = getHeader(headers, 'content-length')
     const encoding = getHeader(headers, 'content-encoding')?.trim().toLowerCase()
     const head: ReplyHead = {
@@ -282,17 +285,36 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   }
 }
 
-function rawHeaders(headers: unknown): string[] {
+interface ReceivedHeaders {
+  readonly list: string[]
+  /** As Via names it. */
+  readonly protocol: '1.1' | '2'
+}
+
+function rawHeaders(headers: unknown): ReceivedHeaders {
   const out: string[] = []
   if (Array.isArray(headers)) {
     for (const part of headers as (Buffer | string)[])
       out.push(typeof part === 'string' ? part : part.toString('latin1'))
-    return out
+    return { list: out, protocol: '1.1' }
   }
   // HTTP/2 hands over an object; pseudo-headers are no fields.
   for (const [name, value] of Object.entries(headers as Record<string, string | string[] | undefined>)) {
     if (name.startsWith(':') || value === undefined) continue
     for (const one of Array.isArray(value) ? value : [value]) out.push(name, one)
+  }
+  return { list: out, protocol: '2' }
+}
+
+/** undici's proxy agent turns a list into an object and would keep only the last of several equal names. */
+function byName(list: readonly string[]): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = {}
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]!
+    const before = out[name]
+    if (before === undefined) out[name] = list[i + 1]!
+    else if (Array.isArray(before)) before.push(list[i + 1]!)
+    else out[name] = [before, list[i + 1]!]
   }
   return out
 }

@@ -1,8 +1,10 @@
 import { CatflapError } from '../../errors.ts'
-import { idKey, roundedKey } from '../../protocol/id.ts'
+import { idKey } from '../../protocol/id.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
 import { Child, type ChildOptions } from './child.ts'
+import { glimpse } from './glimpse.ts'
+import { WireKeys } from './wire-keys.ts'
 
 export interface StdioLegOptions extends ChildOptions {
   /** For people: the command, without secrets. */
@@ -20,8 +22,8 @@ export class StdioLeg implements Leg {
   readonly #options: StdioLegOptions
   readonly #events: LegEvents
   readonly #child: Child
-  readonly #calls = new Map<string, StdioCall>()
-  readonly #tokens = new Map<string, StdioCall>()
+  readonly #calls = new WireKeys<StdioCall>()
+  readonly #tokens = new WireKeys<StdioCall>()
   /** Cancelled and not answered: their ids stay taken, so that a late answer never meets a newer call of the same id. */
   readonly #abandoned = new Set<StdioCall>()
   #minted = 0
@@ -38,7 +40,7 @@ export class StdioLeg implements Leg {
       stderr: line => events.stderr(line),
       exit: info => {
         const how = info.signal ? `was ended by ${info.signal}` : `exited with code ${info.code}`
-        const last = info.stderr.slice(-5).join('\n')
+        const last = info.stderr.slice(-5).join(' | ')
         const tail = last ? ` Its last words on stderr: ${last}` : ''
         const error = new CatflapError('child_exited', `${options.label} ${how}.${tail}`, {
           data: { target: options.label, exitCode: info.code, signal: info.signal, stderr: info.stderr.slice(-5) }
@@ -119,22 +121,22 @@ export class StdioLeg implements Leg {
 
   forget(call: StdioCall): void {
     this.#abandoned.delete(call)
-    if (this.#calls.get(call.wireKey) === call) this.#calls.delete(call.wireKey)
-    if (call.tokenKey !== undefined && this.#tokens.get(call.tokenKey) === call) this.#tokens.delete(call.tokenKey)
+    if (this.#calls.find(call.wireKey) === call) this.#calls.delete(call.wireKey)
+    if (call.tokenKey !== undefined && this.#tokens.find(call.tokenKey) === call) this.#tokens.delete(call.tokenKey)
   }
 
   #request(original: Message, receiver: CallReceiver): UpstreamCall {
     const idText = original.idText!
     let wire = original
     let wireText = idText
-    // A server that reads doubles would answer two different big ids with the same one: they collide as well.
-    if (this.#calls.has(idKey(idText)) || this.#calls.has(roundedKey(idKey(idText)) ?? '')) {
+    if (this.#calls.collides(idKey(idText))) {
+      this.#supersede(idKey(idText))
       wireText = this.#mint(idText)
       wire = wire.withId(wireText)
     }
     const token = original.progressTokenText
     let wireToken = token
-    if (token !== undefined && this.#tokens.has(idKey(token))) {
+    if (token !== undefined && this.#tokens.collides(idKey(token))) {
       wireToken = this.#mint(token)
       wire = wire.withProgressToken(wireToken)
     }
@@ -159,7 +161,11 @@ export class StdioLeg implements Leg {
     for (const m of input.batch ?? []) if (m.kind !== 'request') this.send(m)
     if (requests.length === 0) return ended(receiver)
     let open = requests.length
+    let cancelled = 0
     let failure: CatflapError | undefined
+    const allCancelled = (): void => {
+      if (open > 0 && cancelled >= open) receiver.onCancelled?.()
+    }
     const part: CallReceiver = {
       onHead() {},
       onData() {},
@@ -168,6 +174,11 @@ export class StdioLeg implements Leg {
       onEnd: () => {
         open--
         if (open === 0) receiver.onEnd()
+        else allCancelled()
+      },
+      onCancelled: () => {
+        cancelled++
+        allCancelled()
       },
       onError: error => {
         if (failure) return
@@ -235,7 +246,7 @@ export class StdioLeg implements Leg {
 
   #progress(m: Message): void {
     const token = m.progressTokenText
-    const call = token === undefined ? undefined : this.#tokens.get(idKey(token))
+    const call = token === undefined ? undefined : this.#tokens.find(idKey(token))
     if (!call || token === undefined) return this.#events.message(m, undefined)
     if (!call.live) return this.#events.late(m)
     const changed = call.tokenKey !== idKey(call.token!)
@@ -248,19 +259,19 @@ export class StdioLeg implements Leg {
   }
 
   #find(idText: string): StdioCall | undefined {
-    const key = idKey(idText)
-    const exact = this.#calls.get(key)
-    if (exact || key.length < 16) return exact
-    // A rounded echo of a big integer: it names the one call whose id rounds to it.
-    for (const call of this.#calls.values()) if (roundedKey(call.wireKey) === key) return call
-    return undefined
+    return this.#calls.find(idKey(idText))
+  }
+
+  /** The client cancelled calls of this id and uses it again: it would take their late answers for the new call's. */
+  #supersede(key: string): void {
+    for (const call of this.#calls.values()) if (call.cancelled && idKey(call.idText) === key) call.supersede()
   }
 
   #mint(text: string): string {
     for (;;) {
       this.#minted++
       const made = text.startsWith('"') ? `"catflap-${this.#minted}"` : String(2_000_000_000 + this.#minted)
-      if (!this.#calls.has(made) && !this.#tokens.has(made)) return made
+      if (!this.#calls.find(made) && !this.#tokens.find(made)) return made
     }
   }
 
@@ -270,8 +281,10 @@ export class StdioLeg implements Leg {
     if (requestId === undefined) return message
     const key = idKey(requestId)
     let found: StdioCall | undefined
-    for (const call of this.#calls.values()) if (call.live && idKey(call.idText) === key) found = call
+    for (const call of this.#calls.values())
+      if (call.live && !call.cancelled && idKey(call.idText) === key) found = call
     if (!found) return message
+    found.cancelled = true
     found.receiver.onCancelled?.()
     if (found.wireText === found.idText) return message
     const wire = message.withRequestId(found.wireText)
@@ -295,21 +308,16 @@ export class StdioLeg implements Leg {
       'message_too_large',
       `${this.#options.label} sent a message of ${info.length} bytes; --max-message allows ${this.#options.maxLine}.`
     )
-    const call = this.#callOf(info.head, info.tail)
     this.#events.noise(info.head)
-    call?.fail(error)
+    const { kind, idText } = glimpse(info.head, info.tail)
+    if (kind === 'request') this.sendOwn(Message.parse(error.toJsonRpc(idText)))
+    else if (kind === 'answer') this.#answered(idText)?.fail(error)
   }
 
-  /** Which call a message answers of which only both ends are known: SDKs write the id first or last. */
-  #callOf(head: Buffer, tail: Buffer): StdioCall | undefined {
-    const id = /"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)/
-    const atEnd = new RegExp(`${id.source}\\s*(?:,\\s*"jsonrpc"\\s*:\\s*"2\\.0"\\s*)?\\}\\s*$`).exec(
-      tail.toString('latin1')
-    )
-    const beforeBody = /^[^{]*\{(?:(?!"(?:result|error|method)"\s*:).)*/s.exec(head.toString('latin1'))?.[0] ?? ''
-    const text = atEnd?.[1] ?? id.exec(beforeBody)?.[1]
-    if (text !== undefined) return this.#find(text)
-    return this.inFlight === 1 && this.#calls.size === 1 ? [...this.#calls.values()][0] : undefined
+  /** The call that such an answer is for; where it does not say, the only one. */
+  #answered(idText: string | undefined): StdioCall | undefined {
+    if (idText !== undefined) return this.#find(idText)
+    return this.#calls.size === 1 ? [...this.#calls.values()][0] : undefined
   }
 
   #lose(error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void {
@@ -339,6 +347,8 @@ class StdioCall implements UpstreamCall {
   readonly method: string
   readonly #leg: StdioLeg
   live = true
+  /** By the client itself, which may all the same be answered. */
+  cancelled = false
 
   constructor(leg: StdioLeg, receiver: CallReceiver, wire: Wire) {
     this.#leg = leg
@@ -370,12 +380,20 @@ class StdioCall implements UpstreamCall {
     this.receiver.onError(error)
   }
 
+  /** Its id is used again: an answer from now on would be taken for the newer call's. */
+  supersede(): void {
+    if (!this.live) return
+    this.live = false
+    this.#leg.abandon(this)
+    this.receiver.onError(new CatflapError('cancelled'))
+  }
+
   /** `initialize` must not be cancelled (spec 2025-11-25 basic/utilities/cancellation); its leg is closed instead. */
   cancel(reason: CancelReason): void {
     if (!this.live) return
     this.live = false
     this.#leg.abandon(this)
-    if (this.method === 'initialize' || reason === 'shutdown') return
+    if (this.method === 'initialize' || reason === 'shutdown' || this.cancelled) return
     const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
     const params = `{"requestId":${this.wireText},"reason":${JSON.stringify(why)}}`
     const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`

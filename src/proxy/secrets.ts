@@ -1,0 +1,38 @@
+import { isSecretHeader, isSecretName } from '../tape/secret-names.ts'
+import type { TargetOptions } from './target.ts'
+
+/** Everything the options hold that must not be seen on tapes or in logs, wherever it turns up. */
+export function secretsOf(options: { readonly tokens?: readonly string[]; readonly target: TargetOptions }): string[] {
+  const { tokens = [], target } = options
+  return [...tokens, ...('url' in target ? ofUrl(target.url, target.headers ?? []) : ofEnvironment(target.env ?? {}))]
+}
+
+function ofUrl(text: string, headers: readonly string[]): string[] {
+  const secrets: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    if (isSecretHeader(headers[i]!.toLowerCase()) || looksSecret(headers[i + 1]!)) secrets.push(headers[i + 1]!)
+  }
+  if (!URL.canParse(text)) return secrets
+  const url = new URL(text)
+  for (const part of [url.username, url.password]) if (part !== '') secrets.push(part, decodeURIComponent(part))
+  return secrets
+}
+
+/** What is given to the command, and what it inherits under a name that speaks of secrets: servers print both when they fail. */
+function ofEnvironment(given: Readonly<Record<string, string>>): string[] {
+  const secrets = Object.entries(given).filter(([name, value]) => isSecretName(name) || looksSecret(value))
+  const inherited = Object.entries(process.env).filter(
+    ([name, value]) => isSecretName(name) && looksSecret(value ?? '')
+  )
+  return [...secrets, ...inherited].map(([, value]) => value ?? '')
+}
+
+/** Words, numbers and paths (`production`, `8080`, `/usr/bin`) stand everywhere; blanking them out would hide the traffic. */
+function looksSecret(value: string): boolean {
+  return (
+    value.length >= 8 &&
+    !/^[A-Za-z]+$/.test(value) &&
+    !/^[\d.,:]+$/.test(value) &&
+    !/^(?:[A-Za-z]:)?[./\\~]/.test(value)
+  )
+}
