@@ -13,7 +13,7 @@ export function token(secrets: readonly string[]): Interceptor {
     digest: sha256(secret),
     principal: `token:${sha256(secret).toString('hex').slice(0, 16)}`
   }))
-  const spent = new Slot<'authorization' | undefined>()
+  const spent = new Slot<boolean>()
 
   /** Every one is compared, whole, so that the time taken tells nothing. */
   function principalOf(presented: string | undefined): string | undefined {
@@ -30,20 +30,24 @@ export function token(secrets: readonly string[]): Interceptor {
       const headers = x.client?.headers
       if (!headers) return undefined
       const own = getHeader(headers, 'catflap-token')
-      const bearer = /^bearer +(.+)$/i.exec(getHeader(headers, 'authorization') ?? '')?.[1]?.trim()
+      const bearer = bearerOf(getHeader(headers, 'authorization'))
       const byHeader = principalOf(own)
       const byBearer = principalOf(bearer)
       const principal = byHeader ?? (own === undefined ? byBearer : undefined)
       if (principal === undefined) return new CatflapError('unauthorized')
       x.principal = principal
-      if (byBearer !== undefined) spent.set(x, 'authorization')
+      spent.set(x, true)
       return undefined
     },
     request(x: Exchange) {
-      if (spent.get(x) === 'authorization') removeHeader(x.headers, 'authorization')
+      if (spent.get(x)) removeHeader(x.headers, 'authorization', value => principalOf(bearerOf(value)) !== undefined)
       return undefined
     }
   }
+}
+
+function bearerOf(authorization: string | undefined): string | undefined {
+  return /^bearer +(.+)$/i.exec(authorization ?? '')?.[1]?.trim()
 }
 
 function sha256(text: string): Buffer {

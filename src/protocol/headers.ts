@@ -77,11 +77,11 @@ export function forwardableResponseHeaders(headers: RawHeaders): string[] {
   return out
 }
 
-/** Removes every header of that (lower-case) name, in place. */
-export function removeHeader(headers: string[], name: string): void {
+/** Removes every header of that (lower-case) name, or those whose value `matches`, in place. */
+export function removeHeader(headers: string[], name: string, matches?: (value: string) => boolean): void {
   let n = 0
   for (let i = 0; i < headers.length; i += 2) {
-    if (lower(headers[i]!) === name) continue
+    if (lower(headers[i]!) === name && (matches?.(headers[i + 1]!) ?? true)) continue
     headers[n++] = headers[i]!
     headers[n++] = headers[i + 1]!
   }

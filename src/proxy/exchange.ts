@@ -6,7 +6,7 @@ import type { Channel, Listener } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
 import { QueueNode } from '../session/queue.ts'
 import type { Frame } from '../tape/frame.ts'
-import type { Reply } from '../transport/reply.ts'
+import type { Reply, ReplyListener } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
 import { type Attached, Call, sendCancelled } from './call.ts'
 import type { Core } from './core.ts'
@@ -35,7 +35,7 @@ export interface Connection {
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
  */
-export class Exchange implements Attached, Listener {
+export class Exchange implements Attached, Listener, ReplyListener {
   readonly core: Core
   readonly reply: Reply
   readonly number: number
@@ -90,7 +90,7 @@ export class Exchange implements Attached, Listener {
       this.client = from
     }
     this.number = core.nextNumber()
-    reply.onGone = () => this.abandon('client-gone')
+    reply.listener = this
     core.enter(this)
   }
 
@@ -214,7 +214,6 @@ export class Exchange implements Attached, Listener {
       excused,
       onCancel: reason => this.#cancelled(leg, reason)
     })
-    this.reply.onDrained = () => this.#call?.resume()
     this.#call.start()
   }
 
@@ -332,6 +331,14 @@ export class Exchange implements Attached, Listener {
       code: error.code,
       duration: this.#age()
     })
+  }
+
+  onDrained(): void {
+    this.#call?.resume()
+  }
+
+  onGone(): void {
+    this.abandon('client-gone')
   }
 
   /** Nobody waits for the answer any more. What that means upstream depends on era and wire (the detach policy). */

@@ -3,7 +3,7 @@ import { idKey, roundedKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import type { Session } from '../session/manager.ts'
 import { StdioPeer, type StdioPeerOptions } from '../transport/downstream/stdio.ts'
-import type { Reply, WholeAnswer } from '../transport/reply.ts'
+import type { Reply, ReplyListener, WholeAnswer } from '../transport/reply.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import { type Connection, Exchange } from './exchange.ts'
@@ -216,8 +216,7 @@ const MAX_WAITING = 256
 class StdioReply implements Reply {
   state: Reply['state'] = 'pending'
   extra: string[] = []
-  onDrained: (() => void) | undefined
-  onGone: (() => void) | undefined
+  listener: ReplyListener | undefined
   readonly queued = 0
   readonly #connection: StdioConnection
   readonly #idText: string | undefined

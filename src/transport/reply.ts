@@ -9,6 +9,14 @@ export interface WholeAnswer {
   readonly body: Buffer | undefined
 }
 
+/** Hears of the client. An object instead of functions, since one is set for every exchange. */
+export interface ReplyListener {
+  /** There is room again; told once each time. */
+  onDrained(): void
+  /** The client is gone before the answer was complete. */
+  onGone(): void
+}
+
 /**
  * The client's half of an answer: pending → json | sse | raw → ended. Nothing commits the head before it is known what will
  * be in it. Whatever returns false is full: wait for `drained`.
@@ -30,8 +38,5 @@ export interface Reply {
   /** Answers with an error where that is still possible; otherwise breaks off, so that nobody takes a part for the whole. */
   fail(error: CatflapError, idText: string | undefined): void
   answer(answer: WholeAnswer): void
-  /** Told once each time there is room again. */
-  onDrained: (() => void) | undefined
-  /** The client is gone before the answer was complete. */
-  onGone: (() => void) | undefined
+  listener: ReplyListener | undefined
 }

@@ -1,5 +1,6 @@
 /** HTTP without an MCP client: exact bytes out, exact bytes and headers back, one connection a request (no agent). */
 import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http'
+import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { POST_HEADERS } from './rpc.ts'
 import { Inbox, within } from './wait.ts'
@@ -126,9 +127,8 @@ export function send(
       ? body
       : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
   const list = isList(headers)
-  const req = request(url, { method, agent: false, headers: list ? [...headers] : headers })
-  const length = list ? headers.some(name => name.toLowerCase() === 'content-length') : 'content-length' in headers
-  if (bytes !== undefined && !length) req.setHeader('content-length', bytes.length)
+  const req = request(url, { method, agent: false, headers: list ? completed(headers, url, bytes) : headers })
+  if (bytes !== undefined && !list && !('content-length' in headers)) req.setHeader('content-length', bytes.length)
   const head = new Promise<IncomingMessage>((resolve, reject) => {
     req.once('response', resolve)
     req.on('error', reject)
@@ -137,6 +137,18 @@ export function send(
   head.catch(() => {})
   req.end(bytes)
   return { req, head }
+}
+
+/** Writes bytes onto a connection and gives back all that comes until it ends. */
+export function talk(url: string, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(bytes))
+    let heard = ''
+    socket.on('data', chunk => void (heard += chunk))
+    socket.on('end', () => socket.end())
+    socket.on('close', () => resolve(heard))
+    socket.on('error', reject)
+  })
 }
 
 async function complete(res: IncomingMessage): Promise<RawResponse> {
@@ -171,6 +183,14 @@ function parseEvent(raw: string): SseMessage {
   const all = (name: string) => fields.filter(field => field[1] === name).map(field => field[2]!)
   const [id, event, retry] = [all('id').at(-1), all('event').at(-1), all('retry').at(-1)]
   return { id, event, retry, data: all('data').join('\n'), comments: all(''), raw }
+}
+
+/** A list goes out as it is: what any request needs is added where it is absent. */
+function completed(list: readonly string[], url: string | URL, body: Buffer | undefined): string[] {
+  const has = (wanted: string) => list.some((name, i) => i % 2 === 0 && name.toLowerCase() === wanted)
+  const host = has('host') ? [] : ['Host', new URL(url).host]
+  const length = body === undefined || has('content-length') ? [] : ['Content-Length', String(body.length)]
+  return [...host, ...list, ...length]
 }
 
 function isList(headers: Headers): headers is readonly string[] {

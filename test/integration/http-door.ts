@@ -3,7 +3,13 @@ import type { Test } from 'tap'
 import { createForward, type Forward, type ForwardOptions } from '../../src/index.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from '../fixtures/servers/http-server.ts'
 import { type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
-import { connectHttp, HANDLERS, type HttpClientOptions, type HttpTestClient, type TestClient } from '../helpers/clients.ts'
+import {
+  connectHttp,
+  HANDLERS,
+  type HttpClientOptions,
+  type HttpTestClient,
+  type TestClient
+} from '../helpers/clients.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, notification } from '../helpers/rpc.ts'

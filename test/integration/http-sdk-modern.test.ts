@@ -55,7 +55,10 @@ t.test('a client that closes its stream cancels the call at the server', async t
   gone.abort('enough')
   await t.rejects(slow)
   await server.counters.until('slow.cancelled')
-  t.notOk(server.requests.some(r => r.body.includes('notifications/cancelled')), 'closing says it all')
+  t.notOk(
+    server.requests.some(r => r.body.includes('notifications/cancelled')),
+    'closing says it all'
+  )
 
   const message = modern(toolCall(1, 'slow'))
   const { req } = send(url, { body: message, headers: modernHeaders(message) })

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
 import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
-import type { Reply, WholeAnswer } from '../reply.ts'
+import type { Reply, ReplyListener, WholeAnswer } from '../reply.ts'
 import type { ReplyHead } from '../upstream.ts'
 
 export interface HttpReplyOptions {
@@ -29,8 +29,7 @@ const LINGER = 1_000
 export class HttpReply implements Reply {
   state: Reply['state'] = 'pending'
   extra: string[] = []
-  onDrained: (() => void) | undefined
-  onGone: (() => void) | undefined
+  listener: ReplyListener | undefined
   /** `performance.now()` of the last write on a stream. */
   lastWrite = 0
   readonly #res: ServerResponse
@@ -49,7 +48,7 @@ export class HttpReply implements Reply {
       this.#options.streams.delete(this)
       const complete = this.state === 'ended'
       this.state = 'ended'
-      if (!complete || !res.writableFinished) this.onGone?.()
+      if (!complete || !res.writableFinished) this.listener?.onGone()
     })
   }
 
@@ -217,7 +216,7 @@ export class HttpReply implements Reply {
       this.#waitsForDrain = true
       this.#res.once('drain', () => {
         this.#waitsForDrain = false
-        this.onDrained?.()
+        this.listener?.onDrained()
       })
     }
     return false

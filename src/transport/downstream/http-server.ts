@@ -106,14 +106,13 @@ export class HttpServer {
   /** Closes everything that is still open and resolves when it is. */
   async close(): Promise<void> {
     clearInterval(this.#ticker)
-    for (const socket of this.#leaving) socket.destroy()
     this.#server.close(() => {})
+    // `closed` turns true before 'close' is emitted; what stands in these sets has not emitted it yet.
+    const open = [...this.#sockets, ...this.#leaving]
+    const closed = open.map(socket => new Promise(resolve => socket.once('close', resolve)))
     this.#server.closeAllConnections()
-    const open = [...this.#sockets]
     for (const socket of open) socket.destroy()
-    await Promise.all(
-      open.map(socket => (socket.closed ? undefined : new Promise(resolve => socket.once('close', resolve))))
-    )
+    await Promise.all(closed)
   }
 
   #connected(socket: Socket): void {
