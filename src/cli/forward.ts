@@ -3,7 +3,7 @@ import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { createLog, LOG_LEVELS, type Log, type LogLevel } from '../log.ts'
 import { createForward, type Forward, type ForwardOptions } from '../proxy/forward.ts'
-import { parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
+import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
 import { secretsOf } from '../proxy/secrets.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import { Redactor } from '../tape/redact.ts'
@@ -341,6 +341,8 @@ function settingsOf(args: Record<string, unknown>): Partial<Record<SettingName, 
     const parse = { ms: parseDuration, bytes: parseSize, count: parseCount }[setting.unit]
     const value = checked(`--${option}`, String(text), parse)
     if (value === 0 && !('zero' in setting)) throw new UsageError(`--${option} ${text}: 0 is not allowed here`)
+    if (setting.unit === 'ms' && value > MAX_DURATION)
+      throw new UsageError(`--${option} ${text}: at most ${Math.floor(MAX_DURATION / 3_600_000)}h`)
     out[name] = value
   }
   return out

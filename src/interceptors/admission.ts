@@ -26,6 +26,8 @@ export function admission(options: AdmissionOptions): Interceptor {
   const hosts = new Set(options.allowHosts.map(h => bare(h)))
   const origins = new Set(options.allowOrigins.map(o => o.toLowerCase().replace(/\/$/, '')))
   const own = bare(options.host)
+  /** Clients say the same name every time. */
+  let lastAllowed: string | undefined
 
   function hostAllowed(host: string): boolean {
     if (anyHost || hosts.has(host)) return true
@@ -47,11 +49,12 @@ export function admission(options: AdmissionOptions): Interceptor {
       const headers = x.client?.headers
       if (!headers) return undefined
       const host = getHeader(headers, 'host') ?? ''
-      if (!hostAllowed(bare(host)))
+      if (host !== lastAllowed && !hostAllowed(bare(host)))
         return new CatflapError(
           'forbidden_host',
           `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bare(host)}.`
         )
+      lastAllowed = host
       const origin = getHeader(headers, 'origin')
       if (origin !== undefined && !originAllowed(origin))
         return new CatflapError(

@@ -3,7 +3,7 @@ import { EVENT_ID_HEADER, getHeader, removeHeader, SESSION_HEADER, setHeader } f
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Exchange } from '../proxy/exchange.ts'
-import type { Answer, Interceptor, Outcome } from '../proxy/interceptor.ts'
+import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import { newHandle, type Session } from '../session/manager.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
@@ -17,6 +17,9 @@ export function sessions(): Interceptor {
 }
 
 type Verdict = Answer | undefined | Promise<Answer | undefined>
+
+/** The session that an exchange has begun with a child, in place of one that it was sent in. */
+const begun = new Slot<Session>()
 
 function request(x: Exchange): Verdict {
   if (x.transport === 'stdio') return onPipe(x)
@@ -98,6 +101,7 @@ async function start(x: Exchange): Promise<Answer | undefined> {
     return undefined
   }
   const session = await openSessionLeg(core, x.principal, x.message!)
+  begun.set(x, session)
   x.session = session
   x.leg = session.leg
   x.reply.extra.push('Mcp-Session-Id', session.id)
@@ -107,8 +111,8 @@ async function start(x: Exchange): Promise<Answer | undefined> {
 
 /** A client that never got the answer to `initialize` does not know its session's id: nobody would ever use or end it. */
 function end(x: Exchange, outcome: Outcome): void {
-  if (outcome.result === 'answered' || x.message?.method !== 'initialize' || !x.session?.channel) return
-  void x.core.sessions.end(x.session, 'failed')
+  const session = begun.get(x)
+  if (session && outcome.result !== 'answered') void x.core.sessions.end(session, 'failed')
 }
 
 /** An `initialize` that the child refuses makes no session. */

@@ -23,20 +23,34 @@ export const SESSION_HEADER = 'mcp-session-id'
 export const VERSION_HEADER = 'mcp-protocol-version'
 export const EVENT_ID_HEADER = 'last-event-id'
 
-// Header names repeat from message to message; lower-casing each anew would cost more than all the rest here.
-const lowered = new Map<string, string>()
+interface FieldName {
+  readonly lower: string
+  readonly hopByHop: boolean
+  /** May go to the server. */
+  readonly forwarded: boolean
+}
 
-export function lower(name: string): string {
-  const known = lowered.get(name)
-  if (known !== undefined) return known
-  const made = name.toLowerCase()
-  if (lowered.size < 1024) lowered.set(name, made)
+// Header names repeat from message to message; classifying each anew would cost more than all the rest here.
+const classified = new Map<string, FieldName>()
+
+function fieldName(spelled: string): FieldName {
+  const known = classified.get(spelled)
+  if (known) return known
+  const lower = spelled.toLowerCase()
+  const hopByHop = HOP_BY_HOP.has(lower)
+  const made = { lower, hopByHop, forwarded: !hopByHop && !NOT_FORWARDED.has(lower) }
+  if (classified.size < 1024) classified.set(spelled, made)
   return made
+}
+
+/** `name` in lower case. Most names differ in length already. */
+function isNamed(spelled: string, name: string): boolean {
+  return spelled.length === name.length && fieldName(spelled).lower === name
 }
 
 /** The first value, or undefined. `name` in lower case. */
 export function getHeader(headers: RawHeaders, name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) if (lower(headers[i]!) === name) return headers[i + 1]
+  for (let i = 0; i < headers.length; i += 2) if (isNamed(headers[i]!, name)) return headers[i + 1]
   return undefined
 }
 
@@ -44,7 +58,7 @@ export function getHeader(headers: RawHeaders, name: string): string | undefined
 function connectionNames(headers: RawHeaders): Set<string> | undefined {
   let names: Set<string> | undefined
   for (let i = 0; i < headers.length; i += 2) {
-    if (lower(headers[i]!) !== 'connection') continue
+    if (!isNamed(headers[i]!, 'connection')) continue
     for (const token of headers[i + 1]!.split(',')) {
       const name = token.trim().toLowerCase()
       if (name !== '' && name !== 'close' && name !== 'keep-alive') (names ??= new Set()).add(name)
@@ -58,8 +72,8 @@ export function forwardableRequestHeaders(headers: RawHeaders): string[] {
   const out: string[] = []
   const named = connectionNames(headers)
   for (let i = 0; i < headers.length; i += 2) {
-    const name = lower(headers[i]!)
-    if (HOP_BY_HOP.has(name) || NOT_FORWARDED.has(name) || named?.has(name)) continue
+    const name = fieldName(headers[i]!)
+    if (!name.forwarded || named?.has(name.lower)) continue
     out.push(headers[i]!, headers[i + 1]!)
   }
   return out
@@ -70,8 +84,8 @@ export function forwardableResponseHeaders(headers: RawHeaders): string[] {
   const out: string[] = []
   const named = connectionNames(headers)
   for (let i = 0; i < headers.length; i += 2) {
-    const name = lower(headers[i]!)
-    if (HOP_BY_HOP.has(name) || named?.has(name)) continue
+    const name = fieldName(headers[i]!)
+    if (name.hopByHop || named?.has(name.lower)) continue
     out.push(headers[i]!, headers[i + 1]!)
   }
   return out
@@ -81,7 +95,7 @@ export function forwardableResponseHeaders(headers: RawHeaders): string[] {
 export function removeHeader(headers: string[], name: string, matches?: (value: string) => boolean): void {
   let n = 0
   for (let i = 0; i < headers.length; i += 2) {
-    if (lower(headers[i]!) === name && (matches?.(headers[i + 1]!) ?? true)) continue
+    if (isNamed(headers[i]!, name) && (matches?.(headers[i + 1]!) ?? true)) continue
     headers[n++] = headers[i]!
     headers[n++] = headers[i + 1]!
   }
@@ -92,7 +106,7 @@ export function removeHeader(headers: string[], name: string, matches?: (value: 
 export function setHeader(headers: string[], name: string, value: string): void {
   const key = name.toLowerCase()
   for (let i = 0; i < headers.length; i += 2) {
-    if (lower(headers[i]!) !== key) continue
+    if (!isNamed(headers[i]!, key)) continue
     const spelling = headers[i]!
     const rest = headers.slice(i + 2)
     removeHeader(rest, key)

@@ -1,3 +1,5 @@
+import { KnownNames } from './known-names.ts'
+
 /**
  * A validating JSON scanner over bytes (RFC 8259). It builds no values: it walks the text once, checks the grammar and tells
  * its visitor where members begin and end. That is what lets catflap know an id or a method without touching a single byte,
@@ -110,8 +112,16 @@ function skipScalar(b: Uint8Array, i: number, end: number): number {
 }
 
 function skipKey(b: Uint8Array, i: number, end: number): number {
+  return skipColon(b, skipName(b, i, end), end)
+}
+
+function skipName(b: Uint8Array, i: number, end: number): number {
   if (b[i] !== QUOTE || i >= end) throw new JsonSyntaxError('member name expected', i)
-  const colon = skipSpace(b, skipString(b, i, end), end)
+  return skipString(b, i, end)
+}
+
+function skipColon(b: Uint8Array, i: number, end: number): number {
+  const colon = skipSpace(b, i, end)
   if (b[colon] !== COLON || colon >= end) throw new JsonSyntaxError("':' expected", colon)
   return skipSpace(b, colon + 1, end)
 }
@@ -158,9 +168,9 @@ export function walkObject(b: Buffer, i: number, end: number, visit: MemberVisit
   i = skipSpace(b, i + 1, end)
   if (b[i] === CLOSE_BRACE && i < end) return i + 1
   for (;;) {
-    const keyStart = i
-    i = skipKey(b, i, end)
-    i = visit(keyAt(b, keyStart, end), i, end)
+    const after = skipName(b, i, end)
+    const key = NAMES.at(b, i + 1, after - 1) ?? stringAt(b, i, after)
+    i = visit(key, skipColon(b, after, end), end)
     i = skipSpace(b, i, end)
     const c = i < end ? b[i] : -1
     if (c === CLOSE_BRACE) return i + 1
@@ -191,6 +201,9 @@ export function stringAt(b: Buffer, i: number, after: number): string {
   return b.toString('utf8', i + 1, after - 1)
 }
 
-function keyAt(b: Buffer, i: number, end: number): string {
-  return stringAt(b, i, skipString(b, i, end))
-}
+/** Members that most messages have. */
+const NAMES = new KnownNames(
+  'jsonrpc id method params result error _meta name uri arguments cursor protocolVersion capabilities clientInfo serverInfo requestId progressToken progress total content structuredContent isError tools'.split(
+    ' '
+  )
+)

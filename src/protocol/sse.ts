@@ -18,6 +18,7 @@ const LF = 0x0a
 const CR = 0x0d
 const COLON = 0x3a
 const SPACE = 0x20
+const SMALL_I = 0x69
 
 /**
  * Tells where events end, without keeping anything. Enough for a relay that looks at nothing: between events a comment may
@@ -30,6 +31,8 @@ export class SseBoundary {
   #sawField = false
   /** True between events (and before the first). */
   atBoundary = true
+  /** Some event had an id: who loses the stream can take it up again with Last-Event-ID. */
+  hasIds = false
 
   /** Returns the offset just behind the next blank line at or after `from`, or -1. Sets `atBoundary` for the end of `chunk`. */
   next(chunk: Uint8Array, from: number): number {
@@ -49,6 +52,11 @@ export class SseBoundary {
         i++
         if (this.#lineEmpty) {
           this.atBoundary = true
+          // The whole CRLF belongs to this event, unless its LF is still under way: a lone CR ends a line too.
+          if (c === CR && chunk[i] === LF) {
+            this.#afterCr = false
+            i++
+          }
           return i
         }
         this.#lineEmpty = true
@@ -58,6 +66,8 @@ export class SseBoundary {
         this.#lineEmpty = false
         this.atBoundary = false
         this.#inField = c !== COLON
+        // No other field of the standard begins so.
+        this.hasIds ||= c === SMALL_I
       }
       this.#sawField ||= this.#inField
       i = lineEnd(chunk, i)

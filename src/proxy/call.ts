@@ -1,7 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
-import { QueueNode } from '../session/queue.ts'
+import { QueueNode } from '../queue.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 
@@ -56,6 +56,11 @@ export class Call implements CallReceiver, Deadline {
   start(): void {
     if (!this.#exempt()) this.#startDeadline()
     this.#handle = this.#leg.call(this.input, this)
+  }
+
+  /** What has come so far is a stream that the client can take up again where it broke. */
+  get resumable(): boolean {
+    return this.#boundary?.hasIds ?? false
   }
 
   get done(): boolean {

@@ -1,4 +1,4 @@
-import { Queue, type QueueNode } from '../session/queue.ts'
+import { Queue, type QueueNode } from '../queue.ts'
 
 /**
  * Deadlines that are all equally far away, kept in one queue under one timer: starting, restarting and ending one is O(1) and

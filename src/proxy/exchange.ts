@@ -4,7 +4,7 @@ import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import type { Channel, Listener } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
-import { QueueNode } from '../session/queue.ts'
+import { QueueNode } from '../queue.ts'
 import type { Frame } from '../tape/frame.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
@@ -317,14 +317,16 @@ export class Exchange implements Attached, Listener, ReplyListener {
     const refused = this.#call === undefined
     if (error.code === 'internal') this.core.log.error('internal', error.message, { cause: String(error.cause ?? '') })
     this.#tellRequest()
+    // A stream with ids that breaks has not failed: the client comes back with Last-Event-ID, and an error would end its wait.
+    const resumed = error.code === 'upstream_reset' && this.reply.state === 'sse' && this.#call?.resumable === true
     if (this.core.bus.active) {
-      if (this.client || this.message?.kind === 'request')
+      if (!resumed && (this.client || this.message?.kind === 'request'))
         this.core.tap.own(this, this.client ? status : undefined, [], error.toJsonRpc(this.message?.idText))
       this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
     }
     // What was meant for the server's answer (a session's id) is no part of ours.
     if (!refused) this.reply.extra = []
-    this.reply.fail(error, this.message?.kind === 'request' ? this.message.idText : undefined)
+    this.reply.fail(error, this.message?.kind === 'request' && !resumed ? this.message.idText : undefined)
     this.#end({
       result: error.code === 'cancelled' ? 'cancelled' : refused ? 'refused' : 'failed',
       status,
@@ -350,7 +352,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
     // A legacy server on stdio finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
     if (call && this.era === 'legacy' && this.core.target.kind === 'stdio' && reason === 'client-gone') call.detach()
     else call?.cancel(reason)
-    if (reason === 'shutdown') return this.fail(new CatflapError('shutting_down'))
+    if (reason === 'shutdown') return this.fail(new CatflapError(this.cancelled ? 'cancelled' : 'shutting_down'))
     this.#end({ result: 'gone', duration: this.#age() })
   }
 
@@ -440,7 +442,8 @@ export class Exchange implements Attached, Listener, ReplyListener {
 
   #writeEnd(): void {
     if (this.#ended) return
-    this.#observer?.end()
+    const watching = this.#observer?.end()
+    if (watching) this.core.tap.goesOn(watching)
     if (this.core.bus.active && (this.#head?.type === 'sse' || this.kind === 'listen'))
       this.core.tap.end(this, 'complete')
     else if (this.core.bus.active && !this.#head && this.client && this.reply.state === 'pending')
@@ -477,6 +480,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
 
   #end(outcome: Outcome): void {
     this.#ended = true
+    if (outcome.result !== 'answered') this.#observer?.stop()
     this.#leave?.()
     if (this.#entered && this.session) {
       this.session.inFlight--

@@ -195,6 +195,7 @@ export class ReplyFilter {
     if (this.#failed) return
     this.#failed = true
     this.#parts = []
+    this.#decoder?.destroy()
     this.#out.fail(new CatflapError(code, text))
   }
 }

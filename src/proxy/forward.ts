@@ -139,6 +139,7 @@ export class Forward {
     await server?.close()
     await core.target.close()
     core.deadlines.close()
+    await core.tap.settled()
     await feed?.close()
     await recorder?.close()
   }

@@ -46,21 +46,38 @@ export class ReplyObserver {
     }
     this.#decoder.on('data', (chunk: Buffer) => this.#take(chunk))
     this.#decoder.on('end', () => this.#finish())
-    this.#decoder.on('error', () => {
-      this.#blind = true
-      this.#finish()
-    })
+    this.#decoder.on('error', () => this.#giveUp())
   }
 
   push(chunk: Buffer): void {
     if (this.#blind) return
-    if (this.#decoder) this.#decoder.write(chunk)
-    else this.#take(chunk)
+    if (!this.#decoder) return this.#take(chunk)
+    // Unpacking falls behind (a bomb): watching ends before what waits for it gets large.
+    if (this.#decoder.writableLength > this.#limit) this.#giveUp()
+    else this.#decoder.write(chunk)
   }
 
-  end(): void {
-    if (this.#decoder && !this.#blind) this.#decoder.end()
-    else this.#finish()
+  /** A promise where unpacking goes on behind the end. */
+  end(): Promise<void> | undefined {
+    const decoder = this.#decoder
+    if (!decoder || this.#blind || this.#finished) {
+      this.#finish()
+      return undefined
+    }
+    decoder.end()
+    return new Promise(resolve => decoder.once('close', resolve))
+  }
+
+  /** Nothing more comes, and what came is no whole. */
+  stop(): void {
+    this.#blind = true
+    this.#decoder?.destroy()
+  }
+
+  #giveUp(): void {
+    this.#blind = true
+    this.#decoder?.destroy()
+    this.#finish()
   }
 
   #take(chunk: Buffer): void {

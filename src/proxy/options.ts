@@ -87,16 +87,17 @@ export function settings(given: Partial<Record<SettingName, number>> = {}): Sett
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting][]) {
     const value = given[name] ?? setting.value
     const min = setting.zero ? 0 : 1
-    if (!Number.isSafeInteger(value) || value < min || (setting.unit === 'ms' && value > MAX_TIMER))
+    if (!Number.isSafeInteger(value) || value < min || (setting.unit === 'ms' && value > MAX_DURATION))
       throw new TypeError(
-        `${name}: ${value} is not allowed; give a whole number of ${UNITS[setting.unit]} from ${min}${setting.unit === 'ms' ? ` to ${MAX_TIMER}` : ''}`
+        `${name}: ${value} is not allowed; give a whole number of ${UNITS[setting.unit]} from ${min}${setting.unit === 'ms' ? ` to ${MAX_DURATION}` : ''}`
       )
     out[name] = value
   }
   return out as Settings
 }
 
-const MAX_TIMER = 2 ** 31 - 1
+/** Milliseconds; what a timer of Node can wait. */
+export const MAX_DURATION = 2 ** 31 - 1
 const UNITS = { ms: 'milliseconds', bytes: 'bytes', count: 'items' } as const
 
 /** `250ms`, `30s`, `5m`, `2h`; a bare number means seconds. Throws. */

@@ -16,9 +16,21 @@ const JSONRPC = '"jsonrpc"'
  */
 export class Tap {
   readonly bus: FrameBus
+  readonly #watching = new Set<Promise<void>>()
 
   constructor(bus: FrameBus) {
     this.bus = bus
+  }
+
+  /** Something is still being watched although its exchange has ended. */
+  goesOn(watching: Promise<void>): void {
+    this.#watching.add(watching)
+    void watching.then(() => this.#watching.delete(watching))
+  }
+
+  /** Resolves when all that happened has been told. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#watching)
   }
 
   /** What the client sent, as it sent it. */

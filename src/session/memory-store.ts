@@ -1,4 +1,4 @@
-import { Queue, QueueNode } from './queue.ts'
+import { Queue, QueueNode } from '../queue.ts'
 import {
   type NewSession,
   type SessionChange,

@@ -1,6 +1,6 @@
 /** A door in front of a raw or a real server, with everything torn down and counted afterwards. */
 import type { Test } from 'tap'
-import { createForward, type Forward, type ForwardOptions } from '../../src/index.ts'
+import { createForward, type Forward, type ForwardOptions, type Interceptor, type Outcome } from '../../src/index.ts'
 import { type HttpServer, type HttpServerOptions, startHttpServer } from '../fixtures/servers/http-server.ts'
 import { type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import {
@@ -13,6 +13,7 @@ import {
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, notification } from '../helpers/rpc.ts'
+import { Inbox } from '../helpers/wait.ts'
 
 export type DoorOptions = Partial<ForwardOptions>
 
@@ -74,4 +75,27 @@ export async function rawSession(url: string, version?: string, headers: Record<
   if (typeof id !== 'string') throw new Error(`no session: ${answer.status} ${answer.text}`)
   await rawPost(url, notification('notifications/initialized'), { ...legacyHeaders(id, version), ...headers })
   return id
+}
+
+export interface Watcher extends Interceptor {
+  /** The ids (as JSON) of requests on their way to the server; the kind of exchanges without one. */
+  readonly passed: Inbox<string>
+  /** How each exchange ended. */
+  readonly ended: Inbox<Outcome>
+}
+
+/** Tells when something happens inside the door, where neither end could see it. */
+export function watcher(): Watcher {
+  const passed = new Inbox<string>('requests that passed')
+  const ended = new Inbox<Outcome>('outcomes')
+  return {
+    name: 'watcher',
+    passed,
+    ended,
+    request(x) {
+      passed.push(x.message?.idText ?? x.kind)
+      return undefined
+    },
+    end: (_, outcome) => ended.push(outcome)
+  }
 }

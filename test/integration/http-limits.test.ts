@@ -8,7 +8,7 @@ import { echo, echoWithHandshake, type Script } from '../fixtures/servers/raw-ht
 import { openSse, type RawResponse, rawPost, rawRequest, send, talk } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, POST_HEADERS, rpc } from '../helpers/rpc.ts'
 import { waitFor } from '../helpers/wait.ts'
-import { rawDoor, rawSession, sdkDoor } from './http-door.ts'
+import { rawDoor, rawSession, sdkDoor, watcher } from './http-door.ts'
 
 const CALL = JSON.stringify(rpc(1, 'x'))
 
@@ -93,14 +93,14 @@ t.test('too many open streams; calls do not count as streams, nor streams as cal
 })
 
 t.test('too many calls that wait for a connection; answers and notifications never wait behind them', async t => {
-  const { server, url } = await rawDoor(t, faults.hang, { settings: { maxUpstreamConnections: 1, maxPending: 1 } })
+  const watch = watcher()
+  const settings = { maxUpstreamConnections: 1, maxPending: 1 }
+  const { server, url } = await rawDoor(t, faults.hang, { settings, interceptors: [watch] })
   const inFlight = send(url, { body: CALL, headers: POST_HEADERS })
   const first = await server.exchange(1)
   const waiting = rawPost(url, rpc(2, 'x'))
-  let refused = await rawPost(url, rpc(3, 'x'))
-  // Which of the two came first is up to the scheduler: one of them waits, the other is refused.
-  const other = await Promise.race([waiting, Promise.resolve(undefined)])
-  if (other !== undefined) refused = other
+  await watch.passed.until(id => id === '2')
+  const refused = await rawPost(url, rpc(3, 'x'))
   t.same(refusal(refused), [503, '1', 'upstream_queue_full'])
   server.always(echo)
   t.equal((await rawPost(url, { jsonrpc: '2.0', method: 'notifications/x' })).status, 202)
@@ -112,13 +112,15 @@ t.test('too many calls that wait for a connection; answers and notifications nev
 })
 
 t.test('a call that was cancelled while it waited for a connection is never sent', async t => {
-  const { server, url, door } = await rawDoor(t, faults.hang, { settings: { maxUpstreamConnections: 1 } })
+  const watch = watcher()
+  const options = { settings: { maxUpstreamConnections: 1 }, interceptors: [watch] }
+  const { server, url, door } = await rawDoor(t, faults.hang, options)
   const blocker = send(url, { body: CALL, headers: POST_HEADERS })
   const first = await server.exchange(1)
   const waiting = send(url, { body: rpc(2, 'unwanted'), headers: POST_HEADERS })
-  await rawPost(url, { jsonrpc: '2.0', method: 'notifications/x' }, {}).catch(() => {})
+  await watch.passed.until(id => id === '2')
   waiting.req.destroy()
-  await waiting.head.catch(() => {})
+  await watch.ended.until(outcome => outcome.result === 'gone')
   server.always(echo)
   first.json(200, '{"jsonrpc":"2.0","id":1,"result":{}}')
   await text(await blocker.head)

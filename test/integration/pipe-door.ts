@@ -39,6 +39,12 @@ export class LogInbox extends Inbox<LogLine> implements Log {
     return this.items.filter(l => l.event === 'stderr' && l.text.startsWith('seen ')).map(l => l.text.slice(5))
   }
 
+  /** The line that the child has read after so many others. */
+  async nextSeen(after: number): Promise<string> {
+    await this.until(() => this.seen.length > after)
+    return this.seen[after] ?? ''
+  }
+
   of(event: string): LogLine[] {
     return this.items.filter(line => line.event === event)
   }

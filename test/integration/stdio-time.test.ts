@@ -13,10 +13,10 @@ t.test('a call that is not answered in time is cancelled at the server and fails
 })
 
 t.test('progress starts the wait anew', async t => {
-  const { send, lines, log } = await stdioDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 500 } })
+  const { send, lines, log } = await stdioDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 1_000 } })
   await log.child(/^pid/)
   const progress = notification('notifications/progress', { progressToken: 'p', progress: 1 })
-  const params = { _meta: { progressToken: 'p' }, write: `${JSON.stringify(progress)}\n`, every: 150, times: 5 }
+  const params = { _meta: { progressToken: 'p' }, write: `${JSON.stringify(progress)}\n`, every: 300, times: 5 }
   send(rpc(1, 'do', params))
   const last = await lines.until(line => line.includes('"id":1'))
   t.ok('result' in JSON.parse(last))
@@ -24,29 +24,31 @@ t.test('progress starts the wait anew', async t => {
 })
 
 t.test('while the server waits for the client, no call times out but for its age', async t => {
-  const settings = { requestTimeout: 200, maxRequestTime: 1_000 }
+  const settings = { requestTimeout: 300, maxRequestTime: 2_500 }
   const { send, nextMessage, log } = await stdioDoor(t, 'puppet-stdio.ts', { settings })
   await log.child(/^pid/)
   const began = performance.now()
   send(rpc(1, 'do', { write: question(0), ...held }))
   t.match(await nextMessage(), { id: 0, method: 'sampling/createMessage' })
   t.match(await nextMessage(), { id: 1, error: { data: { code: 'upstream_timeout' } } })
-  t.ok(performance.now() - began >= 990)
+  t.ok(performance.now() - began >= 2_490)
   const answered = performance.now()
   send({ jsonrpc: '2.0', id: 0, result: {} }, rpc(2, 'do', held))
   t.match(await nextMessage(), { id: 2, error: { data: { code: 'upstream_timeout' } } })
-  t.ok(performance.now() - answered < 900, 'once it is answered, the usual time counts')
+  t.ok(performance.now() - answered < 2_000, 'once it is answered, the usual time counts')
 })
 
-t.test('so does a question that the server takes back', async t => {
+t.test('a question that the server takes back keeps nothing waiting', async t => {
   const settings = { requestTimeout: 200, maxRequestTime: 5_000 }
   const { send, nextMessage, log } = await stdioDoor(t, 'puppet-stdio.ts', { settings })
   await log.child(/^pid/)
+  const began = performance.now()
   const back = `${JSON.stringify(notification('notifications/cancelled', { requestId: 0 }))}\n`
   send(rpc(1, 'do', { write: question(0) + back, ...held }))
   t.match(await nextMessage(), { id: 0 })
   t.match(await nextMessage(), { method: 'notifications/cancelled' })
   t.match(await nextMessage(), { id: 1, error: { data: { code: 'upstream_timeout' } } })
+  t.ok(performance.now() - began < 4_500)
 })
 
 t.test('initialize that is not answered in time fails, and is not cancelled', async t => {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { CatflapError } from '../../errors.ts'
+import { Queue, QueueNode } from '../../queue.ts'
 import { HttpReply } from './http-reply.ts'
 
 export interface HttpServerOptions {
@@ -27,7 +28,7 @@ export class HttpServer {
   readonly #streams = new Set<HttpReply>()
   readonly #sockets = new Set<Socket>()
   /** Answers that have begun and are not yet with the kernel. */
-  readonly #open = new Set<ServerResponse>()
+  readonly #open = new Queue<ServerResponse>()
   /** Connections beyond the limit that were told so. */
   readonly #leaving = new Set<Socket>()
   #ticker: NodeJS.Timeout | undefined
@@ -49,8 +50,9 @@ export class HttpServer {
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
         if (this.#leaving.has(req.socket)) return
-        this.#open.add(res)
-        res.on('close', () => this.#open.delete(res))
+        const place = new QueueNode(res)
+        this.#open.push(place)
+        res.on('close', () => this.#open.remove(place))
         handler(req, new HttpReply(res, replyOptions))
       }
     )

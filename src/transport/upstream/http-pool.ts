@@ -40,7 +40,9 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
       allowH2: true
     }
     if (!proxy) return new Pool(origin.origin, { ...common, connections })
-    return new ProxyAgent({ uri: proxy, ...common, requestTls: tls, connections: connections ?? undefined })
+    // Where no tunnel is needed (http: through a proxy), the agent would give its pool none of the options.
+    const factory = (to: string | URL, given: object): Dispatcher => new Pool(to, { ...common, connections, ...given })
+    return new ProxyAgent({ uri: proxy, ...common, factory, requestTls: tls, connections: connections ?? undefined })
   }
   const calls = make(options.connections)
   const streams = make(null)

@@ -22,6 +22,7 @@ export class HttpUpstream {
   readonly label: string
   readonly url: URL
   readonly path: string
+  readonly origin: string
   readonly options: HttpUpstreamOptions
   readonly pools: OriginPools
   /** The leg of requests that belong to no session: all of the modern era, `initialize`, stateless servers. */
@@ -33,7 +34,8 @@ export class HttpUpstream {
     const credentials = basicCredentials(this.url)
     this.url.username = ''
     this.url.password = ''
-    this.label = `${this.url.origin}${this.url.pathname}`
+    this.origin = this.url.origin
+    this.label = `${this.origin}${this.url.pathname}`
     this.path = `${this.url.pathname}${this.url.search}`
     this.options = credentials ? { ...options, headers: ['Authorization', credentials, ...options.headers] } : options
     this.pools = openPools(this.url, options)
@@ -162,13 +164,15 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     try {
       pool.dispatch(
         {
-          origin: this.#upstream.url.origin,
+          origin: this.#upstream.origin,
           path,
           method: METHODS[kind],
           headers: this.#upstream.pools.proxy === undefined ? (this.#headers as string[]) : byName(this.#headers),
           body: body ?? null,
           // undici must never send a POST twice on its own account.
-          idempotent: false
+          idempotent: false,
+          // Nothing is pipelined, so there is nothing to hold back.
+          blocking: false
         },
         this
       )

@@ -1,0 +1,114 @@
+/** Wrong usage: exit code 2, and a message that names the option, the value and the right form. */
+import t from 'tap'
+import { runCatflap } from '../helpers/catflap.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+
+const URL_TARGET = 'http://127.0.0.1:9/mcp'
+const COMMAND = ['--', 'node', 'server.js']
+
+const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
+  ['no command', [], /Name a command/],
+  ['an unknown command', ['fro'], /fro/],
+  ['no target', ['forward'], /no server given: 'catflap forward <url>' or 'catflap forward -- <command>/],
+  ['both targets', ['forward', URL_TARGET, ...COMMAND], /URL or a command, not both: 'http:.*' and 'node'/],
+  [
+    'a target that is no URL',
+    ['forward', 'server.js'],
+    /'server\.js' is no http or https URL; a command goes after --/
+  ],
+  ['another scheme', ['forward', 'ftp://x/'], /'ftp:\/\/x\/' is no http or https URL/],
+  ['an unknown option', ['forward', '--lissen', '1', URL_TARGET], /lissen/],
+  ['an option without its value', ['forward', URL_TARGET, '--listen'], /listen/],
+  ['no address', ['forward', '--listen', 'here', URL_TARGET], /--listen 'here' is no address; write --listen 7890/],
+  ['no port', ['forward', '--listen', '127.0.0.1:99999', URL_TARGET], /--listen '127\.0\.0\.1:99999'/],
+  [
+    'beyond loopback',
+    ['forward', '--listen', '0.0.0.0:0', URL_TARGET],
+    /--listen 0\.0\.0\.0:.*--token.*CATFLAP_TOKEN.*--allow-unauthenticated/
+  ],
+  ['beyond loopback by name', ['forward', '--listen', '[::]:0', ...COMMAND], /--listen ::.*--token/],
+  ['two ways to serve', ['forward', '--stdio', '--listen', '1', ...COMMAND], /--listen and --stdio exclude each other/],
+  ['a header for a command', ['forward', '--header', 'A: b', ...COMMAND], /--header goes with a URL.*--env/],
+  [
+    'no header',
+    ['forward', '--header', 'nonsense', URL_TARGET],
+    /--header 'nonsense…' is no header; write --header 'Name: value'/
+  ],
+  ['an environment for a URL', ['forward', '--env', 'A=b', URL_TARGET], /--env and --cwd go with a command.*--header/],
+  ['a folder for a URL', ['forward', '--cwd', '/', URL_TARGET], /--cwd/],
+  [
+    'no value in the environment',
+    ['forward', '--env', 'A', ...COMMAND],
+    /--env 'A' has no value; write --env NAME=value/
+  ],
+  [
+    'no duration',
+    ['forward', '--request-timeout', 'soon', ...COMMAND],
+    /--request-timeout soon:.*write 250ms, 30s, 5m or 2h/
+  ],
+  ['too long a duration', ['forward', '--session-idle', '9999h', ...COMMAND], /session-?idle/i],
+  ['no size', ['forward', '--max-body', 'huge', ...COMMAND], /--max-body huge:.*write 4096, 64k, 16M or 1G/],
+  ['no number', ['forward', '--max-sessions', 'many', ...COMMAND], /--max-sessions many: 'many' is no whole number/],
+  ['nothing at all', ['forward', '--max-sessions', '0', ...COMMAND], /--max-sessions 0: 0 is not allowed/],
+  ['no path', ['forward', '--path', 'mcp', ...COMMAND], /--path 'mcp' is no path; write --path \/mcp/],
+  ['a token that is empty', ['forward', '--token', '', ...COMMAND], /--token '' is empty/],
+  ['no log level', ['forward', '--log-level', 'loud', ...COMMAND], /log-level.*loud|loud.*log-level/is],
+  [
+    'a file that cannot be read',
+    ['forward', '--ca', '/no/such/file', URL_TARGET],
+    /--ca \/no\/such\/file cannot be read/
+  ]
+]
+
+const HELP = [[], ['forward'], ['tail'], ['tape'], ['tape', 'ls'], ['tape', 'show'], ['tape', 'validate']]
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+async function ended(args: readonly string[]): Promise<Ended> {
+  const { exit, stdout, stderr } = runCatflap(args, { json: false })
+  const { code } = await exit
+  return { code, stdout: stdout.items.join('\n'), stderr: stderr.items.join('\n') }
+}
+
+/** Each run takes half a second to start, so some run at a time. */
+async function runs(all: readonly (readonly string[])[]): Promise<Ended[]> {
+  const results: Ended[] = []
+  for (let at = 0; at < all.length; at += AT_ONCE)
+    results.push(...(await Promise.all(all.slice(at, at + AT_ONCE).map(ended))))
+  return results
+}
+
+const AT_ONCE = 6
+
+t.test('wrong usage: exit code 2, the option and its right form on stderr, nothing on stdout', async t => {
+  trackLeaks(t)
+  for (const [i, { code, stdout, stderr }] of (await runs(WRONG.map(([, args]) => args))).entries()) {
+    const [what, , message] = WRONG[i]!
+    t.equal(code, 2, what)
+    t.match(stderr, message, what)
+    t.match(stderr, /^catflap: .*\nSee 'catflap --help'/s, what)
+    t.equal(stdout, '', what)
+  }
+})
+
+t.test('help for every command, with an example', async t => {
+  trackLeaks(t)
+  for (const [i, { code, stdout, stderr }] of (await runs(HELP.map(command => [...command, '--help']))).entries()) {
+    const name = ['catflap', ...HELP[i]!].join(' ')
+    t.equal(code, 0, name)
+    t.match(stdout, name)
+    t.match(stdout, /\nExamples:|\nCommands:/, name)
+    t.equal(stderr, '', name)
+  }
+})
+
+t.test('--version is the version of the package', async t => {
+  trackLeaks(t)
+  const catflap = runCatflap(['--version'], { json: false })
+  t.same(await catflap.exit, { code: 0, signal: null })
+  t.match(catflap.stdout.items, [/^\d+\.\d+\.\d+/])
+})
