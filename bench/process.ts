@@ -84,7 +84,7 @@ async function end(proc: ChildProcess, ended: Promise<unknown>): Promise<void> {
   clearTimeout(timer)
 }
 
-/** The first of `names` that no folder on the PATH holds as a program. Debian keeps nginx in sbin, which users lack. */
+/** Those of `names` that no folder on the PATH holds as a program. Debian keeps nginx in sbin, which users lack. */
 export function missingPrograms(names: readonly string[]): string[] {
   const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin']
   return names.filter(name => !folders.some(folder => existsSync(path.join(folder, name))))

@@ -28,7 +28,7 @@ interface Options {
 }
 
 const ROOT = path.join(import.meta.dirname, '..')
-const DEFAULT_PEERS = ['direct', 'relay', 'catflap', 'catflap-recording']
+const DEFAULT_PEERS = ['direct', 'relay', 'relay-dispatch', 'catflap', 'catflap-recording']
 
 function optionsOf(argv: string[]): Options {
   const { values } = parseArgs({
@@ -71,9 +71,12 @@ interface Runner extends Peer {
 async function start(name: string, options: Options, upstream: Peer, folder: string): Promise<Peer> {
   switch (name) {
     case 'direct':
+      // It is stopped once, as the upstream of all.
       return { ...upstream, stop: async () => {} }
     case 'relay':
-      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), upstream.url]))
+      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'request', upstream.url]))
+    case 'relay-dispatch':
+      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'dispatch', upstream.url]))
     case 'catflap':
       return startProcess(node(catflap(ROOT, upstream), options.profile))
     case 'catflap-recording':

@@ -214,7 +214,7 @@ function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Prom
 
 function parse(bytes: Buffer): Message | undefined {
   try {
-    return Message.parse(bytes)
+    return Message.parse(bytes, 'server')
   } catch (error) {
     if (error instanceof MalformedMessage) return undefined
     throw error

@@ -14,6 +14,9 @@ export class MalformedMessage extends Error {
   }
 }
 
+/** Who said it. */
+export type Sender = 'client' | 'server'
+
 export type MessageKind = 'request' | 'notification' | 'response'
 
 /** Where a value stands in the message's bytes. */
@@ -39,6 +42,7 @@ interface Envelope {
   logLevel?: Range
   subscription?: Range // params._meta or result._meta
   variants?: RoutingMember[] // members that differ from a routing member by case only
+  twice?: string // a member that decides about routing, and occurs again
 }
 
 /**
@@ -62,18 +66,18 @@ export class Message {
     this.kind = this.method === undefined ? 'response' : this.idText === undefined ? 'notification' : 'request'
   }
 
-  /** Throws MalformedMessage. */
-  static parse(bytes: Buffer): Message {
+  /** Throws MalformedMessage. What a server says is not refused for members that occur twice: nothing is routed by it. */
+  static parse(bytes: Buffer, from: Sender = 'client'): Message {
     if (!isUtf8(bytes)) throw new MalformedMessage('json', 'not UTF-8')
     const start = skipSpace(bytes, 0, bytes.length)
     if (bytes[start] === 0x5b) throw new MalformedMessage('rpc', 'an array, where one message is expected')
-    return Message.#scan(bytes, start)
+    return Message.#scan(bytes, start, from)
   }
 
   /** A body that may be one message or, in 2025-03-26, an array of them. Throws MalformedMessage. */
-  static parseBody(bytes: Buffer): Message | readonly Message[] {
+  static parseBody(bytes: Buffer, from: Sender = 'client'): Message | readonly Message[] {
     const start = skipSpace(bytes, 0, bytes.length)
-    if (bytes[start] !== 0x5b) return Message.parse(bytes)
+    if (bytes[start] !== 0x5b) return Message.parse(bytes, from)
     if (!isUtf8(bytes)) throw new MalformedMessage('json', 'not UTF-8')
     const ranges: Range[] = []
     asSyntax(() => {
@@ -81,7 +85,7 @@ export class Message {
       expectEnd(bytes, after)
     })
     if (ranges.length === 0) throw new MalformedMessage('rpc', 'an empty batch')
-    return ranges.map(r => Message.parse(bytes.subarray(r.start, r.end)))
+    return ranges.map(r => Message.parse(bytes.subarray(r.start, r.end), from))
   }
 
   /** From a value, for messages of our own and for interceptors that write new ones. Throws MalformedMessage. */
@@ -89,8 +93,9 @@ export class Message {
     return Message.parse(Buffer.from(JSON.stringify(value)))
   }
 
-  static #scan(bytes: Buffer, start: number): Message {
+  static #scan(bytes: Buffer, start: number, from: Sender): Message {
     const envelope = asSyntax(() => locate(bytes, start))
+    if (from === 'client') refuseAmbiguous(envelope)
     check(bytes, envelope)
     return new Message(bytes, envelope)
   }
@@ -168,7 +173,10 @@ export class Message {
   #replace(range: Range | undefined, text: string): Message {
     if (!range) return this
     const b = this.bytes
-    return Message.parse(Buffer.concat([b.subarray(0, range.start), Buffer.from(text), b.subarray(range.end)]))
+    return Message.parse(
+      Buffer.concat([b.subarray(0, range.start), Buffer.from(text), b.subarray(range.end)]),
+      'server'
+    )
   }
 
   #text(range: Range | undefined): string | undefined {
@@ -238,7 +246,7 @@ function inParams(b: Buffer, start: number, end: number, e: Envelope): number {
         if (e.progressToken) return skipValue(b, s, end)
         return put(e, key, s, skipValue(b, s, end))
       case '_meta':
-        if (metaSeen) throw new MalformedMessage('duplicate', "'params._meta' occurs twice")
+        if (metaSeen) e.twice = 'params._meta'
         metaSeen = true
         return b[s] === 0x7b ? inMeta(b, s, end, e) : skipValue(b, s, end)
       default:
@@ -268,9 +276,8 @@ function inMeta(b: Buffer, start: number, end: number, e: Envelope): number {
   })
 }
 
-function put(e: Envelope, key: Exclude<keyof Envelope, 'variants'>, start: number, end: number): number {
-  // Parsers disagree on which of two equal members counts: an attacker could show us one and the server the other.
-  if (e[key]) throw new MalformedMessage('duplicate', `'${key}' occurs twice`)
+function put(e: Envelope, key: Exclude<keyof Envelope, 'variants' | 'twice'>, start: number, end: number): number {
+  if (e[key]) e.twice = key
   e[key] = { start, end }
   return end
 }
@@ -282,9 +289,14 @@ function noteVariant(key: string, routing: readonly RoutingMember[], e: Envelope
   for (const name of routing) if (lower === name) (e.variants ??= []).push(name)
 }
 
-function check(b: Buffer, e: Envelope): void {
+/** Parsers disagree on which of two equal members counts: an attacker could show us one and the server the other. */
+function refuseAmbiguous(e: Envelope): void {
+  if (e.twice !== undefined) throw new MalformedMessage('duplicate', `'${e.twice}' occurs twice`)
   for (const name of e.variants ?? [])
     if (e[name]) throw new MalformedMessage('duplicate', `'${name}' occurs twice, in different case`)
+}
+
+function check(b: Buffer, e: Envelope): void {
   if (!e.jsonrpc || b.toString('latin1', e.jsonrpc.start, e.jsonrpc.end) !== '"2.0"')
     throw new MalformedMessage('rpc', '\'jsonrpc\' must be "2.0"')
   const answer = e.result !== undefined || e.error !== undefined

@@ -1,6 +1,6 @@
 import type { Log } from '../log.ts'
-import type { SessionManager } from '../session/manager.ts'
 import { Queue } from '../queue.ts'
+import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
 import { Deadlines } from './deadlines.ts'

@@ -100,7 +100,7 @@ export class ReplyFilter {
       if (!event.data || event.data.length === 0) return this.#out.data(event.raw)
       let message: Message
       try {
-        message = Message.parse(event.data)
+        message = Message.parse(event.data, 'server')
       } catch (error) {
         if (!(error instanceof MalformedMessage)) throw error
         return this.#out.data(event.raw)
@@ -132,7 +132,7 @@ export class ReplyFilter {
     let messages: readonly Message[]
     let batch = false
     try {
-      const parsed = Message.parseBody(body)
+      const parsed = Message.parseBody(body, 'server')
       batch = !(parsed instanceof Message)
       messages = parsed instanceof Message ? [parsed] : parsed
     } catch (error) {

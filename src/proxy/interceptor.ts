@@ -42,7 +42,7 @@ export interface Interceptor {
   wants?(place: Place): boolean
   /** Return the message, another in its place, or undefined to drop it. A promise holds it, and what follows it. */
   message?(place: Place, message: Message, direction: Direction): Message | undefined | Promise<Message | undefined>
-  /** Called exactly once for each exchange that passed `admit` of this interceptor or was refused there. */
+  /** Called exactly once for each exchange, also for one that was refused before this interceptor saw it. */
   end?(exchange: Exchange, outcome: Outcome): void
 }
 

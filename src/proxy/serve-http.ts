@@ -138,6 +138,7 @@ export function classify(x: Exchange, parsed: Message | readonly Message[], body
   } else {
     x.batch = parsed
     x.kind = 'batch'
+    x.version ??= parsed.find(m => m.metaVersion !== undefined)?.metaVersion
     x.era = eraOfHead(x.version)
   }
 }

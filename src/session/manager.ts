@@ -3,7 +3,13 @@ import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Channel } from './channel.ts'
-import { type Awaitable, type NewSession, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
+import {
+  type Awaitable,
+  type NewSession,
+  type SessionRecord,
+  type SessionStore,
+  SessionStoreFullError
+} from './store.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {

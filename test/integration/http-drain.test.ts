@@ -2,13 +2,14 @@
 import { Agent, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import type { Message } from '../../src/index.ts'
 import { faults } from '../fixtures/servers/faults.ts'
 import { echo, type Script } from '../fixtures/servers/raw-http.ts'
 import { startCatflap } from '../helpers/catflap.ts'
 import { openSse, rawPost, send } from '../helpers/raw-client.ts'
 import { legacyHeaders, POST_HEADERS, rpc, toolCall } from '../helpers/rpc.ts'
 import { waitFor } from '../helpers/wait.ts'
-import { rawDoor, rawSession, sdkDoor } from './http-door.ts'
+import { rawDoor, rawSession, sdkDoor, watcher } from './http-door.ts'
 
 const CALL = JSON.stringify(rpc(1, 'x'))
 
@@ -77,9 +78,12 @@ t.test('a GET that the server has not answered yet gets no success of our making
 })
 
 t.test('an answer that a slow client still reads is not cut off', async t => {
-  const body = Buffer.alloc(400_000, 'x')
-  const script: Script = x => x.respond(200, 'application/octet-stream', body)
-  const { door, url } = await rawDoor(t, script)
+  // Led past a hook, the answer is written in one piece, and nearly all of it waits in the door.
+  const body = Buffer.from(`{"jsonrpc":"2.0","id":1,"result":"${'x'.repeat(30_000_000)}"}`)
+  const script: Script = x => x.respond(200, 'application/json', body)
+  const watch = watcher()
+  const interceptors = [watch, { name: 'reads', message: (_: unknown, m: Message) => m }]
+  const { door, url } = await rawDoor(t, script, { interceptors })
   const { head } = send(url, { body: CALL, headers: POST_HEADERS })
   const res = await head
   const whole = new Promise<number>((resolve, reject) => {
@@ -89,6 +93,7 @@ t.test('an answer that a slow client still reads is not cut off', async t => {
     res.on('error', reject)
   })
   res.pause()
+  await watch.ended.next()
   const closed = door.close()
   setImmediate(() => res.resume())
   t.equal(await whole, body.length)

@@ -46,7 +46,7 @@ t.test('a session ends at its maximum age, however busy it is', async t => {
 })
 
 t.test('a session with an open stream does not idle out', async t => {
-  const { ends, options } = shortLived(120)
+  const { ends, options } = shortLived(400)
   const { server, door, url } = await sdkDoor(t, {}, options)
   const [used, idle] = [await rawSession(url), await rawSession(url)]
   const stream = await openSse(url, { headers: { ...legacyHeaders(used), accept: 'text/event-stream' } })
@@ -63,7 +63,7 @@ t.test('a session with an open stream does not idle out', async t => {
 })
 
 t.test('a session with a call in flight does not idle out', async t => {
-  const { ends, options } = shortLived(120)
+  const { ends, options } = shortLived(400)
   const { server, door, url } = await sdkDoor(t, {}, options)
   const used = await rawSession(url)
   const slow = rawPost(url, toolCall(1, 'slow'), legacyHeaders(used))

@@ -145,6 +145,8 @@ t.test('a body over the limit is 413, declared or not, and the client can read t
   t.equal((await rawPost(url, fits)).status, 200)
   const declared = await rawPost(url, 'x'.repeat(3_000_000))
   t.match([declared.status, codeOf(declared).error.data.code], [413, 'body_too_large'])
+  const patient = await talkAfterwards(url, 'x'.repeat(30_000_000))
+  t.match(patient, /^HTTP\/1\.1 413 .*body_too_large/s, 'also one that reads only once it has sent everything')
   const chunked = await postChunked(url, 'x'.repeat(3_000_000))
   t.match([chunked.status, chunked.text], [413, /body_too_large/])
   t.equal(server.exchanges.length, 1)
@@ -183,6 +185,17 @@ t.test('bytes behind a request do not get into the middle of its answer', async 
   t.notMatch(heard, /bad_http/)
   await exchange.aborted
 })
+
+/** Sends the whole body before it reads anything. */
+function talkAfterwards(url: string, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.on('error', reject)
+    socket.pause()
+    const head = `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+    socket.write(head + body, error => (error ? reject(error) : void text(socket).then(resolve, reject)))
+  })
+}
 
 /** A body without a declared length. */
 function postChunked(url: string, body: string): Promise<{ status: number | undefined; text: string }> {

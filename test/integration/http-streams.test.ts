@@ -28,9 +28,9 @@ async function bytesOf(url: string, headers: Record<string, string> = {}) {
 }
 
 t.test('the head and each event are delivered as they arrive', async t => {
-  const { server, url } = await rawDoor(t, x => void x.sse(['X-Latin', 'caf\u00e9']))
+  const { server, url } = await rawDoor(t, x => void x.sse())
   const stream = await openSse(url, { body: CALL })
-  t.match(stream.headers, { 'content-type': 'text/event-stream', 'x-latin': /caf/ }, 'before anything was said')
+  t.match(stream.headers, { 'content-type': 'text/event-stream' }, 'before anything was said')
   const x = await server.exchange()
   for (let i = 0; i < 3; i++) {
     await x.sendMessage({ jsonrpc: '2.0', method: 'n', params: { i } })
@@ -38,6 +38,17 @@ t.test('the head and each event are delivered as they arrive', async t => {
   }
   x.end(`data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n`)
   t.equal(await stream.ended, 'end')
+})
+
+t.test('header bytes that are no ASCII pass with the head of a stream', async t => {
+  const { url } = await rawDoor(t, async x => {
+    const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Latin: caf\u00e9\r\nConnection: close\r\n\r\n'
+    await x.raw(Buffer.from(head, 'latin1'))
+    await x.closed
+  })
+  const stream = await openSse(url, { body: CALL })
+  t.equal(stream.headers['x-latin'], 'caf\u00e9')
+  stream.close()
 })
 
 t.test('events pass byte for byte: ids, names, retry, comments, line ends, torn UTF-8', async t => {

@@ -88,8 +88,8 @@ t.test('DELETE ends the session, its streams and its child; another session goes
 })
 
 for (const [what, settings] of [
-  ['idle time', { sessionIdle: 300 }],
-  ['age', { sessionMax: 300 }]
+  ['idle time', { sessionIdle: 1_200 }],
+  ['age', { sessionMax: 1_200 }]
 ] as const) {
   t.test(`a session that reaches its ${what} ends with its child and its stream`, async t => {
     const { url, log, door } = await pipeDoor(t, 'puppet-stdio.ts', { settings })
@@ -199,6 +199,9 @@ t.test('a batch of 2025-03-26 gets a stream with all its answers; other revision
   t.match(await stream.nextMessage(), { id: 1 })
   t.match(await stream.nextMessage(), { id: '1' })
   t.equal(await stream.ended, 'end')
+  const one = await s.stream([rpc(3, 'do')])
+  t.match(one.headers['content-type'], 'text/event-stream', 'also when it is a single one')
+  t.match(await one.nextMessage(), { id: 3 })
   t.equal((await s.post([notification('n')])).status, 202)
   const refused = await (await pipeSession(url)).post([rpc(1, 'do')])
   t.same([refused.status, (refused.json() as { error: { code: number } }).error.code], [400, -32600])

@@ -126,6 +126,24 @@ t.test('answers find their own child, by the id in its own type; others are 202 
   t.equal(log.seen.filter(text => text.includes('"of"')).length, 2)
 })
 
+t.test('answers in a batch find their questions too, and others go nowhere', async t => {
+  const { url, log } = await pipeDoor(t, 'puppet-stdio.ts')
+  const s = await pipeSession(url, '2025-03-26')
+  const get = await s.listen()
+  await s.post(notification('do', { write: question(0) }))
+  t.match(await get.nextMessage(), { id: 0 })
+  const reply = (id: number) => ({ jsonrpc: '2.0', id, result: { to: id } })
+  const stream = await s.stream([reply(0), reply(1), rpc(2, 'do')])
+  t.match(await stream.nextMessage(), { id: 2 })
+  t.equal((await s.post([reply(0)])).status, 202)
+  await s.post(rpc(3, 'do'))
+  await log.child(/seen.*"id":3,/)
+  t.same(
+    log.seen.filter(text => text.includes('"to"')),
+    [JSON.stringify(reply(0))]
+  )
+})
+
 t.test('a question that the server takes back is taken back where it went', async t => {
   const { url } = await pipeDoor(t, 'puppet-stdio.ts')
   const s = await pipeSession(url)

@@ -1,6 +1,6 @@
 /** A client on a pipe: what is no message, on either side, and what becomes of the rest. */
 import t from 'tap'
-import { initialize, notification, rpc } from '../helpers/rpc.ts'
+import { initialize, modern, notification, rpc } from '../helpers/rpc.ts'
 import { stdioDoor } from './pipe-door.ts'
 
 const held = { answer: false }
@@ -64,6 +64,12 @@ t.test('a batch is refused in every other revision, and initialize in any batch'
   const { send, nextMessage } = await stdioDoor(t, 'puppet-stdio.ts')
   send(`${JSON.stringify([initialize(0, '2025-03-26')])}\n`)
   t.match(await nextMessage(), { error: { code: -32600, message: /initialize/ } })
+  send(`${JSON.stringify([modern(rpc(1, 'server/discover'))])}\n`)
+  t.match(
+    await nextMessage(),
+    { error: { code: -32600, message: /2026-07-28/ } },
+    'the modern era says so in the message'
+  )
 })
 
 t.test('a batch whose requests were cancelled ends with the answers there are', async t => {

@@ -1,6 +1,7 @@
 /** A client on a pipe: deadlines, and the end of the conversation. */
 import t from 'tap'
 import { initialize, notification, rpc } from '../helpers/rpc.ts'
+import { within } from '../helpers/wait.ts'
 import { question, stdioDoor } from './pipe-door.ts'
 
 const held = { answer: false }
@@ -76,11 +77,11 @@ t.test('an input that ends at once still gets all its answers, and then the chil
 })
 
 t.test('a client that reads no more is gone: its calls keep nothing waiting', async t => {
-  const { send, input, output, door } = await stdioDoor(t, 'puppet-stdio.ts')
+  const { send, input, output, door } = await stdioDoor(t, 'puppet-stdio.ts', { settings: { drainTimeout: 60_000 } })
   send(rpc(1, 'do', held), rpc(2, 'do', held))
   input.end()
   output.destroy(Object.assign(new Error('EPIPE'), { code: 'EPIPE' }))
-  t.same(await door.ended, { why: 'client' })
+  t.same(await within(door.ended), { why: 'client' })
 })
 
 t.test('the session of a pipe outlives every idle time', async t => {

@@ -70,6 +70,13 @@ t.test('what is no message is told apart: not JSON, not JSON-RPC, ambiguous', as
   t.equal(refusal(Buffer.from([0x7b, 0xff, 0x7d])), 'json', 'bytes that are no UTF-8')
 })
 
+t.test('a server may repeat members as it likes: the last counts, as for most parsers, and its bytes stay', async t => {
+  const text = '{"jsonrpc":"2.0","id":1,"id":2,"ID":3,"result":{"a":1},"result":{}}'
+  const m = Message.parse(Buffer.from(text), 'server')
+  t.match(m, { kind: 'response', idText: '2' })
+  t.equal(m.withId('7').bytes.toString(), text.replace('"id":2', '"id":7'))
+})
+
 t.test('unknown members, and duplicates where nothing hangs on them, are nobody’s business', async t => {
   const fine = [
     '{"jsonrpc":"2.0","id":1,"method":"a","params":{"arguments":{"name":1,"name":2}},"x":1,"x":2}',

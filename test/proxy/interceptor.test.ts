@@ -70,12 +70,8 @@ t.test('a changed request goes out with what derives from it made anew', async t
       if (direction === 'down') return m
       const json = m.json as { params: { name?: string; arguments?: object } }
       const params = { ...json.params, name: 'gr\u00fc\u00df' }
-      if (json.params.name === 'drop the name')
-        return Message.from({
-          ...(m.json as object),
-          method: 'tools/list',
-          params: { _meta: (json.params as { _meta?: object })._meta }
-        })
+      // A name in `params`, and yet no request that has an Mcp-Name.
+      if (json.params.name === 'other method') return Message.from({ ...(m.json as object), method: 'tools/list' })
       return Message.from({ ...(m.json as object), params })
     }
   }
@@ -87,7 +83,7 @@ t.test('a changed request goes out with what derives from it made anew', async t
   t.equal(seen!.headers['content-length'], String(seen!.body.length))
   t.equal(seen!.headers['mcp-method'], 'tools/call')
   t.equal(seen!.headers['mcp-name'], `=?base64?${Buffer.from('gr\u00fc\u00df').toString('base64')}?=`)
-  const other = modern(toolCall(2, 'drop the name'))
+  const other = modern(toolCall(2, 'other method'))
   await rawPost(url, other, modernHeaders(other))
   t.same(
     [server.exchanges[1]!.headers['mcp-method'], server.exchanges[1]!.headers['mcp-name']],
@@ -151,19 +147,21 @@ t.test('JSON answers: unchanged bytes stay, a change gets its length, a dropped 
 
 t.test('streams: ids and order are kept, whatever becomes of the messages', async t => {
   const { server, url } = await door(t, editor)
-  const event = (id: number, what: string) =>
-    `id: ${id}\r\nevent: message\r\ndata: {"jsonrpc":"2.0","method":"${what}"}\r\n\r\n`
-  const text = `: hi\n\n${event(1, 'slow')}${event(2, 'change')}${event(3, 'drop')}id: 4\ndata:\n\n${event(5, 'slow change')}data: no JSON\n\n${event(6, 'as it is')}`
-  const expected = `: hi\n\n${event(1, 'slow')}event: message\nid: 2\ndata: {"jsonrpc":"2.0","method":"changed"}\n\nid: 3\n\nid: 4\ndata:\n\nevent: message\nid: 5\ndata: {"jsonrpc":"2.0","method":"slow changed"}\n\ndata: no JSON\n\n${event(6, 'as it is')}`
+  const event = (id: number, what: string, eol: string) =>
+    `id: ${id}${eol}event: message${eol}data: {"jsonrpc":"2.0","method":"${what}"}${eol}${eol}`
+  const text = (eol: string) =>
+    `: hi\n\n${event(1, 'slow', eol)}${event(2, 'change', eol)}${event(3, 'drop', eol)}id: 4\ndata:\n\n${event(5, 'slow change', eol)}data: no JSON\n\n${event(6, 'as it is', eol)}`
+  const expected = (eol: string) =>
+    `: hi\n\n${event(1, 'slow', eol)}event: message\nid: 2\ndata: {"jsonrpc":"2.0","method":"changed"}\n\nid: 3\n\nid: 4\ndata:\n\nevent: message\nid: 5\ndata: {"jsonrpc":"2.0","method":"slow changed"}\n\ndata: no JSON\n\n${event(6, 'as it is', eol)}`
   server.next(async x => {
     x.sse()
-    for (let i = 0; i < text.length; i += 7) await x.write(text.slice(i, i + 7))
+    for (let i = 0; i < text('\n').length; i += 7) await x.write(text('\n').slice(i, i + 7))
     x.end()
   })
-  t.equal((await rawPost(url, CALL)).text, expected)
-  server.next(x => x.respond(200, 'text/event-stream', gzipSync(text), ['Content-Encoding', 'gzip']))
+  t.equal((await rawPost(url, CALL)).text, expected('\n'))
+  server.next(x => x.respond(200, 'text/event-stream', gzipSync(text('\r\n')), ['Content-Encoding', 'gzip']))
   const zipped = await rawPost(url, CALL)
-  t.equal(zipped.text, expected)
+  t.equal(zipped.text, expected('\r\n'))
   t.equal(zipped.headers['content-encoding'], undefined)
 })
 
@@ -236,8 +234,10 @@ t.test('`end` is told exactly once, however an exchange ends', async t => {
   const { server, url } = await door(t, {
     name: 'counts',
     admit: x => void slot.set(x, ++n),
-    end: (x, outcome) => ends.push([slot.get(x)!, outcome.result])
+    end: (x, outcome) => ends.push([slot.get(x) ?? 0, outcome.result])
   })
+  await rawPost(url, CALL, { host: 'evil.example' })
+  t.same(ends.items.splice(0), [[0, 'refused']], 'one that it never saw')
   await rawPost(url, CALL)
   await rawPost(url, '{')
   server.next(x => x.reset())

@@ -68,6 +68,7 @@ export class HttpReply implements Reply {
     if (this.state !== 'pending') return
     this.#head = head
     this.state = head.type === 'sse' ? 'sse' : head.type === 'json' ? 'json' : 'raw'
+    // Nothing of ours fits into compressed content.
     this.#atBoundary = head.encoding === undefined
     if (this.state !== 'sse') return // until its first bytes are here, an error can still be told as one
     this.#openStream()
@@ -78,8 +79,7 @@ export class HttpReply implements Reply {
   data(chunk: Buffer, atBoundary: boolean): boolean {
     if (this.state === 'ended') return true
     const head = this.#head
-    // Nothing of ours fits into compressed content.
-    this.#atBoundary = atBoundary && head?.encoding === undefined
+    this.#atBoundary = atBoundary
     if (!this.#headWritten && head && head.length === chunk.length && this.state !== 'sse') {
       this.#writeHead()
       this.#close(chunk)

@@ -1,9 +1,11 @@
 import { CatflapError } from '../../errors.ts'
 import { idKey } from '../../protocol/id.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
+import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
+import { BatchReceiver } from './batch-receiver.ts'
 import { Child, type ChildOptions } from './child.ts'
 import { glimpse } from './glimpse.ts'
+import { type CallKeeper, StdioCall } from './stdio-call.ts'
 import { WireKeys } from './wire-keys.ts'
 
 export interface StdioLegOptions extends ChildOptions {
@@ -17,7 +19,7 @@ export interface StdioLegOptions extends ChildOptions {
  * One child process as a leg: one pipe that every call shares. Ids and progress tokens are changed only where two calls in
  * flight would otherwise share one (clients do reuse ids, concurrently too), and changed back with their JSON type.
  */
-export class StdioLeg implements Leg {
+export class StdioLeg implements Leg, CallKeeper {
   readonly upstreamId = undefined
   readonly #options: StdioLegOptions
   readonly #events: LegEvents
@@ -75,7 +77,7 @@ export class StdioLeg implements Leg {
       const text = `${this.#options.label} does not read its input. Try again later.`
       return failed(receiver, new CatflapError('upstream_queue_full', text))
     }
-    if (input.kind === 'batch') return this.#batch(input, receiver)
+    if (input.kind === 'batch') return this.#batch(input.batch ?? [], receiver)
     const message = input.message
     if (!message || input.kind === 'listen' || input.kind === 'terminate') return ended(receiver)
     if (message.kind === 'request') return this.#request(message, receiver)
@@ -156,37 +158,12 @@ export class StdioLeg implements Leg {
   }
 
   /** Several messages, each correlated on its own; the receiver's last message is the last answer. */
-  #batch(input: CallInput, receiver: CallReceiver): UpstreamCall {
-    const requests = (input.batch ?? []).filter(m => m.kind === 'request')
-    for (const m of input.batch ?? []) if (m.kind !== 'request') this.send(m)
+  #batch(messages: readonly Message[], receiver: CallReceiver): UpstreamCall {
+    const requests = messages.filter(m => m.kind === 'request')
+    for (const m of messages) if (m.kind !== 'request') this.send(m)
     if (requests.length === 0) return ended(receiver)
-    let open = requests.length
-    let cancelled = 0
-    let failure: CatflapError | undefined
-    const allCancelled = (): void => {
-      if (open > 0 && cancelled >= open) receiver.onCancelled?.()
-    }
-    const part: CallReceiver = {
-      onHead() {},
-      onData() {},
-      onMessage: (m, last) => receiver.onMessage(m, last && open === 1),
-      deliver: m => receiver.deliver?.(m) ?? false,
-      onEnd: () => {
-        open--
-        if (open === 0) receiver.onEnd()
-        else allCancelled()
-      },
-      onCancelled: () => {
-        cancelled++
-        allCancelled()
-      },
-      onError: error => {
-        if (failure) return
-        failure = error
-        receiver.onError(error)
-      }
-    }
-    const calls = requests.map(m => this.#request(m, part))
+    const batch = new BatchReceiver(receiver, requests.length)
+    const calls = requests.map(m => this.#request(m, batch))
     return {
       pause() {},
       resume() {},
@@ -199,7 +176,7 @@ export class StdioLeg implements Leg {
   #line(line: Buffer): void {
     let parsed: Message | readonly Message[]
     try {
-      parsed = Message.parseBody(line)
+      parsed = Message.parseBody(line, 'server')
     } catch (error) {
       if (error instanceof MalformedMessage) return this.#events.noise(line)
       throw error
@@ -325,79 +302,6 @@ export class StdioLeg implements Leg {
     this.#lost = error
     for (const call of [...this.#calls.values()]) call.fail(error)
     this.#events.lost(error, { ...facts, expected: this.#closing ? 1 : 0 })
-  }
-}
-
-interface Wire {
-  readonly idText: string
-  readonly wireText: string
-  readonly wireKey: string
-  readonly token: string | undefined
-  readonly tokenKey: string | undefined
-  readonly method: string
-}
-
-class StdioCall implements UpstreamCall {
-  readonly receiver: CallReceiver
-  readonly idText: string
-  readonly wireText: string
-  readonly wireKey: string
-  readonly token: string | undefined
-  readonly tokenKey: string | undefined
-  readonly method: string
-  readonly #leg: StdioLeg
-  live = true
-  /** By the client itself, which may all the same be answered. */
-  cancelled = false
-
-  constructor(leg: StdioLeg, receiver: CallReceiver, wire: Wire) {
-    this.#leg = leg
-    this.receiver = receiver
-    this.idText = wire.idText
-    this.wireText = wire.wireText
-    this.wireKey = wire.wireKey
-    this.token = wire.token
-    this.tokenKey = wire.tokenKey
-    this.method = wire.method
-  }
-
-  // The pipe is shared: one slow reader must not stop it, so its queue is bounded elsewhere.
-  pause(): void {}
-  resume(): void {}
-
-  answer(message: Message): void {
-    if (!this.live) return
-    this.live = false
-    this.#leg.forget(this)
-    this.receiver.onMessage(message, true)
-    this.receiver.onEnd()
-  }
-
-  fail(error: CatflapError): void {
-    if (!this.live) return
-    this.live = false
-    this.#leg.forget(this)
-    this.receiver.onError(error)
-  }
-
-  /** Its id is used again: an answer from now on would be taken for the newer call's. */
-  supersede(): void {
-    if (!this.live) return
-    this.live = false
-    this.#leg.abandon(this)
-    this.receiver.onError(new CatflapError('cancelled'))
-  }
-
-  /** `initialize` must not be cancelled (spec 2025-11-25 basic/utilities/cancellation); its leg is closed instead. */
-  cancel(reason: CancelReason): void {
-    if (!this.live) return
-    this.live = false
-    this.#leg.abandon(this)
-    if (this.method === 'initialize' || reason === 'shutdown' || this.cancelled) return
-    const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
-    const params = `{"requestId":${this.wireText},"reason":${JSON.stringify(why)}}`
-    const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`
-    this.#leg.sendOwn(Message.parse(Buffer.from(text)))
   }
 }
 
