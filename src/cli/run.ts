@@ -35,7 +35,9 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
     const end = await Promise.race([stopped, proxy.ended])
     if (typeof end === 'string') log.debug('stopping', `${end}: finishing what is in flight`)
     else if (end.why === 'server') serverEnded(log, end.error)
-    await proxy.close(typeof end === 'string' ? {} : { drainTimeout: 0 })
+    // A client that closed our input and then sends SIGTERM waits for no answers, and kills soon.
+    const unheard = proxy.url === undefined && process.stdin.readableEnded
+    await proxy.close(typeof end === 'string' && !unheard ? {} : { drainTimeout: 0 })
   } catch (error) {
     log.error('failed', startFailure(error))
     process.exitCode = 1

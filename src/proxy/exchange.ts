@@ -7,12 +7,12 @@ import type { Channel, Listener } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
 import type { Frame } from '../tape/frame.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
-import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
-import { type Attached, Call, sendCancelled } from './call.ts'
+import type { CancelReason, ExchangeKind, Leg } from '../transport/upstream.ts'
+import { AnswerPath } from './answer-path.ts'
+import { Call, sendCancelled } from './call.ts'
 import type { Core } from './core.ts'
-import { ReplyFilter } from './filter.ts'
+import type { InOrder } from './in-order.ts'
 import type { Answer, Outcome } from './interceptor.ts'
-import { ReplyObserver } from './observe.ts'
 import { applyChange } from './rederive.ts'
 
 /** What a client on HTTP told about itself. */
@@ -30,18 +30,22 @@ export interface Connection {
   session: Session | undefined
   /** The server's requests that wait for the client. */
   readonly awaiting: number
+  /** In which everything goes out to the client. */
+  readonly order: InOrder
 }
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
  */
-export class Exchange implements Attached, Listener, ReplyListener {
+export class Exchange implements Listener, ReplyListener {
   readonly core: Core
   readonly reply: Reply
   readonly number: number
   readonly transport: 'http' | 'stdio'
   readonly client: ClientFacts | undefined
   readonly connection: Connection | undefined
+  /** The way of what comes back. */
+  readonly answer: AnswerPath
   readonly startedAt = performance.now()
   /** Among those in flight. */
   readonly place: QueueNode<Exchange> = new QueueNode<Exchange>(this)
@@ -69,13 +73,9 @@ export class Exchange implements Attached, Listener, ReplyListener {
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
   #call: Call | undefined
-  #head: ReplyHead | undefined
-  #observer: ReplyObserver | undefined
-  #filter: ReplyFilter | undefined
   #leave: (() => void) | undefined
   #ended = false
   #entered = false
-  #tail: Promise<void> | undefined
 
   constructor(core: Core, reply: Reply, from: ClientFacts | Connection) {
     this.core = core
@@ -90,6 +90,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
       this.client = from
     }
     this.number = core.nextNumber()
+    this.answer = new AnswerPath(this)
     reply.listener = this
     core.enter(this)
   }
@@ -133,7 +134,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
   #routed(answer: Answer | undefined): void | Promise<void> {
     if (this.#ended) return
     this.#tellRequest()
-    if (answer) return this.#answer(answer)
+    if (answer) return this.#answerInstead(answer)
     if (this.core.pipeline.hasMessage && this.core.pipeline.wants(this)) return this.#pastHooks()
     return this.#dispatch()
   }
@@ -163,7 +164,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
   #dropped(): void {
     if (this.kind === 'request' || this.kind === 'batch')
       this.fail(new CatflapError('blocked', 'An interceptor dropped the message.'))
-    else this.#answer({ http: { status: 202, headers: [], body: undefined } })
+    else this.#answerInstead({ http: { status: 202, headers: [], body: undefined } })
   }
 
   #dispatch(): void | Promise<void> {
@@ -178,7 +179,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
     if (channel && this.message?.kind === 'response') {
       if (!channel.answer(this.message) && this.core.bus.active)
         this.core.tap.note(this, 'late', 'an answer to a request that the server no longer waits for')
-      return this.onEnd()
+      return this.answer.onEnd()
     }
     if (!this.leg) return this.fail(new CatflapError('internal', 'no leg to the server'))
     if (channel && this.batch) this.#answersOfBatch(channel, this.batch)
@@ -206,7 +207,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
       body: this.body,
       headers: this.headers
     }
-    this.#call = new Call(leg, input, this, {
+    this.#call = new Call(leg, input, this.answer, {
       label: this.core.target.label,
       deadlines,
       cancelGrace: settings.cancelGrace,
@@ -234,74 +235,10 @@ export class Exchange implements Attached, Listener, ReplyListener {
     this.#leave = session.channel?.openStream(this)
   }
 
-  // What comes back from the server.
-
-  onHead(head: ReplyHead): void {
-    if (this.#ended) return
-    this.#inOrder(() => {
-      const pending = this.core.pipeline.head(this, head)
-      if (!pending) return this.#hasHead(head)
-      this.#call?.pause()
-      return pending.then(() => {
-        this.#hasHead(head)
-        this.#call?.resume()
-      })
-    })
-  }
-
-  #hasHead(head: ReplyHead): void {
-    if (this.#ended) return
-    const core = this.core
-    if (!core.pipeline.hasMessage || !core.pipeline.wants(this)) return this.#writeHead(head)
-    this.#filter = new ReplyFilter(core.settings.maxMessage, m => this.#hooked(m), {
-      head: h => this.#writeHead(h),
-      data: chunk => this.#writeData(chunk, true),
-      end: () => this.#writeEnd(),
-      fail: error => this.#broken(error),
-      pause: () => this.#call?.pause(),
-      resume: () => this.#call?.resume()
-    })
-    this.#filter.onHead(head)
-  }
-
-  onData(chunk: Buffer, atBoundary: boolean): void {
-    if (this.#ended) return
-    if (this.#tail) this.#inOrder(() => this.#hasData(chunk, atBoundary))
-    else this.#hasData(chunk, atBoundary)
-  }
-
-  #hasData(chunk: Buffer, atBoundary: boolean): void {
-    if (this.#filter) this.#filter.onData(chunk)
-    else this.#writeData(chunk, atBoundary)
-  }
-
-  onMessage(message: Message, last: boolean): void {
-    if (this.#ended) return
-    if (!this.core.pipeline.hasMessage || !this.core.pipeline.wants(this)) return this.#writeMessage(message, last)
-    this.#inOrder(() => {
-      const after = this.#hooked(message)
-      const write = (m: Message | undefined): void => {
-        if (m) this.#writeMessage(m, last)
-        else if (last) this.fail(new CatflapError('blocked', 'An interceptor dropped the answer.'))
-      }
-      if (after instanceof Promise) return after.then(write)
-      write(after)
-    })
-  }
-
-  onEnd(): void {
-    if (this.#ended) return
-    this.#inOrder(() => (this.#filter ? this.#filter.onEnd() : this.#writeEnd()))
-  }
-
-  onError(error: CatflapError): void {
-    this.#inOrder(() => this.fail(error))
-  }
-
   /** The session's channel hands over a message of the server's own. */
   deliver(message: Message): boolean {
     if (this.#ended || this.reply.queued > this.core.settings.maxExchangeQueue) return false
-    this.onMessage(message, false)
+    this.answer.onMessage(message, false)
     return true
   }
 
@@ -313,7 +250,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
   /** Refuses, or gives up: the client gets an error where that is still possible. */
   fail(error: CatflapError): void {
     if (this.#ended) return
-    const status = this.reply.state === 'pending' || this.reply.state === 'json' ? error.status : this.#head?.status
+    const status = this.reply.state === 'pending' || this.reply.state === 'json' ? error.status : this.answer.status
     const refused = this.#call === undefined
     if (error.code === 'internal') this.core.log.error('internal', error.message, { cause: String(error.cause ?? '') })
     this.#tellRequest()
@@ -336,7 +273,7 @@ export class Exchange implements Attached, Listener, ReplyListener {
   }
 
   onDrained(): void {
-    this.#call?.resume()
+    this.resume()
   }
 
   onGone(): void {
@@ -364,10 +301,10 @@ export class Exchange implements Attached, Listener, ReplyListener {
     // Nothing was promised yet: to end it here would be an answer that the server never gave.
     if (this.reply.state === 'pending') return this.fail(new CatflapError('shutting_down'))
     this.reply.end()
-    this.#end({ result: 'answered', status: this.#head?.status ?? 200, duration: this.#age() })
+    this.answered()
   }
 
-  #answer(answer: Answer): void {
+  #answerInstead(answer: Answer): void {
     if ('error' in answer) return this.fail(answer.error)
     if ('message' in answer) {
       if (this.core.bus.active) this.core.tap.own(this, this.client ? 200 : undefined, [], answer.message.bytes)
@@ -379,108 +316,31 @@ export class Exchange implements Attached, Listener, ReplyListener {
     this.#end({ result: 'refused', status: 'http' in answer ? answer.http.status : 200, duration: this.#age() })
   }
 
-  #hooked(message: Message): Message | undefined | Promise<Message | undefined> {
-    const after = this.core.pipeline.message(this, message, 'down')
-    if (!this.core.bus.active) return after
-    const tell = (m: Message | undefined): Message | undefined => {
-      if (m !== message) this.core.tap.message(this, message, 'server')
-      return m
-    }
-    return after instanceof Promise ? after.then(tell) : tell(after)
-  }
+  // What the answer's path tells.
 
-  #writeHead(head: ReplyHead): void {
-    this.#head = head
-    const core = this.core
-    if (core.bus.active) {
-      if (head.type === 'sse') core.tap.head(this, head)
-      this.#observe(head)
-    } else if (this.onAnswer) this.#observe(head)
-    this.reply.head(head)
-  }
-
-  #observe(head: ReplyHead): void {
-    const { tap, settings } = this.core
-    this.#observer = new ReplyObserver(head, settings.maxMessage, {
-      whole: content => {
-        if (!content.truncated) this.onAnswer?.(content.bytes)
-        if (tap.bus.active) tap.content(this, head, content)
-      },
-      event: event => {
-        if (event.data) this.onAnswer?.(event.data)
-        if (tap.bus.active) tap.event(this, event)
-      }
-    })
-  }
-
-  #writeData(chunk: Buffer, atBoundary: boolean): void {
-    if (this.#ended) return
-    this.#observer?.push(chunk)
-    if (!this.reply.data(chunk, atBoundary)) this.#call?.pause()
-    const blocked = this.core.bus.blocked()
-    if (!blocked) return
+  pause(): void {
     this.#call?.pause()
-    blocked.then(() => this.#call?.resume()).catch(() => {})
   }
 
-  #writeMessage(message: Message, last: boolean): void {
-    if (this.#ended) return
-    if (this.reply.queued > this.core.settings.maxExchangeQueue) return this.#tooSlow()
-    if (last) this.onAnswer?.(message.bytes)
-    if (this.core.bus.active) this.core.tap.message(this, message)
-    // The last answer to a batch is not the whole of it.
-    this.reply.message(message, last && this.kind !== 'batch')
+  resume(): void {
+    this.#call?.resume()
   }
 
-  /** A pipe is shared: a client that does not read loses its own exchange, the pipe goes on. */
-  #tooSlow(): void {
-    if (this.transport === 'stdio' || this.#ended) return
-    this.#call?.detach()
-    this.#call?.cancel('client-gone')
-    this.fail(new CatflapError('slow_client'))
+  /** The answer went out whole. */
+  answered(): void {
+    this.#end({ result: 'answered', status: this.answer.status ?? 200, duration: this.#age() })
   }
 
-  #writeEnd(): void {
-    if (this.#ended) return
-    const watching = this.#observer?.end()
-    if (watching) this.core.tap.goesOn(watching)
-    if (this.core.bus.active && (this.#head?.type === 'sse' || this.kind === 'listen'))
-      this.core.tap.end(this, 'complete')
-    else if (this.core.bus.active && !this.#head && this.client && this.reply.state === 'pending')
-      this.core.tap.own(this, 202, [], undefined)
-    this.reply.end()
-    this.#end({ result: 'answered', status: this.#head?.status ?? 200, duration: this.#age() })
-  }
-
-  #broken(error: CatflapError): void {
+  /** What came cannot be passed on: the server need not send the rest. */
+  broken(error: CatflapError): void {
     this.#call?.detach()
     this.#call?.cancel('client-gone')
     this.fail(error)
   }
 
-  #inOrder(step: () => void | Promise<void>): void {
-    const tail = this.#tail
-    let pending: void | Promise<void>
-    if (tail) pending = tail.then(step)
-    else {
-      try {
-        pending = step()
-      } catch (error) {
-        return this.#broken(asCatflapError(error))
-      }
-    }
-    if (!pending) return
-    const next = pending
-      .catch(error => this.#broken(asCatflapError(error)))
-      .then(() => {
-        if (this.#tail === next) this.#tail = undefined
-      })
-    this.#tail = next
-  }
-
   #end(outcome: Outcome): void {
     this.#ended = true
-    if (outcome.result !== 'answered') this.#observer?.stop()
+    if (outcome.result !== 'answered') this.answer.stop()
     this.#leave?.()
     if (this.#entered && this.session) {
       this.session.inFlight--

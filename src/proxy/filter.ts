@@ -5,6 +5,7 @@ import { MalformedMessage, Message } from '../protocol/message.ts'
 import { encodeChangedEvent, type SseEvent, SseEventTooLarge, SseParser } from '../protocol/sse.ts'
 import { decoderFor } from '../transport/decode.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
+import { InOrder } from './in-order.ts'
 
 export interface FilterOutput {
   head(head: ReplyHead): void
@@ -31,14 +32,18 @@ export class ReplyFilter {
   #decoder: Transform | undefined
   #parts: Buffer[] = []
   #size = 0
-  /** Runs while a hook holds a message; what comes after it waits behind. */
-  #tail: Promise<void> | undefined
+  /** What comes behind a message that a hook holds waits, and so does the server. */
+  readonly #order: InOrder
   #failed = false
 
   constructor(limit: number, hook: MessageHook, out: FilterOutput) {
     this.#limit = limit
     this.#hook = hook
     this.#out = out
+    this.#order = new InOrder(
+      error => this.#broken(error),
+      held => (held ? out.pause() : out.resume())
+    )
   }
 
   onHead(head: ReplyHead): void {
@@ -96,7 +101,8 @@ export class ReplyFilter {
   }
 
   #event(event: SseEvent): void {
-    this.#inOrder(() => {
+    this.#order.run(() => {
+      if (this.#failed) return
       if (!event.data || event.data.length === 0) return this.#out.data(event.raw)
       let message: Message
       try {
@@ -118,7 +124,7 @@ export class ReplyFilter {
   }
 
   #finish(): void {
-    this.#inOrder(() => {
+    this.#order.run(() => {
       if (this.#failed) return
       if (this.#head?.type === 'json') return this.#finishJson(this.#head)
       const rest = this.#sse?.rest()
@@ -158,32 +164,6 @@ export class ReplyFilter {
     } else this.#out.head(plain)
     if (after.length > 0) this.#out.data(after)
     this.#out.end()
-  }
-
-  /** Runs `step` at once, or behind the message that a hook holds. */
-  #inOrder(step: () => void | Promise<void>): void {
-    if (this.#tail) {
-      this.#wait(this.#tail.then(() => (this.#failed ? undefined : step())))
-      return
-    }
-    try {
-      const pending = step()
-      if (pending) this.#wait(pending)
-    } catch (error) {
-      this.#broken(error)
-    }
-  }
-
-  #wait(pending: Promise<void>): void {
-    this.#out.pause()
-    const tail = pending
-      .catch(error => this.#broken(error))
-      .then(() => {
-        if (this.#tail !== tail) return
-        this.#tail = undefined
-        this.#out.resume()
-      })
-    this.#tail = tail
   }
 
   #broken(error: unknown): void {

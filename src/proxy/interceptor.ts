@@ -4,7 +4,7 @@ import type { Session } from '../session/manager.ts'
 import type { Direction } from '../tape/frame.ts'
 import type { WholeAnswer } from '../transport/reply.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import type { Exchange } from './exchange.ts'
+import type { Connection, Exchange } from './exchange.ts'
 
 /** An answer in the server's place: an error, a message, or (HTTP only) a whole response. */
 export type Answer = { readonly error: CatflapError } | { readonly message: Message } | { readonly http: WholeAnswer }
@@ -23,8 +23,8 @@ export interface Outcome {
   readonly duration: number
 }
 
-/** Where a message was met: in an exchange, or on a session's own account. */
-export type Place = Exchange | Session
+/** Where a message was met: in an exchange, or on the server's own account in a session, or on a pipe that has none (modern era). */
+export type Place = Exchange | Session | Connection
 
 /**
  * Code that sees traffic pass and may act on it. One object serves all exchanges; what belongs to one is kept in a `Slot`.

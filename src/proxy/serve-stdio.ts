@@ -7,6 +7,7 @@ import type { Reply, ReplyListener, WholeAnswer } from '../transport/reply.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import { type Connection, Exchange } from './exchange.ts'
+import { InOrder } from './in-order.ts'
 import { classify, malformed } from './serve-http.ts'
 import { holdBack, legObserver } from './session-leg.ts'
 
@@ -25,15 +26,18 @@ export class StdioConnection implements Connection {
   readonly #core: Core
   readonly #peer: StdioPeer
   #resolve!: (end: StdioEnd) => void
-  #order: Promise<void> | undefined
+  readonly order: InOrder
+  readonly #input: InOrder
   #waiting = 0
-  #hooks: Promise<void> | undefined
   #inputEnded = false
   /** The server's requests that the client has not answered, by id. */
   readonly #asked = new Set<string>()
 
   constructor(core: Core, options: StdioPeerOptions) {
     this.#core = core
+    const fault = (error: unknown): void => core.log.error('internal', `a message could not be handled: ${error}`)
+    this.order = new InOrder(fault)
+    this.#input = new InOrder(fault)
     this.ended = new Promise(resolve => {
       this.#resolve = resolve
     })
@@ -82,29 +86,14 @@ export class StdioConnection implements Connection {
   }
 
   #line(line: Buffer): void {
-    if (!this.#order) {
-      const pending = this.#accept(line)
-      if (pending) this.#queue(pending)
-      return
-    }
+    if (!this.#input.held) return this.#input.run(() => this.#accept(line))
     // A hook holds an earlier line; later ones wait behind it, and the client waits when they get many.
     this.#waiting++
     if (this.#waiting === MAX_WAITING) this.#peer.pause()
-    this.#queue(
-      this.#order.then(() => {
-        if (this.#waiting-- === MAX_WAITING) this.#peer.resume()
-        return this.#accept(line)
-      })
-    )
-  }
-
-  #queue(pending: Promise<void>): void {
-    const order = pending
-      .catch(error => this.#core.log.error('internal', `a line could not be handled: ${error}`))
-      .then(() => {
-        if (this.#order === order) this.#order = undefined
-      })
-    this.#order = order
+    this.#input.run(() => {
+      if (this.#waiting-- === MAX_WAITING) this.#peer.resume()
+      return this.#accept(line)
+    })
   }
 
   #accept(line: Buffer): void | Promise<void> {
@@ -138,7 +127,7 @@ export class StdioConnection implements Connection {
     if (this.#inputEnded) return
     this.#inputEnded = true
     const finish = async (): Promise<void> => {
-      await this.#order
+      await this.#input.settled
       // `echo … | catflap` closes at once and still wants its answers; so does a client that only says goodbye politely.
       await this.#core.drained(this.#core.settings.drainTimeout)
       this.leg.endInput?.()
@@ -180,22 +169,13 @@ export class StdioConnection implements Connection {
 
   #fromServer(message: Message): void {
     const { pipeline } = this.#core
-    const place = this.session
-    if (!place || !pipeline.hasMessage || !pipeline.wants(place)) return this.#say(message)
-    const held = this.#hooks
-    const step = (): void | Promise<void> => {
+    const place = this.session ?? this
+    if (!pipeline.hasMessage || !pipeline.wants(place)) return this.order.run(() => this.#say(message))
+    this.order.run(() => {
       const after = pipeline.message(place, message, 'down')
       if (!(after instanceof Promise)) return this.#sayHooked(message, after)
       return after.then(m => this.#sayHooked(message, m))
-    }
-    const pending = held ? held.then(step) : step()
-    if (!pending) return
-    const hooks = pending
-      .catch(error => this.#core.log.error('internal', `an interceptor failed: ${error}`))
-      .then(() => {
-        if (this.#hooks === hooks) this.#hooks = undefined
-      })
-    this.#hooks = hooks
+    })
   }
 
   #sayHooked(before: Message, after: Message | undefined): void {

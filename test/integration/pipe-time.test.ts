@@ -9,7 +9,7 @@ const line = (message: object) => `${JSON.stringify(message)}\n`
 const cancel = (requestId: unknown) => notification('notifications/cancelled', { requestId })
 
 t.test('a call that is not answered in time: 504, and the server is told', async t => {
-  const { url, log, door } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 1_000 } })
+  const { url, log, door } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 2_000 } })
   const s = await pipeSession(url)
   const answer = await s.post(rpc('slow', 'do', held))
   t.equal(answer.status, 504)
@@ -20,7 +20,7 @@ t.test('a call that is not answered in time: 504, and the server is told', async
 })
 
 t.test('on a stream the timeout is the last event', async t => {
-  const settings = { requestTimeout: 1_000, streamAfter: 20 }
+  const settings = { requestTimeout: 2_000, streamAfter: 20 }
   const { url } = await pipeDoor(t, 'puppet-stdio.ts', { settings })
   const s = await pipeSession(url)
   const stream = await s.stream(rpc(1, 'do', held))
@@ -29,7 +29,7 @@ t.test('on a stream the timeout is the last event', async t => {
 })
 
 t.test('progress starts the wait anew', async t => {
-  const { url } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 1_000 } })
+  const { url } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 2_000 } })
   const s = await pipeSession(url)
   const write = line(notification('notifications/progress', { progressToken: 1, progress: 1 }))
   const stream = await s.stream(rpc(1, 'do', { _meta: { progressToken: 1 }, write, every: 400, times: 4 }))
@@ -38,7 +38,7 @@ t.test('progress starts the wait anew', async t => {
 })
 
 t.test('while the server waits for the client, a call times out by its age only', async t => {
-  const settings = { requestTimeout: 1_000, maxRequestTime: 2_000 }
+  const settings = { requestTimeout: 2_000, maxRequestTime: 4_000 }
   const { url } = await pipeDoor(t, 'puppet-stdio.ts', { settings })
   const s = await pipeSession(url)
   const began = performance.now()

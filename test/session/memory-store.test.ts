@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { MemorySessionStore } from '../../src/session/memory-store.ts'
 import { Queue, QueueNode } from '../../src/queue.ts'
+import { MemorySessionStore } from '../../src/session/memory-store.ts'
 import { SessionStoreFullError } from '../../src/session/store.ts'
 import { sessionStoreContract } from '../contract/session-store.ts'
 import { type MakeStore, newSession } from '../contract/session-store-harness.ts'

@@ -1,0 +1,194 @@
+import { asCatflapError, CatflapError } from '../errors.ts'
+import type { Message } from '../protocol/message.ts'
+import type { ReplyHead } from '../transport/upstream.ts'
+import type { Attached } from './call.ts'
+import type { Exchange } from './exchange.ts'
+import { ReplyFilter } from './filter.ts'
+import { InOrder } from './in-order.ts'
+import { ReplyObserver } from './observe.ts'
+
+/**
+ * The way of an answer from its call to the client: past the hooks, past whoever watches, out. Bytes are looked into only
+ * where somebody wants to know what is in them.
+ */
+export class AnswerPath implements Attached {
+  readonly #x: Exchange
+  readonly #order: InOrder
+  #head: ReplyHead | undefined
+  #observer: ReplyObserver | undefined
+  #filter: ReplyFilter | undefined
+
+  constructor(x: Exchange) {
+    this.#x = x
+    // On a pipe everything goes out in one order, whichever exchange it belongs to.
+    this.#order = x.connection?.order ?? new InOrder(error => x.broken(asCatflapError(error)))
+  }
+
+  /** The HTTP status that was, or would have been, told. */
+  get status(): number | undefined {
+    return this.#head?.status
+  }
+
+  onHead(head: ReplyHead): void {
+    if (this.#x.ended) return
+    this.#order.run(() => {
+      const pending = this.#x.core.pipeline.head(this.#x, head)
+      if (!pending) return this.#hasHead(head)
+      this.#x.pause()
+      return pending.then(() => {
+        this.#hasHead(head)
+        this.#x.resume()
+      })
+    })
+  }
+
+  onData(chunk: Buffer, atBoundary: boolean): void {
+    if (this.#x.ended) return
+    if (this.#order.held) this.#order.run(() => this.#hasData(chunk, atBoundary))
+    else this.#hasData(chunk, atBoundary)
+  }
+
+  onMessage(message: Message, last: boolean): void {
+    const x = this.#x
+    if (x.ended) return
+    if (!x.core.pipeline.hasMessage || !x.core.pipeline.wants(x)) {
+      if (this.#order.held) this.#order.run(() => this.#writeMessage(message, last))
+      else this.#writeMessage(message, last)
+      return
+    }
+    this.#order.run(() => this.#guarded(() => this.#hasMessage(message, last)))
+  }
+
+  onEnd(): void {
+    if (this.#x.ended) return
+    this.#order.run(() => (this.#filter ? this.#filter.onEnd() : this.#writeEnd()))
+  }
+
+  onError(error: CatflapError): void {
+    this.#order.run(() => this.#x.fail(error))
+  }
+
+  /** The client will not see the rest. */
+  stop(): void {
+    this.#observer?.stop()
+  }
+
+  /** A hook's fault is this exchange's alone, also where the order is shared. */
+  async #held(pending: Promise<void>): Promise<void> {
+    try {
+      await pending
+    } catch (error) {
+      this.#x.broken(asCatflapError(error))
+    }
+  }
+
+  #guarded(step: () => void | Promise<void>): void | Promise<void> {
+    try {
+      const pending = step()
+      return pending && this.#held(pending)
+    } catch (error) {
+      this.#x.broken(asCatflapError(error))
+    }
+  }
+
+  #hasHead(head: ReplyHead): void {
+    const x = this.#x
+    if (x.ended) return
+    if (!x.core.pipeline.hasMessage || !x.core.pipeline.wants(x)) return this.#writeHead(head)
+    this.#filter = new ReplyFilter(x.core.settings.maxMessage, m => this.#hooked(m), {
+      head: h => this.#writeHead(h),
+      data: chunk => this.#writeData(chunk, true),
+      end: () => this.#writeEnd(),
+      fail: error => x.broken(error),
+      pause: () => x.pause(),
+      resume: () => x.resume()
+    })
+    this.#filter.onHead(head)
+  }
+
+  #hasData(chunk: Buffer, atBoundary: boolean): void {
+    if (this.#filter) this.#filter.onData(chunk)
+    else this.#writeData(chunk, atBoundary)
+  }
+
+  #hasMessage(message: Message, last: boolean): void | Promise<void> {
+    const write = (m: Message | undefined): void => {
+      if (m) this.#writeMessage(m, last)
+      else if (last) this.#x.fail(new CatflapError('blocked', 'An interceptor dropped the answer.'))
+    }
+    const after = this.#hooked(message)
+    if (after instanceof Promise) return after.then(write)
+    write(after)
+  }
+
+  #hooked(message: Message): Message | undefined | Promise<Message | undefined> {
+    const { core } = this.#x
+    const after = core.pipeline.message(this.#x, message, 'down')
+    if (!core.bus.active) return after
+    const tell = (m: Message | undefined): Message | undefined => {
+      if (m !== message) core.tap.message(this.#x, message, 'server')
+      return m
+    }
+    return after instanceof Promise ? after.then(tell) : tell(after)
+  }
+
+  #writeHead(head: ReplyHead): void {
+    const x = this.#x
+    this.#head = head
+    if (x.core.bus.active) {
+      if (head.type === 'sse') x.core.tap.head(x, head)
+      this.#observe(head)
+    } else if (x.onAnswer) this.#observe(head)
+    x.reply.head(head)
+  }
+
+  #observe(head: ReplyHead): void {
+    const x = this.#x
+    const { tap, settings } = x.core
+    this.#observer = new ReplyObserver(head, settings.maxMessage, {
+      whole: content => {
+        if (!content.truncated) x.onAnswer?.(content.bytes)
+        if (tap.bus.active) tap.content(x, head, content)
+      },
+      event: event => {
+        if (event.data) x.onAnswer?.(event.data)
+        if (tap.bus.active) tap.event(x, event)
+      }
+    })
+  }
+
+  #writeData(chunk: Buffer, atBoundary: boolean): void {
+    const x = this.#x
+    if (x.ended) return
+    this.#observer?.push(chunk)
+    if (!x.reply.data(chunk, atBoundary)) x.pause()
+    const blocked = x.core.bus.blocked()
+    if (!blocked) return
+    x.pause()
+    blocked.then(() => x.resume()).catch(() => {})
+  }
+
+  #writeMessage(message: Message, last: boolean): void {
+    const x = this.#x
+    if (x.ended) return
+    // A pipe is shared: a client that does not read loses its own exchange, the pipe goes on.
+    if (x.transport === 'http' && x.reply.queued > x.core.settings.maxExchangeQueue)
+      return x.broken(new CatflapError('slow_client'))
+    if (last) x.onAnswer?.(message.bytes)
+    if (x.core.bus.active) x.core.tap.message(x, message)
+    // The last answer to a batch is not the whole of it.
+    x.reply.message(message, last && x.kind !== 'batch')
+  }
+
+  #writeEnd(): void {
+    const x = this.#x
+    if (x.ended) return
+    const watching = this.#observer?.end()
+    const { bus, tap } = x.core
+    if (watching) tap.goesOn(watching)
+    if (bus.active && (this.#head?.type === 'sse' || x.kind === 'listen')) tap.end(x, 'complete')
+    else if (bus.active && !this.#head && x.client && x.reply.state === 'pending') tap.own(x, 202, [], undefined)
+    x.reply.end()
+    x.answered()
+  }
+}
