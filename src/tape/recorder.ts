@@ -256,7 +256,7 @@ export class TapeRecorder implements FrameSubscriber {
     this.#queuedBytes = 0
     this.#dropped.clear()
     this.#release()
-    this.#options.onError?.(`recording stopped, the proxy goes on: ${reasonOf(error)}`, error)
+    this.#options.onError?.(reasonOf(error), error)
   }
 
   #release(): void {

@@ -32,7 +32,7 @@ t.test('progress starts the wait anew', async t => {
   const { url } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 2_000 } })
   const s = await pipeSession(url)
   const write = line(notification('notifications/progress', { progressToken: 1, progress: 1 }))
-  const stream = await s.stream(rpc(1, 'do', { _meta: { progressToken: 1 }, write, every: 400, times: 4 }))
+  const stream = await s.stream(rpc(1, 'do', { _meta: { progressToken: 1 }, write, every: 800, times: 4 }))
   for (let i = 0; i < 4; i++) t.match(await stream.nextMessage(), { method: 'notifications/progress' })
   t.match(await stream.nextMessage(), { id: 1, result: {} })
 })
