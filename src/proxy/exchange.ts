@@ -67,6 +67,8 @@ export class Exchange implements Listener, ReplyListener {
   /** What the client sent, for whoever watches; told once the session is known. */
   received: { readonly bytes: Buffer | undefined; readonly truncated?: Frame['truncated'] } | undefined
   leg: Leg | undefined
+  /** What stands behind the path of the client's URL (`?…`); it goes to the server as well. */
+  query: string | undefined
   /** End-to-end headers for the server (HTTP); hooks change them in place. */
   headers: string[] = []
   slots: unknown[] | undefined
@@ -205,7 +207,8 @@ export class Exchange implements Listener, ReplyListener {
       message: this.message,
       batch: this.batch,
       body: this.body,
-      headers: this.headers
+      headers: this.headers,
+      query: this.query
     }
     this.#call = new Call(leg, input, this.answer, {
       label: this.core.target.label,

@@ -43,10 +43,12 @@ export function endpoint(core: Core, options: EndpointOptions): RequestHandler {
 function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: EndpointOptions): void {
   const denied = x.core.pipeline.admit(x)
   if (denied) return refuse(x, denied)
-  if (pathOf(x.client!.path) !== options.path) {
+  const { path, query } = partsOf(x.client!.path)
+  if (path !== options.path) {
     const text = `Nothing is served at this path; MCP is at ${options.path}.`
     return refuse(x, new CatflapError('not_found', text))
   }
+  x.query = query
   x.headers = forwardableRequestHeaders(req.rawHeaders)
   if (options.via) addVia(x.headers, req.httpVersion, options.via)
   x.version = getHeader(req.rawHeaders, VERSION_HEADER)
@@ -63,9 +65,14 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
   }
 }
 
-function pathOf(target: string): string {
+/** Path and query of a request target, which may be a whole URL (RFC 9112 §3.2.2). */
+function partsOf(target: string): { path: string; query: string | undefined } {
+  if (!target.startsWith('/') && URL.canParse(target)) {
+    const url = new URL(target)
+    return { path: url.pathname, query: url.search }
+  }
   const end = target.indexOf('?')
-  return end < 0 ? target : target.slice(0, end)
+  return end < 0 ? { path: target, query: undefined } : { path: target.slice(0, end), query: target.slice(end) }
 }
 
 function bodiless(x: Exchange, kind: 'listen' | 'terminate'): void {

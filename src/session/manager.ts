@@ -69,6 +69,9 @@ export function newHandle(): string {
 }
 
 const REAP_BATCH = 100
+const FAREWELLS_AT_ONCE = 128
+/** Milliseconds for all that is said to servers when catflap stops. */
+const FAREWELL_TIME = 5_000
 /** Characters of an `initialize` that are kept, so that ten thousand sessions cannot hold ten thousand huge ones. */
 const MAX_INITIALIZE = 64 * 1024
 
@@ -79,6 +82,7 @@ export class SessionManager {
   readonly #ending = new Set<Promise<void>>()
   readonly #reaper: NodeJS.Timeout
   #reaping: Promise<void> | undefined
+  #farewells = true
 
   constructor(options: SessionManagerOptions) {
     this.#options = options
@@ -211,8 +215,8 @@ export class SessionManager {
     session.channel?.close()
     this.#options.onEnd?.(session, why)
     // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
-    if (session.leg.upstreamId === undefined || (why !== 'client' && why !== 'lost'))
-      await session.leg.close(farewell(session))
+    const told = why === 'client' || why === 'lost' || !this.#farewells
+    if (session.leg.upstreamId === undefined || !told) await session.leg.close(farewell(session))
   }
 
   /** Ends what has expired. A session with something open is in use and goes on, up to its absolute age. */
@@ -255,7 +259,16 @@ export class SessionManager {
   async close(): Promise<void> {
     clearInterval(this.#reaper)
     await this.#reaping
-    await Promise.all([...this.#live.values()].map(session => this.end(session, 'shutdown')))
+    const sessions = [...this.#live.values()]
+    const worker = async (): Promise<void> => {
+      for (let session = sessions.pop(); session; session = sessions.pop()) await this.end(session, 'shutdown')
+    }
+    // Ten thousand sessions of a server that hangs must neither open as many connections nor keep us for hours.
+    const impatience = setTimeout(() => {
+      this.#farewells = false
+    }, FAREWELL_TIME)
+    await Promise.all(Array.from({ length: FAREWELLS_AT_ONCE }, worker))
+    clearTimeout(impatience)
     await Promise.all(this.#ending)
     await this.#options.store.close()
   }

@@ -31,6 +31,8 @@ export interface CallInput {
   readonly batch: readonly Message[] | undefined
   /** The bytes as they go out over HTTP. */
   readonly body: Buffer | undefined
+  /** What the client's URL had behind its path (`?…`), for HTTP. */
+  readonly query?: string
   /** End-to-end headers to send over HTTP; the leg adds what is its own. */
   readonly headers: readonly string[]
 }

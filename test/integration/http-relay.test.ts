@@ -3,9 +3,9 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { CHALLENGE, faults, redirectTo } from '../fixtures/servers/faults.ts'
 import { echo, echoWithHandshake, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
-import { rawPost, rawRequest } from '../helpers/raw-client.ts'
+import { rawPost, rawRequest, talk } from '../helpers/raw-client.ts'
 import { legacyHeaders, POST_HEADERS, rpc } from '../helpers/rpc.ts'
-import { rawDoor, rawSession } from './http-door.ts'
+import { openDoor, rawDoor, rawSession } from './http-door.ts'
 
 const CALL = JSON.stringify(rpc(1, 'x'))
 
@@ -221,4 +221,25 @@ t.test('a GET without a session goes to the server too, and its answer back', as
   const answer = await rawRequest(url, { method: 'GET', headers: { ...POST_HEADERS, accept: 'text/event-stream' } })
   t.match(answer, { status: 405, headers: { allow: 'POST' } })
   t.equal(server.exchanges.length, 1)
+})
+
+t.test('the query of the client’s URL reaches the server, behind the target’s own', async t => {
+  const { server, url } = await rawDoor(t)
+  await rawPost(`${url}?a=1&b=%2F`, CALL)
+  t.equal(server.exchanges.at(-1)!.path, '/mcp?a=1&b=%2F')
+  const door = await openDoor(t, `${server.url}?own=0`)
+  await rawPost(`${door.url}?a=1`, CALL)
+  t.equal(server.exchanges.at(-1)!.path, '/mcp?own=0&a=1')
+  await rawPost(`${door.url}?`, CALL)
+  t.equal(server.exchanges.at(-1)!.path, '/mcp?own=0')
+})
+
+t.test('a request target may be a whole URL', async t => {
+  const { url } = await rawDoor(t)
+  const { host } = new URL(url)
+  const head = `POST http://${host}/mcp?x HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nAccept: */*\r\n`
+  t.match(
+    await talk(url, `${head}Connection: close\r\nContent-Length: ${CALL.length}\r\n\r\n${CALL}`),
+    /^HTTP\/1\.1 200 /
+  )
 })

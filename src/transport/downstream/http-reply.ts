@@ -2,12 +2,15 @@ import type { ServerResponse } from 'node:http'
 import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
 import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
+import { type Queue, QueueNode } from '../../queue.ts'
 import type { Reply, ReplyListener, WholeAnswer } from '../reply.ts'
 import type { ReplyHead } from '../upstream.ts'
 
 export interface HttpReplyOptions {
   /** Silence before the first message after which the answer becomes a stream, in ms. */
   readonly streamAfter: number
+  /** Replies that have begun and are not yet with the kernel. */
+  readonly open: Queue<HttpReply>
   /** SSE replies that a keep-alive comment may be due on. */
   readonly streams: Set<HttpReply>
 }
@@ -38,10 +41,11 @@ export class HttpReply implements Reply {
   state: Reply['state'] = 'pending'
   extra: string[] = []
   listener: ReplyListener | undefined
+  readonly res: ServerResponse
   /** `performance.now()` of the last write on a stream. */
   lastWrite = 0
-  readonly #res: ServerResponse
   readonly #options: HttpReplyOptions
+  readonly #place: QueueNode<HttpReply> = new QueueNode<HttpReply>(this)
   #head: ReplyHead | undefined
   #headWritten = false
   #atBoundary = true
@@ -49,9 +53,11 @@ export class HttpReply implements Reply {
   #streamTimer: NodeJS.Timeout | undefined
 
   constructor(res: ServerResponse, options: HttpReplyOptions) {
-    this.#res = res
+    this.res = res
     this.#options = options
+    options.open.push(this.#place)
     res.on('close', () => {
+      options.open.remove(this.#place)
       clearTimeout(this.#streamTimer)
       this.#options.streams.delete(this)
       const complete = this.state === 'ended'
@@ -61,7 +67,7 @@ export class HttpReply implements Reply {
   }
 
   get queued(): number {
-    return this.#res.writableLength
+    return this.res.writableLength
   }
 
   head(head: ReplyHead): void {
@@ -152,7 +158,7 @@ export class HttpReply implements Reply {
     }
     // A stream between two events may end; anything else has to look broken, or a part would pass for the whole.
     if (this.state === 'sse' && this.#atBoundary) this.#close()
-    else this.#res.destroy()
+    else this.res.destroy()
   }
 
   answer(answer: WholeAnswer): void {
@@ -164,16 +170,16 @@ export class HttpReply implements Reply {
     const bodiless = answer.status === 204 || answer.status === 304 || answer.status < 200
     if (!bodiless) headers.push('Content-Length', String(answer.body?.length ?? 0))
     // A body that was refused unread would be taken for the next request.
-    const unread = !this.#res.req.complete
+    const unread = !this.res.req.complete
     if (unread) headers.push('Connection', 'close')
-    this.#res.writeHead(answer.status, headers)
+    this.res.writeHead(answer.status, headers)
     if (unread && answer.body) this.#linger(answer.body)
-    else this.#res.end(answer.body)
+    else this.res.end(answer.body)
   }
 
   /** Closing on a client that still sends would reset the connection, and the answer could be lost with it. */
   #linger(body: Buffer): void {
-    const res = this.#res
+    const res = this.res
     const end = (): void => void res.end()
     const timer = setTimeout(end, LINGER)
     res.once('close', () => clearTimeout(timer))
@@ -183,7 +189,7 @@ export class HttpReply implements Reply {
   }
 
   keepAlive(): void {
-    if (this.state !== 'sse' || !this.#atBoundary || this.#res.writableLength > 0) return
+    if (this.state !== 'sse' || !this.#atBoundary || this.res.writableLength > 0) return
     this.#writeHead()
     this.#write(KEEP_ALIVE_COMMENT)
   }
@@ -198,7 +204,7 @@ export class HttpReply implements Reply {
     if (this.#headWritten || this.state === 'ended' || !this.#head) return
     this.#writeHead()
     // flushHeaders() would write them as UTF-8, and header bytes are not always that.
-    this.#res.write(NOTHING)
+    this.res.write(NOTHING)
   }
 
   #writeHead(): void {
@@ -207,8 +213,8 @@ export class HttpReply implements Reply {
     this.#headWritten = true
     const headers = this.extra.length > 0 ? [...head.headers, ...this.extra] : head.headers
     try {
-      if (head.statusText) this.#res.writeHead(head.status, head.statusText, headers)
-      else this.#res.writeHead(head.status, headers)
+      if (head.statusText) this.res.writeHead(head.status, head.statusText, headers)
+      else this.res.writeHead(head.status, headers)
     } catch (error) {
       // A header that Node refuses to write (a control character): the server's fault, and only this exchange's.
       this.#headWritten = false
@@ -220,10 +226,10 @@ export class HttpReply implements Reply {
   #write(chunk: Buffer): boolean {
     if (this.state === 'ended') return true
     this.lastWrite = performance.now()
-    if (this.#res.write(chunk)) return true
+    if (this.res.write(chunk)) return true
     if (!this.#waitsForDrain) {
       this.#waitsForDrain = true
-      this.#res.once('drain', () => {
+      this.res.once('drain', () => {
         this.#waitsForDrain = false
         this.listener?.onDrained()
       })
@@ -235,8 +241,8 @@ export class HttpReply implements Reply {
     if (this.state === 'ended') return
     this.state = 'ended'
     this.#options.streams.delete(this)
-    if (chunk && chunk.length <= ONE_WRITE) this.#res.end(chunk.toString('latin1'), 'latin1')
-    else this.#res.end(chunk)
+    if (chunk && chunk.length <= ONE_WRITE) this.res.end(chunk.toString('latin1'), 'latin1')
+    else this.res.end(chunk)
   }
 }
 

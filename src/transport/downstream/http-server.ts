@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { CatflapError } from '../../errors.ts'
-import { Queue, QueueNode } from '../../queue.ts'
+import { Queue } from '../../queue.ts'
 import { HttpReply } from './http-reply.ts'
 
 export interface HttpServerOptions {
@@ -28,7 +28,7 @@ export class HttpServer {
   readonly #streams = new Set<HttpReply>()
   readonly #sockets = new Set<Socket>()
   /** Answers that have begun and are not yet with the kernel. */
-  readonly #open = new Queue<ServerResponse>()
+  readonly #open = new Queue<HttpReply>()
   /** Connections beyond the limit that were told so. */
   readonly #leaving = new Set<Socket>()
   #ticker: NodeJS.Timeout | undefined
@@ -36,7 +36,7 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions, handler: RequestHandler) {
     this.#options = options
-    const replyOptions = { streamAfter: options.streamAfter, streams: this.#streams }
+    const replyOptions = { streamAfter: options.streamAfter, open: this.#open, streams: this.#streams }
     this.#server = createServer(
       {
         maxHeaderSize: options.maxHeaderSize,
@@ -50,9 +50,6 @@ export class HttpServer {
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
         if (this.#leaving.has(req.socket)) return
-        const place = new QueueNode(res)
-        this.#open.push(place)
-        res.on('close', () => this.#open.remove(place))
         handler(req, new HttpReply(res, replyOptions))
       }
     )
@@ -95,7 +92,7 @@ export class HttpServer {
 
   /** Resolves when every answer that has been given is on its way, or after `ms`. */
   async flushed(ms: number): Promise<void> {
-    const ending = [...this.#open].filter(res => res.writableEnded && !res.writableFinished)
+    const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
     if (ending.length === 0) return
     let timer: NodeJS.Timeout | undefined
     const late = new Promise(resolve => {
@@ -129,7 +126,7 @@ export class HttpServer {
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
     // Into the middle of an answer nothing may be written; and a connection that was told to leave knows why.
-    const answering = [...this.#open].some(res => res.socket === socket && res.headersSent)
+    const answering = [...this.#open].some(({ res }) => res.socket === socket && res.headersSent)
     if (error.code === 'ECONNRESET' || !socket.writable || answering) socket.destroy()
     else this.#leave(socket, rawAnswer(badHttp(error), []))
   }
