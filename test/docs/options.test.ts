@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { optionName } from '../../src/cli/forward.ts'
+import { optionName } from '../../src/cli/forward-options.ts'
 import { parseDuration, parseSize, SETTINGS } from '../../src/proxy/options.ts'
 import { runCatflap } from '../helpers/catflap.ts'
 

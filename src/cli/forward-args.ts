@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { ForwardOptions } from '../proxy/forward.ts'
+import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
+import type { TargetOptions } from '../proxy/target.ts'
+import { defaultTapeFolder } from '../tape/tape-folder.ts'
+import { DEFAULT_LISTEN, type ForwardArgs, optionName } from './forward-options.ts'
+import { UsageError } from './usage.ts'
+
+/** What the arguments mean. Throws UsageError, which names the option and shows the right form. */
+export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
+  const { record, url } = recordAndUrl(args)
+  const tokens = [...args.token, ...(process.env.CATFLAP_TOKEN ? [process.env.CATFLAP_TOKEN] : [])]
+  if (tokens.some(t => t === '')) throw new UsageError("--token '' is empty; give a secret: --token SECRET")
+  const listen = args.stdio
+    ? { input: process.stdin, output: process.stdout }
+    : { ...listenOf(args.listen ?? DEFAULT_LISTEN), path: pathOf(args.path) }
+  if (args.stdio && args.listen !== undefined)
+    throw new UsageError('--listen and --stdio exclude each other: give one of them')
+  const options: ForwardOptions = {
+    target: targetOf(args, url),
+    listen,
+    tokens,
+    allowUnauthenticated: args['allow-unauthenticated'],
+    allowHosts: args['allow-host'],
+    allowOrigins: args['allow-origin'],
+    settings: settingsOf(args as unknown as Record<string, unknown>),
+    record: record === undefined ? undefined : recordOf(record, args),
+    via: args.via === false || args.via === '' ? false : String(args.via)
+  }
+  if ('host' in listen) mayListen(listen.host, options)
+  return options
+}
+
+function mayListen(host: string, options: ForwardOptions): void {
+  const loopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
+  if (loopback || options.tokens!.length > 0 || options.allowUnauthenticated) return
+  throw new UsageError(
+    `--listen ${host}: other machines can reach this; add --token SECRET (or CATFLAP_TOKEN), or --allow-unauthenticated if that is wanted`
+  )
+}
+
+/** `--record http://…` records to the default folder: a URL is no path. */
+function recordAndUrl(args: ForwardArgs): { record: string | undefined; url: string | undefined } {
+  if (args.record !== undefined && args.url === undefined && /^https?:\/\//i.test(args.record))
+    return { record: '', url: args.record }
+  return { record: args.record, url: args.url }
+}
+
+function recordOf(record: string, args: ForwardArgs): ForwardOptions['record'] {
+  const maxMessage = args['record-max-message']
+  return {
+    path: record === '' ? `${defaultTapeFolder()}${path.sep}` : record,
+    overflow: args['record-overflow'],
+    ...(maxMessage !== undefined && { maxMessage: checked('--record-max-message', maxMessage, parseSize) })
+  }
+}
+
+function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
+  const command = args['--'] ?? []
+  if (url !== undefined && command.length > 0)
+    throw new UsageError(`give a URL or a command, not both: '${url}' and '${command[0]}'`)
+  if (command.length > 0) {
+    if (args.header.length > 0) throw new UsageError('--header goes with a URL; a command takes --env NAME=value')
+    return {
+      command: command[0]!,
+      args: command.slice(1),
+      env: envOf(args.env),
+      ...(args.cwd !== undefined && { cwd: args.cwd })
+    }
+  }
+  if (url === undefined)
+    throw new UsageError("no server given: 'catflap forward <url>' or 'catflap forward -- <command> [args…]'")
+  if (args.env.length > 0 || args.cwd !== undefined)
+    throw new UsageError('--env and --cwd go with a command; a URL takes --header')
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new UsageError(`'${url}' is no http or https URL; a command goes after --: 'catflap forward -- ${url}'`)
+  return {
+    url,
+    headers: headersOf(args.header),
+    insecure: args.insecure,
+    ...(args.ca !== undefined && { ca: readCa(args.ca) })
+  }
+}
+
+function headersOf(given: readonly string[]): string[] {
+  return given.flatMap(header => {
+    const m = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(header)
+    if (!m) throw new UsageError(`--header '${header.split(':')[0]}…' is no header; write --header 'Name: value'`)
+    return [m[1]!, m[2]!.trimEnd()]
+  })
+}
+
+function envOf(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map(pair => {
+      const at = pair.indexOf('=')
+      if (at < 1) throw new UsageError(`--env '${pair}' has no value; write --env NAME=value`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    })
+  )
+}
+
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`--ca ${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+function listenOf(text: string): { host: string; port: number } {
+  const m = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d{1,5})$/.exec(text)
+  const port = Number(m?.[2])
+  if (!m || port > 65_535)
+    throw new UsageError(
+      `--listen '${text}' is no address; write --listen 7890, --listen 127.0.0.1:0 or --listen [::1]:7890`
+    )
+  return { host: (m[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port }
+}
+
+function pathOf(text: string): string {
+  if (!/^\/[\x21-\x7e]*$/.test(text) || /[?#]/.test(text))
+    throw new UsageError(`--path '${text}' is no path; write --path /mcp`)
+  return text
+}
+
+function settingsOf(args: Record<string, unknown>): Partial<Record<SettingName, number>> {
+  const out: Partial<Record<SettingName, number>> = {}
+  for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, (typeof SETTINGS)[SettingName]][]) {
+    const option = optionName(name)
+    const text = args[option]
+    if (text === undefined) continue
+    const parse = { ms: parseDuration, bytes: parseSize, count: parseCount }[setting.unit]
+    const value = checked(`--${option}`, String(text), parse)
+    if (value === 0 && !('zero' in setting)) throw new UsageError(`--${option} ${text}: 0 is not allowed here`)
+    if (setting.unit === 'ms' && value > MAX_DURATION)
+      throw new UsageError(`--${option} ${text}: at most ${Math.floor(MAX_DURATION / 3_600_000)}h`)
+    out[name] = value
+  }
+  return out
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new TypeError(`'${text}' is no whole number`)
+  return Number(text)
+}
+
+function checked(option: string, text: string, parse: (text: string) => number): number {
+  try {
+    return parse(text)
+  } catch (error) {
+    throw new UsageError(`${option} ${text}: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,161 @@
+import type { Argv } from 'yargs'
+import { LOG_LEVELS, type LogLevel } from '../log.ts'
+import { SETTINGS } from '../proxy/options.ts'
+
+export interface ForwardArgs {
+  url?: string
+  '--'?: string[]
+  listen?: string
+  stdio: boolean
+  path: string
+  header: string[]
+  env: string[]
+  cwd?: string
+  record?: string
+  'record-overflow': 'block' | 'drop'
+  'record-max-message'?: string
+  'redact-header': string[]
+  'redact-json': string[]
+  token: string[]
+  'allow-unauthenticated': boolean
+  'allow-host': string[]
+  'allow-origin': string[]
+  ca?: string
+  insecure: boolean
+  via: string | boolean
+  tail: boolean
+  'log-level': LogLevel
+  'log-format': 'text' | 'json'
+}
+
+export const DEFAULT_LISTEN = '127.0.0.1:7890'
+
+/** Every option of `catflap forward`, as its help shows it. */
+export function forwardOptions(args: Argv): Argv<ForwardArgs> {
+  return settingOptions(recordOptions(accessOptions(targetOptions(args)))) as unknown as Argv<ForwardArgs>
+}
+
+function targetOptions(args: Argv): Argv {
+  return args
+    .usage(
+      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP), or a command (stdio), which catflap starts.'
+    )
+    .positional('url', { type: 'string', describe: "the server's URL; or give its command after --" })
+    .option('listen', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'where clients connect, [host:]port; port 0 = any free one',
+      defaultDescription: DEFAULT_LISTEN
+    })
+    .option('stdio', {
+      type: 'boolean',
+      default: false,
+      describe: "serve one client on catflap's own stdin and stdout"
+    })
+    .option('path', { type: 'string', requiresArg: true, default: '/mcp', describe: 'path of the endpoint' })
+    .option('header', list("'Name: value', sent to the server with every request; repeatable"))
+    .option('env', list('NAME=value, added to the environment of the command; repeatable'))
+    .option('cwd', { type: 'string', requiresArg: true, describe: 'folder the command runs in' })
+    .option('ca', { type: 'string', requiresArg: true, describe: 'PEM file of a certificate authority to trust' })
+    .option('insecure', { type: 'boolean', default: false, describe: "do not verify the server's certificate" })
+    .option('via', { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' })
+    .example('$0 forward http://127.0.0.1:3001/mcp', 'clients connect to http://127.0.0.1:7890/mcp')
+    .example('$0 forward --record ./tapes/ http://127.0.0.1:3001/mcp', 'one tape a session in ./tapes/')
+    .example('$0 forward --stdio -- npx -y @modelcontextprotocol/server-everything', 'as the command of a client')
+    .example('$0 forward --listen 8080 -- node server.js', 'a stdio server, served over HTTP')
+}
+
+function accessOptions(args: Argv): Argv {
+  return args
+    .option(
+      'token',
+      list(
+        'clients must present it: Catflap-Token or Authorization: Bearer; better by CATFLAP_TOKEN (ps shows arguments)'
+      )
+    )
+    .option('allow-unauthenticated', {
+      type: 'boolean',
+      default: false,
+      describe: 'listen beyond loopback without a token'
+    })
+    .option('allow-host', list('a Host header to accept besides loopback names; repeatable'))
+    .option('allow-origin', list('an Origin to accept besides loopback ones, like https://app.example; repeatable'))
+    .option('log-level', {
+      choices: LOG_LEVELS,
+      default: 'info' as LogLevel,
+      requiresArg: true,
+      describe: 'how much is logged on stderr'
+    })
+    .option('log-format', {
+      choices: ['text', 'json'] as const,
+      default: 'text' as const,
+      requiresArg: true,
+      describe: 'how it is logged'
+    })
+    .option('tail', { type: 'boolean', default: true, describe: 'let catflap tail watch; --no-tail does not' })
+}
+
+function recordOptions(args: Argv): Argv {
+  return args
+    .option('record', {
+      type: 'string',
+      describe: 'write a tape: a new file, or a folder with one tape a session',
+      defaultDescription: 'off; bare: the default folder'
+    })
+    .option('record-overflow', {
+      choices: ['block', 'drop'] as const,
+      default: 'block' as const,
+      requiresArg: true,
+      describe: 'when the disk is too slow: traffic waits, or frames are dropped, counted and marked'
+    })
+    .option('record-max-message', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'longer messages are kept as a prefix, length and SHA-256',
+      defaultDescription: '8M'
+    })
+    .option('redact-header', list('a header whose value is kept out of tapes, besides the built-in ones; repeatable'))
+    .option(
+      'redact-json',
+      list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
+    )
+}
+
+function list(describe: string): {
+  type: 'string'
+  array: true
+  nargs: 1
+  default: string[]
+  defaultDescription: string
+  describe: string
+} {
+  return { type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none', describe }
+}
+
+function settingOptions(args: Argv): Argv {
+  for (const [name, setting] of Object.entries(SETTINGS)) {
+    args.option(optionName(name), {
+      type: 'string',
+      requiresArg: true,
+      group: 'Limits and timeouts:',
+      describe: setting.help,
+      defaultDescription: shown(setting.value, setting.unit)
+    })
+  }
+  return args
+}
+
+export function optionName(setting: string): string {
+  return setting.replace(/[A-Z]/g, c => `-${c.toLowerCase()}`)
+}
+
+function shown(value: number, unit: 'ms' | 'bytes' | 'count'): string {
+  if (unit === 'count') return String(value)
+  if (unit === 'bytes') return value % 1048576 === 0 ? `${value / 1048576}M` : `${value / 1024}k`
+  if (value === 0) return 'off'
+  return value % 3_600_000 === 0
+    ? `${value / 3_600_000}h`
+    : value % 60_000 === 0
+      ? `${value / 60_000}m`
+      : `${value / 1000}s`
+}
