@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
-import { type Peer, startProcess } from './process.ts'
+import { type Peer, programPath, startProcess } from './process.ts'
 
 export const SESSION_ID = 'bench-0123456789abcdef0123456789abcdef'
 
@@ -82,7 +82,10 @@ export async function startNginx(folder: string): Promise<Peer> {
     await writeFile(file, config(port))
     const url = `http://127.0.0.1:${port}/mcp`
     try {
-      return await startProcess(['nginx', '-p', prefix, '-c', file, '-e', 'stderr'], { url, measure: 'children' })
+      return await startProcess([programPath('nginx') ?? 'nginx', '-p', prefix, '-c', file, '-e', 'stderr'], {
+        url,
+        measure: 'children'
+      })
     } catch (error) {
       if (attempt === 3) throw error
     }

@@ -84,10 +84,14 @@ async function end(proc: ChildProcess, ended: Promise<unknown>): Promise<void> {
   clearTimeout(timer)
 }
 
-/** Those of `names` that no folder on the PATH holds as a program. Debian keeps nginx in sbin, which users lack. */
+/** Where a program is, if it is. Debian keeps nginx in sbin, which is not on the PATH of users. */
+export function programPath(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin']
+  return folders.map(folder => path.join(folder, name)).find(file => existsSync(file))
+}
+
 export function missingPrograms(names: readonly string[]): string[] {
-  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin']
-  return names.filter(name => !folders.some(folder => existsSync(path.join(folder, name))))
+  return names.filter(name => programPath(name) === undefined)
 }
 
 const TICK_MS = 10 // Linux reports in 1/100 s whatever its own clock does (proc(5), USER_HZ)

@@ -1,7 +1,7 @@
 /**
  * How fast is catflap, beside a relay that does nothing else?
  *
- *   npm run bench -- [--quick] [--rounds 5] [--seconds 3] [--connections 32] [--peers direct,relay,catflap]
+ *   npm run bench -- [--quick] [--rounds 5] [--seconds 3] [--connections 32] [--peers relay,catflap]
  *                    [--against DIR] [--profile DIR] [--out FILE]
  *
  * A session's `tools/call`, 32 connections of wrk, a static answer of nginx behind. All peers run at once, each loaded in turn
@@ -28,7 +28,7 @@ interface Options {
 }
 
 const ROOT = path.join(import.meta.dirname, '..')
-const DEFAULT_PEERS = ['direct', 'relay', 'relay-dispatch', 'catflap', 'catflap-recording']
+const DEFAULT_PEERS = ['direct', 'relay', 'bare-relay', 'catflap', 'catflap-recording']
 
 function optionsOf(argv: string[]): Options {
   const { values } = parseArgs({
@@ -50,11 +50,16 @@ function optionsOf(argv: string[]): Options {
       throw new TypeError(`--${name}: '${values[name]}' is not allowed; give a whole number from 1`)
     return value
   }
+  const possible = [...DEFAULT_PEERS, ...(values.against === undefined ? [] : ['against'])]
+  const peers = values.peers?.split(',') ?? possible
+  for (const peer of peers)
+    if (!possible.includes(peer))
+      throw new TypeError(`--peers: '${peer}' is not known; choose from ${possible.join(', ')}`)
   return {
     rounds: whole('rounds', 5),
     seconds: whole('seconds', values.quick ? 1 : 4),
     connections: whole('connections', 32),
-    peers: values.peers?.split(',') ?? [...DEFAULT_PEERS, ...(values.against === undefined ? [] : ['against'])],
+    peers,
     against: values.against,
     profile: values.profile,
     out: values.out ?? path.join(os.tmpdir(), `catflap-bench-${Date.now()}.json`)
@@ -74,17 +79,16 @@ async function start(name: string, options: Options, upstream: Peer, folder: str
       // It is stopped once, as the upstream of all.
       return { ...upstream, stop: async () => {} }
     case 'relay':
-      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'request', upstream.url]))
-    case 'relay-dispatch':
-      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'dispatch', upstream.url]))
+      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'plain', upstream.url]))
+    case 'bare-relay':
+      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'bare', upstream.url]))
     case 'catflap':
       return startProcess(node(catflap(ROOT, upstream), options.profile))
     case 'catflap-recording':
       return startProcess(node(catflap(ROOT, upstream, '--record', path.join(folder, 'bench.tape.jsonl'))))
-    case 'against':
-      if (options.against !== undefined) return startProcess(node(catflap(options.against, upstream)))
+    default:
+      return startProcess(node(catflap(options.against!, upstream)))
   }
-  throw new TypeError(`--peers: '${name}' is not known; choose from ${DEFAULT_PEERS.join(', ')}, and against`)
 }
 
 function node(args: readonly string[], profile?: string): [string, ...string[]] {
@@ -134,6 +138,12 @@ async function rounds(runners: readonly Runner[], options: Options, folder: stri
 async function run(options: Options): Promise<Result[]> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'catflap-bench-'))
   const started: Peer[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map(peer => peer.stop()))
+    await rm(folder, { recursive: true, force: true })
+  }
+  const interrupted = (): void => void stop().finally(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted)
   try {
     const upstream = await startNginx(folder)
     started.push(upstream)
@@ -146,8 +156,7 @@ async function run(options: Options): Promise<Result[]> {
     await rounds(runners, options, folder)
     return runners.map(({ name, rounds, failed }) => ({ peer: name, rounds, failed }))
   } finally {
-    for (const peer of started.reverse()) await peer.stop()
-    await rm(folder, { recursive: true, force: true })
+    await stop()
   }
 }
 
@@ -162,12 +171,24 @@ function machine(): Record<string, string | number> {
   }
 }
 
-const options = optionsOf(process.argv.slice(2))
-const missing = missingPrograms(['nginx', 'wrk'])
-if (missing.length > 0) {
-  process.stderr.write(`bench: ${missing.join(' and ')} not found; on Debian: apt-get install ${missing.join(' ')}\n`)
-  process.exitCode = 1
-} else {
+function refuse(why: string, code: number): never {
+  process.stderr.write(`bench: ${why}\n`)
+  process.exit(code)
+}
+
+function checkedOptions(): Options {
+  try {
+    return optionsOf(process.argv.slice(2))
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error), 2)
+  }
+}
+
+async function main(): Promise<void> {
+  const options = checkedOptions()
+  const missing = missingPrograms(['nginx', 'wrk'])
+  if (missing.length > 0)
+    refuse(`${missing.join(' and ')} not found; on Debian: apt-get install ${missing.join(' ')}`, 1)
   const load = os.loadavg()
   const results = await run(options)
   const { rounds: count, seconds, connections } = options
@@ -178,3 +199,5 @@ if (missing.length > 0) {
   process.stdout.write(`raw data: ${options.out}\n`)
   if (results.some(r => r.failed !== undefined)) process.exitCode = 1
 }
+
+await main()

@@ -43,12 +43,9 @@ function fieldName(spelled: string): FieldName {
   return made
 }
 
-/** `name` in lower case. Most names differ in length or first letter already. */
+/** `name` in lower case. Most names differ in length already. */
 function isNamed(spelled: string, name: string): boolean {
-  if (spelled.length !== name.length) return false
-  // Setting that bit makes letters lower-case and leaves digits and '-' as they are.
-  for (let i = 0; i < name.length; i++) if ((spelled.charCodeAt(i) | 0x20) !== name.charCodeAt(i)) return false
-  return true
+  return spelled.length === name.length && fieldName(spelled).lower === name
 }
 
 /** The first value, or undefined. `name` in lower case. */

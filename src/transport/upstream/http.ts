@@ -1,7 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader, setHeader } from '../../protocol/headers.ts'
-import { KnownNames } from '../../protocol/known-names.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
 import { type OriginPools, openPools, type PoolOptions, upstreamError } from './http-pool.ts'
 
@@ -305,8 +304,8 @@ interface ReceivedHeaders {
 function rawHeaders(headers: unknown): ReceivedHeaders {
   const out: string[] = []
   if (Array.isArray(headers)) {
-    const parts = headers as readonly (Buffer | string)[]
-    for (let i = 0; i < parts.length; i += 2) out.push(nameText(parts[i]!), valueText(parts[i + 1]!))
+    for (const part of headers as (Buffer | string)[])
+      out.push(typeof part === 'string' ? part : part.toString('latin1'))
     return { list: out, protocol: '1.1' }
   }
   // HTTP/2 hands over an object; pseudo-headers are no fields.
@@ -316,18 +315,6 @@ function rawHeaders(headers: unknown): ReceivedHeaders {
   }
   return { list: out, protocol: '2' }
 }
-
-function nameText(name: Buffer | string): string {
-  return typeof name === 'string' ? name : (FIELD_NAMES.at(name, 0, name.length) ?? name.toString('latin1'))
-}
-
-function valueText(value: Buffer | string): string {
-  return typeof value === 'string' ? value : value.toString('latin1')
-}
-
-const USUAL =
-  'Server Date Content-Type Content-Length Connection Keep-Alive Transfer-Encoding Cache-Control Vary Mcp-Session-Id'
-const FIELD_NAMES = new KnownNames([...USUAL.split(' '), ...USUAL.toLowerCase().split(' ')])
 
 /** undici's proxy agent turns a list into an object and would keep only the last of several equal names. */
 function byName(list: readonly string[]): Record<string, string | string[]> {
