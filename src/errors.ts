@@ -152,9 +152,10 @@ const table = {
   },
   // catflap itself
   pairing_unsupported: {
-    status: 501,
+    // As a server of the legacy era answers what it does not know: clients that speak both eras then send initialize.
+    status: 400,
     rpc: -31050,
-    help: 'This client and this server speak different transports or eras, which catflap does not bridge yet.'
+    help: 'This client and this server speak different transports or eras, which catflap does not bridge yet. Clients that know both eras go on with the earlier one.'
   },
   blocked: { status: 200, rpc: -31051, help: 'An interceptor refused the message.' },
   internal: { status: 500, rpc: -31099, help: 'A fault in catflap. Please report it with the log line that names it.' }
@@ -193,8 +194,9 @@ export class CatflapError extends Error {
   }
 }
 
+/** What an unforeseen error says (a store's address and password, say) is for the log alone: clients learn only that it happened. */
 export function asCatflapError(error: unknown): CatflapError {
-  if (error instanceof CatflapError) return error
-  const text = error instanceof Error ? error.message : String(error)
-  return new CatflapError('internal', `catflap failed: ${text}`, { cause: error })
+  return error instanceof CatflapError
+    ? error
+    : new CatflapError('internal', 'catflap failed; its log has the reason.', { cause: error })
 }

@@ -1,3 +1,5 @@
+import { printable, printableJson } from './printable.ts'
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
@@ -29,19 +31,12 @@ export function createLog(options: LogOptions): Log {
     (level: LogLevel) =>
     (event: string, text: string, facts: LogFacts = {}): void => {
       if (LOG_LEVELS.indexOf(level) < threshold) return
+      // What came from a peer must neither steer the terminal it is shown on nor look like a line of our own.
       const line =
         options.format === 'json'
-          ? JSON.stringify({ time: new Date().toISOString(), level, event, text, ...facts })
-          : `catflap: ${level === 'info' ? '' : `${level}: `}${visible(text)}`
-      options.write(`${scrub(line)}\n`)
+          ? printableJson(scrub(JSON.stringify({ time: new Date().toISOString(), level, event, text, ...facts })))
+          : printable(scrub(`catflap: ${level === 'info' ? '' : `${level}: `}${text}`))
+      options.write(`${line}\n`)
     }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
-}
-
-/** What came from a peer must not steer the terminal it is shown on. */
-function visible(text: string): string {
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
-  )
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { mayListen } from '../proxy/bind.ts'
 import type { ForwardOptions } from '../proxy/forward.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
 import type { TargetOptions } from '../proxy/target.ts'
@@ -28,13 +29,12 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
     record: record === undefined ? undefined : recordOf(record, args),
     via: args.via === false || args.via === '' ? false : String(args.via)
   }
-  if ('host' in listen) mayListen(listen.host, options)
+  if ('host' in listen) checkBind(listen.host, options)
   return options
 }
 
-function mayListen(host: string, options: ForwardOptions): void {
-  const loopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
-  if (loopback || options.tokens!.length > 0 || options.allowUnauthenticated) return
+function checkBind(host: string, options: ForwardOptions): void {
+  if (mayListen(host, options)) return
   throw new UsageError(
     `--listen ${host}: other machines can reach this; add --token SECRET (or CATFLAP_TOKEN), or --allow-unauthenticated if that is wanted`
   )
@@ -75,11 +75,22 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
     throw new UsageError('--env and --cwd go with a command; a URL takes --header')
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new UsageError(`'${url}' is no http or https URL; a command goes after --: 'catflap forward -- ${url}'`)
+  if (!hasReadableCredentials(new URL(url)))
+    throw new UsageError("the URL's user name or password holds a % that begins no escape; write it as %25")
   return {
     url,
     headers: headersOf(args.header),
     insecure: args.insecure,
     ...(args.ca !== undefined && { ca: readCa(args.ca) })
+  }
+}
+
+function hasReadableCredentials({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -147,9 +158,12 @@ function parseCount(text: string): number {
 }
 
 function checked(option: string, text: string, parse: (text: string) => number): number {
+  let value: number
   try {
-    return parse(text)
+    value = parse(text)
   } catch (error) {
     throw new UsageError(`${option} ${text}: ${(error as Error).message}`)
   }
+  if (!Number.isSafeInteger(value)) throw new UsageError(`${option} ${text}: that is too much`)
+  return value
 }

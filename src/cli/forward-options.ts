@@ -28,6 +28,17 @@ export interface ForwardArgs {
   'log-format': 'text' | 'json'
 }
 
+/** Whatever is not listed here has one value. */
+export const REPEATABLE: readonly string[] = [
+  'header',
+  'env',
+  'token',
+  'allow-host',
+  'allow-origin',
+  'redact-header',
+  'redact-json'
+]
+
 export const DEFAULT_LISTEN = '127.0.0.1:7890'
 
 /** Every option of `catflap forward`, as its help shows it. */
@@ -79,7 +90,7 @@ function accessOptions(args: Argv): Argv {
       describe: 'listen beyond loopback without a token'
     })
     .option('allow-host', list('a Host header to accept besides loopback names; repeatable'))
-    .option('allow-origin', list('an Origin to accept besides loopback ones, like https://app.example; repeatable'))
+    .option('allow-origin', list('an Origin to accept besides loopback ones, like https://app.example; preflights (CORS) are not answered; repeatable'))
     .option('log-level', {
       choices: LOG_LEVELS,
       default: 'info' as LogLevel,
@@ -106,7 +117,7 @@ function recordOptions(args: Argv): Argv {
       choices: ['block', 'drop'] as const,
       default: 'block' as const,
       requiresArg: true,
-      describe: 'when the disk is too slow: traffic waits, or frames are dropped, counted and marked'
+      describe: 'when the disk is too slow: traffic waits, or frames are dropped, counted and marked (what cannot wait is, in any case, at twice the bound)'
     })
     .option('record-max-message', {
       type: 'string',

@@ -1,11 +1,14 @@
 import type { CommandModule } from 'yargs'
 import { createLog, type Log } from '../log.ts'
-import { createForward, type Forward } from '../proxy/forward.ts'
+import { createForward, type Forward, type ForwardOptions } from '../proxy/forward.ts'
 import { secretsOf } from '../proxy/secrets.ts'
+import { TapeError } from '../tape/format.ts'
 import { Redactor } from '../tape/redact.ts'
 import { forwardOptionsOf } from './forward-args.ts'
 import { type ForwardArgs, forwardOptions } from './forward-options.ts'
+import { lineWriter } from './line-writer.ts'
 import { runUntilStopped } from './run.ts'
+import { UsageError } from './usage.ts'
 
 export const forwardCommand: CommandModule<object, ForwardArgs> = {
   command: 'forward [url]',
@@ -16,15 +19,11 @@ export const forwardCommand: CommandModule<object, ForwardArgs> = {
 
 async function forward(args: ForwardArgs): Promise<void> {
   const options = forwardOptionsOf(args)
-  const redactor = new Redactor({
-    redactHeaders: args['redact-header'],
-    redactJson: args['redact-json'],
-    secrets: secretsOf(options)
-  })
+  const redactor = redactorOf(args, options)
   const log = createLog({
     level: args['log-level'],
     format: args['log-format'],
-    write: line => process.stderr.write(line),
+    write: lineWriter(process.stderr),
     scrub: redactor.scrub
   })
   if (args.insecure)
@@ -37,6 +36,19 @@ async function forward(args: ForwardArgs): Promise<void> {
     announce(proxy, args, log)
     return proxy
   })
+}
+
+function redactorOf(args: ForwardArgs, options: ForwardOptions): Redactor {
+  try {
+    return new Redactor({
+      redactHeaders: args['redact-header'],
+      redactJson: args['redact-json'],
+      secrets: secretsOf(options)
+    })
+  } catch (error) {
+    if (error instanceof TapeError) throw new UsageError(`--redact-json: ${error.message}`)
+    throw error
+  }
 }
 
 /** The one line people wait for: it is printed whatever the log level. */
@@ -55,5 +67,5 @@ function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
       ...(proxy.tape !== undefined && { tape: proxy.tape })
     }
     process.stderr.write(`${JSON.stringify(event)}\n`)
-  } else process.stdout.write(`catflap: listening on ${proxy.url}, forwarding to ${proxy.target}${tape}\n`)
+  } else lineWriter(process.stdout)(`catflap: listening on ${proxy.url}, forwarding to ${proxy.target}${tape}\n`)
 }

@@ -1,13 +1,17 @@
 import yargs from 'yargs'
 import { VERSION } from '../version.ts'
 import { forwardCommand } from './forward.ts'
+import { REPEATABLE } from './forward-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
+import { UsageError } from './usage.ts'
 
 /** Exit codes: 0 clean end, 1 failure with a one-line reason, 2 wrong usage. */
-export const USAGE = 2
+const USAGE = 2
 
 export async function main(args: readonly string[]): Promise<void> {
+  // Whoever read our messages may go before we do (`2>&1 | head`): no fault, and nobody is left to be told.
+  process.stderr.on('error', () => {})
   const cli = yargs([...args])
     .scriptName('catflap')
     .usage(
@@ -19,6 +23,7 @@ export async function main(args: readonly string[]): Promise<void> {
     .command(tailCommand)
     .demandCommand(1, 'Name a command.')
     .strict()
+    .check(eachOnce, true)
     .version(VERSION)
     .alias('h', 'help')
     .wrap(process.stdout.isTTY ? Math.min(120, process.stdout.columns) : 110)
@@ -26,6 +31,15 @@ export async function main(args: readonly string[]): Promise<void> {
     .exitProcess(false)
     .fail((message, error) => wrongUsage(message || error?.message || 'wrong usage', error))
   await cli.parseAsync()
+}
+
+/** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
+function eachOnce(args: Readonly<Record<string, unknown>>): true {
+  for (const [name, value] of Object.entries(args)) {
+    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name)
+    if (single && Array.isArray(value)) throw new UsageError(`--${name} is given more than once; give it once`)
+  }
+  return true
 }
 
 function wrongUsage(message: string, error: Error | undefined): void {

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import type { Forward } from '../proxy/forward.ts'
+import { endIfStuck, endNow } from './end.ts'
 
 const SIGNALS: readonly NodeJS.Signals[] =
   process.platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGTERM'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -19,13 +20,16 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
   let signals = 0
   const onSignal = (signal: NodeJS.Signals): void => {
     // Children are ended by their exit hook and, should that fail, by the guardian.
-    if (++signals > 1) process.exit(SIGNAL_EXIT[signal] ?? 1)
+    if (++signals > 1) endNow(SIGNAL_EXIT[signal] ?? 1)
     stop(signal)
   }
   for (const signal of SIGNALS) process.on(signal, onSignal)
+  let faults = 0
   const onFault = (error: unknown): void => {
-    log.error('internal', `a fault in catflap: ${error instanceof Error ? error.stack : error}`)
     process.exitCode = 1
+    // The first one ends us. Were logging itself what fails, telling of it would fail again, without end.
+    if (++faults > 1) return
+    log.error('internal', `a fault in catflap: ${error instanceof Error ? error.stack : error}`)
     stop('SIGTERM')
   }
   process.on('uncaughtException', onFault)
@@ -45,6 +49,7 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
     for (const signal of SIGNALS) process.off(signal, onSignal)
     process.off('uncaughtException', onFault)
     process.off('unhandledRejection', onFault)
+    endIfStuck()
   }
 }
 

@@ -4,7 +4,7 @@ import type { FrameFilter } from '../tape/filter.ts'
 import { errnoOf, reasonOf, TapeError, type TapeTarget } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { listTapes, type TapeListing } from '../tape/listing.ts'
-import { printable, printableJson } from '../tape/printable.ts'
+import { printable, printableJson } from '../printable.ts'
 import { TapeReader } from '../tape/reader.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
 import { bytes, duration, Timeline } from '../tape/timeline.ts'
@@ -49,8 +49,9 @@ export function filterOptions<T>(args: Argv<T>): Argv<T & FilterArgs> {
   >
 }
 
-function asRegExp(source: string | undefined): RegExp | undefined {
+function asRegExp(source: string | readonly string[] | undefined): RegExp | undefined {
   if (source === undefined) return undefined
+  if (typeof source !== 'string') throw new Error('--grep is given more than once; give it once')
   try {
     return new RegExp(source, 'u')
   } catch (error) {

@@ -1,11 +1,20 @@
 import { CatflapError } from '../errors.ts'
-import { EVENT_ID_HEADER, getHeader, removeHeader, SESSION_HEADER, setHeader } from '../protocol/headers.ts'
+import {
+  contradicts,
+  EVENT_ID_HEADER,
+  getHeader,
+  removeHeader,
+  SESSION_HEADER,
+  setHeader,
+  VERSION_HEADER
+} from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
-import { newHandle, type Session } from '../session/manager.ts'
+import type { Session } from '../session/manager.ts'
+import { newHandle } from '../session/new-session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 
 /**
@@ -18,15 +27,17 @@ export function sessions(): Interceptor {
 
 type Verdict = Answer | undefined | Promise<Answer | undefined>
 
-/** The session that an exchange has begun with a child, in place of one that it was sent in. */
+/** The session that an exchange has begun, in place of one that it was sent in. */
 const begun = new Slot<Session>()
 
 function request(x: Exchange): Verdict {
   if (x.transport === 'stdio') return onPipe(x)
+  const headers = x.client!.headers
+  if (contradicts(headers, VERSION_HEADER)) return saidTwice('MCP-Protocol-Version')
   if (x.era === 'modern') return modern(x)
+  if (contradicts(headers, SESSION_HEADER)) return saidTwice('Mcp-Session-Id')
   const refused = checkBatch(x)
   if (refused) return refused
-  const headers = x.client!.headers
   const id = getHeader(headers, SESSION_HEADER)
   const initialize = x.message?.method === 'initialize'
   if (id === undefined) return initialize ? start(x) : sessionless(x)
@@ -94,13 +105,19 @@ function asServer(x: Exchange, session: Session): Verdict {
 async function start(x: Exchange): Promise<Answer | undefined> {
   const core = x.core
   await core.sessions.admit(core.settings.maxSessions)
+  // A store may take its time, and clients may leave meanwhile.
+  if (x.ended) return undefined
   if (core.target.sessionless) {
     // Whether this becomes a session is the server's to say, in the head of its answer.
     x.leg = core.target.sessionless
-    x.handle = newHandle()
+    if (core.target.assignsIds !== false) x.handle = newHandle()
     return undefined
   }
   const session = await openSessionLeg(core, x.principal, x.message!)
+  if (x.ended) {
+    await core.sessions.end(session, 'failed')
+    return undefined
+  }
   begun.set(x, session)
   x.session = session
   x.leg = session.leg
@@ -159,6 +176,7 @@ function onPipe(x: Exchange): Verdict {
 function head(x: Exchange, head: ReplyHead): void | Promise<void> {
   const upstreamId = getHeader(head.headers, SESSION_HEADER)
   if (x.era === 'modern') return removeHeader(head.headers, SESSION_HEADER)
+  if (x.message?.method === 'initialize' && head.status < 300) x.core.target.assignsIds = upstreamId !== undefined
   const session = x.session
   if (session) {
     if (upstreamId !== undefined) setHeader(head.headers, 'Mcp-Session-Id', session.id)
@@ -192,6 +210,12 @@ function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Prom
     throw error
   }
   const made = (session: Session): void => {
+    if (x.ended) {
+      void x.core.sessions.end(session, 'failed')
+      return
+    }
+    // Who loses a stream can take it up again with the session's id, which came in its head.
+    if (head.type !== 'sse') begun.set(x, session)
     setHeader(head.headers, 'Mcp-Session-Id', session.id)
     x.session = session
     x.onAnswer = bytes => {
@@ -219,6 +243,11 @@ function parse(bytes: Buffer): Message | undefined {
     if (error instanceof MalformedMessage) return undefined
     throw error
   }
+}
+
+/** The server might go by the other one. */
+function saidTwice(name: string): Answer {
+  return refuse('invalid_request', `${name} has two different values: send it once.`)
 }
 
 function methodNotAllowed(allow: string): Answer {

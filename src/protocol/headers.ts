@@ -39,7 +39,9 @@ function fieldName(spelled: string): FieldName {
   const lower = spelled.toLowerCase()
   const hopByHop = HOP_BY_HOP.has(lower)
   const made = { lower, hopByHop, forwarded: !hopByHop && !NOT_FORWARDED.has(lower) }
-  if (classified.size < 1024) classified.set(spelled, made)
+  // Clients choose names: a full table starts anew, or names that nobody uses again would keep the usual ones out for good.
+  if (classified.size >= 1024) classified.clear()
+  classified.set(spelled, made)
   return made
 }
 
@@ -52,6 +54,17 @@ function isNamed(spelled: string, name: string): boolean {
 export function getHeader(headers: RawHeaders, name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) if (isNamed(headers[i]!, name)) return headers[i + 1]
   return undefined
+}
+
+/** Whether a header that may stand once (`name` in lower case) stands there with two values: parsers disagree on which counts. */
+export function contradicts(headers: RawHeaders, name: string): boolean {
+  let first: string | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!isNamed(headers[i]!, name)) continue
+    if (first === undefined) first = headers[i + 1]
+    else if (first !== headers[i + 1]) return true
+  }
+  return false
 }
 
 /** Names that this message's Connection header declares hop-by-hop. */

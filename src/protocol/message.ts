@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { JsonSyntaxError, skipSpace, skipValue, stringAt, walkArray, walkObject } from './scan.ts'
-import { META_LOG_LEVEL, META_SUBSCRIPTION, META_VERSION } from './versions.ts'
+import { META_SUBSCRIPTION, META_VERSION } from './versions.ts'
 
 /** `json`: not JSON (-32700). `rpc`: JSON, but no JSON-RPC message as MCP has them (-32600). `duplicate`: a routing member twice. */
 export type MalformedKind = 'json' | 'rpc' | 'duplicate'
@@ -39,7 +39,6 @@ interface Envelope {
   progressToken?: Range // params.progressToken (a progress notification) or params._meta.progressToken (a request)
   protocolVersion?: Range
   metaVersion?: Range
-  logLevel?: Range
   subscription?: Range // params._meta or result._meta
   variants?: RoutingMember[] // members that differ from a routing member by case only
   twice?: string // a member that decides about routing, and occurs again
@@ -138,10 +137,6 @@ export class Message {
   /** `_meta["io.modelcontextprotocol/protocolVersion"]`: its presence makes a request modern. */
   get metaVersion(): string | undefined {
     return this.#string(this.#envelope.metaVersion)
-  }
-
-  get asksForLogs(): boolean {
-    return this.#envelope.logLevel !== undefined
   }
 
   withId(text: string): Message {
@@ -270,7 +265,6 @@ function inMeta(b: Buffer, start: number, end: number, e: Envelope): number {
     const range = { start: s, end: skipValue(b, s, end) }
     if (key === 'progressToken') e.progressToken = range
     else if (key === META_VERSION) e.metaVersion = range
-    else if (key === META_LOG_LEVEL) e.logLevel = range
     else if (key === META_SUBSCRIPTION) e.subscription = range
     return range.end
   })

@@ -35,7 +35,7 @@ export function skipSpace(b: Uint8Array, i: number, end: number): number {
 }
 
 /** `i` is at the opening quote; returns the offset behind the closing one. */
-export function skipString(b: Uint8Array, i: number, end: number): number {
+function skipString(b: Uint8Array, i: number, end: number): number {
   const start = i
   i++
   while (i < end) {

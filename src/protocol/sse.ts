@@ -83,13 +83,24 @@ export class SseBoundary {
   }
 }
 
+/**
+ * Native search is fast, but for one byte at a time: where lines end in CR alone, looking for an LF in all that follows each
+ * of them would cost the square of the length. So it looks through windows that grow with the line.
+ */
 function lineEnd(chunk: Uint8Array, from: number): number {
-  const lf = chunk.indexOf(LF, from)
-  const limit = lf < 0 ? chunk.length : lf
-  // Carriage returns alone end lines too, but hardly anybody sends them: look only up to the LF just found.
-  const cr = chunk.subarray(from, limit).indexOf(CR)
-  return cr < 0 ? limit : from + cr
+  const near = Math.min(from + SHORT_LINE, chunk.length)
+  for (let i = from; i < near; i++) if (chunk[i] === LF || chunk[i] === CR) return i
+  for (let start = near, size = 16 * SHORT_LINE; start < chunk.length; start += size, size *= 4) {
+    const window = chunk.subarray(start, start + size)
+    const lf = window.indexOf(LF)
+    const cr = (lf < 0 ? window : window.subarray(0, lf)).indexOf(CR)
+    if (cr >= 0) return start + cr
+    if (lf >= 0) return start + lf
+  }
+  return chunk.length
 }
+
+const SHORT_LINE = 64
 
 export class SseEventTooLarge extends Error {
   readonly limit: number

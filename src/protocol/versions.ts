@@ -8,7 +8,7 @@
 export type Era = 'legacy' | 'modern'
 
 export const LEGACY_VERSIONS: readonly string[] = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25']
-export const FIRST_MODERN_VERSION = '2026-07-28'
+const FIRST_MODERN_VERSION = '2026-07-28'
 
 /** What a legacy request without `MCP-Protocol-Version` speaks (spec 2025-06-18 and later, basic/transports). */
 export const ASSUMED_VERSION = '2025-03-26'
@@ -31,6 +31,4 @@ export function allowsBatch(version: string | undefined): boolean {
 
 /** `_meta` keys of the modern era (spec 2026-07-28 basic/index, "Reserved keys"). */
 export const META_VERSION = 'io.modelcontextprotocol/protocolVersion'
-export const META_CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
-export const META_LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
 export const META_SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId'

@@ -17,11 +17,17 @@ export class AnswerPath implements Attached {
   #head: ReplyHead | undefined
   #observer: ReplyObserver | undefined
   #filter: ReplyFilter | undefined
+  #waiting = 0
 
   constructor(x: Exchange) {
     this.#x = x
     // On a pipe everything goes out in one order, whichever exchange it belongs to.
-    this.#order = x.connection?.order ?? new InOrder(error => x.broken(asCatflapError(error)))
+    this.#order =
+      x.connection?.order ??
+      new InOrder(
+        error => x.broken(asCatflapError(error)),
+        held => x.brake.set('hook', held)
+      )
   }
 
   /** The HTTP status that was, or would have been, told. */
@@ -33,12 +39,7 @@ export class AnswerPath implements Attached {
     if (this.#x.ended) return
     this.#order.run(() => {
       const pending = this.#x.core.pipeline.head(this.#x, head)
-      if (!pending) return this.#hasHead(head)
-      this.#x.pause()
-      return pending.then(() => {
-        this.#hasHead(head)
-        this.#x.resume()
-      })
+      return pending ? pending.then(() => this.#hasHead(head)) : this.#hasHead(head)
     })
   }
 
@@ -51,12 +52,20 @@ export class AnswerPath implements Attached {
   onMessage(message: Message, last: boolean): void {
     const x = this.#x
     if (x.ended) return
-    if (!x.core.pipeline.hasMessage || !x.core.pipeline.wants(x)) {
-      if (this.#order.held) this.#order.run(() => this.#writeMessage(message, last))
-      else this.#writeMessage(message, last)
-      return
-    }
-    this.#order.run(() => this.#guarded(() => this.#hasMessage(message, last)))
+    if (!x.core.pipeline.hasMessage && !this.#order.held) return this.#writeMessage(message, last)
+    // A pipe is shared, so it goes on while a hook holds what it said to one exchange.
+    if (x.transport === 'http' && x.full) return x.broken(new CatflapError('slow_client', HELD_UP))
+    const size = message.bytes.length
+    this.#waiting += size
+    this.#order.run(() => {
+      this.#waiting -= size
+      return this.#guarded(() => this.#hasMessage(message, last))
+    })
+  }
+
+  /** Bytes that wait behind a message that a hook holds. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   onEnd(): void {
@@ -100,8 +109,7 @@ export class AnswerPath implements Attached {
       data: chunk => this.#writeData(chunk, true),
       end: () => this.#writeEnd(),
       fail: error => x.broken(error),
-      pause: () => x.pause(),
-      resume: () => x.resume()
+      held: held => x.brake.set('message', held)
     })
     this.#filter.onHead(head)
   }
@@ -112,6 +120,8 @@ export class AnswerPath implements Attached {
   }
 
   #hasMessage(message: Message, last: boolean): void | Promise<void> {
+    const { pipeline } = this.#x.core
+    if (!pipeline.hasMessage || !pipeline.wants(this.#x)) return this.#writeMessage(message, last)
     const write = (m: Message | undefined): void => {
       if (m) this.#writeMessage(m, last)
       else if (last) this.#x.fail(new CatflapError('blocked', 'An interceptor dropped the answer.'))
@@ -123,13 +133,21 @@ export class AnswerPath implements Attached {
 
   #hooked(message: Message): Message | undefined | Promise<Message | undefined> {
     const { core } = this.#x
-    const after = core.pipeline.message(this.#x, message, 'down')
-    if (!core.bus.active) return after
-    const tell = (m: Message | undefined): Message | undefined => {
-      if (m !== message) core.tap.message(this.#x, message, 'server')
+    const decided = (m: Message | undefined): Message | undefined => {
+      if (m !== message && core.bus.active) core.tap.message(this.#x, message, 'server')
+      if (!m && message.kind === 'request') this.#x.refuseServer(message)
       return m
     }
-    return after instanceof Promise ? after.then(tell) : tell(after)
+    const failed = (error: unknown): never => {
+      if (message.kind === 'request') this.#x.refuseServer(message)
+      throw error
+    }
+    try {
+      const after = core.pipeline.message(this.#x, message, 'down')
+      return after instanceof Promise ? after.then(decided, failed) : decided(after)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
   #writeHead(head: ReplyHead): void {
@@ -161,11 +179,9 @@ export class AnswerPath implements Attached {
     const x = this.#x
     if (x.ended) return
     this.#observer?.push(chunk)
-    if (!x.reply.data(chunk, atBoundary)) x.pause()
+    if (!x.reply.data(chunk, atBoundary)) x.brake.hold('reader')
     const blocked = x.core.bus.blocked()
-    if (!blocked) return
-    x.pause()
-    blocked.then(() => x.resume()).catch(() => {})
+    if (blocked) x.brake.holdUntil('tape', blocked)
   }
 
   #writeMessage(message: Message, last: boolean): void {
@@ -192,3 +208,5 @@ export class AnswerPath implements Attached {
     x.answered()
   }
 }
+
+const HELD_UP = 'More messages wait for the client than --max-exchange-queue allows.'

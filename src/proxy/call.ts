@@ -1,5 +1,5 @@
 import { CatflapError } from '../errors.ts'
-import { Message } from '../protocol/message.ts'
+import type { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
 import { QueueNode } from '../queue.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
@@ -129,10 +129,14 @@ export class Call implements CallReceiver, Deadline {
 
   /** The client has cancelled: most servers then never answer, so the wait is short. */
   onCancelled(): void {
+    if (this.cancelled || this.#done) return
     this.cancelled = true
-    this.#lastTimer ??= setTimeout(() => {
-      this.#end(new CatflapError('cancelled'), 'client-cancelled')
-    }, this.#options.cancelGrace)
+    // In place of the timer that the hard maximum may have, which can be hours away.
+    clearTimeout(this.#lastTimer)
+    this.#lastTimer = setTimeout(
+      () => this.#end(new CatflapError('cancelled'), 'client-cancelled'),
+      Math.min(this.#options.cancelGrace, this.#left)
+    )
   }
 
   /** The deadline has passed. */
@@ -165,11 +169,17 @@ export class Call implements CallReceiver, Deadline {
     const { maxRequestTime, deadlines } = this.#options
     deadlines.start(this)
     if (maxRequestTime === 0) return
-    const left = this.#startedAt + maxRequestTime - performance.now()
     if (this.at <= this.#startedAt + maxRequestTime) return
     // The deadline would lie behind the hard maximum, so the call gets a timer of its own for what is left.
     deadlines.end(this)
-    this.#lastTimer = setTimeout(() => this.expired(), Math.max(1, left))
+    this.#lastTimer = setTimeout(() => this.expired(), this.#left)
+  }
+
+  /** Until the hard maximum, in ms; at least 1. */
+  get #left(): number {
+    const max = this.#options.maxRequestTime
+    if (max === 0 || this.#exempt()) return Number.POSITIVE_INFINITY
+    return Math.max(1, this.#startedAt + max - performance.now())
   }
 
   #tooOld(): boolean {
@@ -187,23 +197,4 @@ export class Call implements CallReceiver, Deadline {
     clearTimeout(this.#lastTimer)
     this.#options.deadlines.end(this)
   }
-}
-
-/**
- * Tells a legacy server over HTTP that a call is not wanted any more: closing its stream says nothing there (spec 2025-11-25
- * basic/transports, "Sending Messages"). Nobody waits for what comes back.
- */
-export function sendCancelled(leg: Leg, input: CallInput, why: string, onSend?: (message: Message) => void): void {
-  const id = input.message?.idText
-  if (id === undefined || input.message?.method === 'initialize') return
-  const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id},"reason":${JSON.stringify(why)}}}`
-  const body = Buffer.from(text)
-  const message = Message.parse(body)
-  onSend?.(message)
-  const call = leg.call(
-    { ...input, kind: 'notify', message, body },
-    { onHead() {}, onData() {}, onMessage() {}, onEnd: () => clearTimeout(timer), onError: () => clearTimeout(timer) }
-  )
-  const timer = setTimeout(() => call.cancel('timeout'), 5_000)
-  timer.unref()
 }

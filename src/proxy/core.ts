@@ -17,6 +17,8 @@ export interface Target {
   readonly kind: 'http' | 'stdio'
   /** The leg for requests outside any session; undefined where there is none (a child belongs to a session). */
   readonly sessionless: Leg | undefined
+  /** Whether the last answer to `initialize` named a session; undefined until there was one. */
+  assignsIds?: boolean
   /** Opens a leg that has no name yet: spawns a child. */
   open(events: LegEvents): Leg
   /** The leg behind a server's own session id. */

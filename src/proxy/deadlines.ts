@@ -41,7 +41,9 @@ export class Deadlines {
   readonly #tick = (): void => {
     this.#timer = undefined
     const now = performance.now()
-    for (const deadline of this.#waiting) {
+    // From the head each time: one that expires may end others.
+    for (let next = this.#waiting.head; next; next = this.#waiting.head) {
+      const deadline = next.value
       if (deadline.at > now) {
         // One that expired may have started anew, and with it a timer that is too late for this one.
         clearTimeout(this.#timer)

@@ -6,13 +6,16 @@ import { QueueNode } from '../queue.ts'
 import type { Channel, Listener } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
 import type { Frame } from '../tape/frame.ts'
+import { Brake } from '../transport/brake.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg } from '../transport/upstream.ts'
 import { AnswerPath } from './answer-path.ts'
-import { Call, sendCancelled } from './call.ts'
+import { Call } from './call.ts'
 import type { Core } from './core.ts'
+import { callEach } from './hook-calls.ts'
 import type { InOrder } from './in-order.ts'
 import type { Answer, Outcome } from './interceptor.ts'
+import { refusal, sendCancelled, sendOwn } from './own-message.ts'
 import { applyChange } from './rederive.ts'
 
 /** What a client on HTTP told about itself. */
@@ -32,6 +35,8 @@ export interface Connection {
   readonly awaiting: number
   /** In which everything goes out to the client. */
   readonly order: InOrder
+  /** Tells the server that its request will not reach the client. */
+  refuse(request: Message, error: CatflapError): void
 }
 
 /**
@@ -75,6 +80,7 @@ export class Exchange implements Listener, ReplyListener {
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
   #call: Call | undefined
+  #brake: Brake | undefined
   #leave: (() => void) | undefined
   #ended = false
   #entered = false
@@ -143,7 +149,7 @@ export class Exchange implements Listener, ReplyListener {
 
   #pastHooks(): void | Promise<void> {
     const before = this.batch ?? (this.message ? [this.message] : [])
-    const after = before.map(m => this.core.pipeline.message(this, m, 'up'))
+    const after = callEach(before, m => this.core.pipeline.message(this, m, 'up'))
     const go = (messages: readonly (Message | undefined)[]): void | Promise<void> => {
       if (this.#ended) return
       const kept = messages.filter(m => m !== undefined)
@@ -151,8 +157,7 @@ export class Exchange implements Listener, ReplyListener {
       if (kept.length !== before.length || kept.some((m, i) => m !== before[i])) applyChange(this, kept)
       return this.#dispatch()
     }
-    if (after.some(m => m instanceof Promise)) return Promise.all(after).then(go)
-    return go(after as (Message | undefined)[])
+    return after instanceof Promise ? after.then(go) : go(after)
   }
 
   #tellRequest(): void {
@@ -240,9 +245,25 @@ export class Exchange implements Listener, ReplyListener {
 
   /** The session's channel hands over a message of the server's own. */
   deliver(message: Message): boolean {
-    if (this.#ended || this.reply.queued > this.core.settings.maxExchangeQueue) return false
+    if (this.#ended || this.full) return false
     this.answer.onMessage(message, false)
     return true
+  }
+
+  /** More waits for this client than it may keep waiting. */
+  get full(): boolean {
+    return this.reply.queued + this.answer.waiting > this.core.settings.maxExchangeQueue
+  }
+
+  /** A request of the server's that came on this exchange will never reach the client: the server is not left waiting. */
+  refuseServer(request: Message): void {
+    const error = new CatflapError('blocked', 'An interceptor kept the request from the client.')
+    if (this.connection) return this.connection.refuse(request, error)
+    if (this.session?.channel) return this.session.channel.refuse(request, error)
+    if (!this.leg) return
+    const message = refusal(request, error)
+    if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'server', 'up', message, true)
+    sendOwn(this.leg, this, message)
   }
 
   /** The session is over, and with it this stream of its own messages. */
@@ -276,7 +297,7 @@ export class Exchange implements Listener, ReplyListener {
   }
 
   onDrained(): void {
-    this.resume()
+    this.#brake?.release('reader')
   }
 
   onGone(): void {
@@ -321,12 +342,13 @@ export class Exchange implements Listener, ReplyListener {
 
   // What the answer's path tells.
 
-  pause(): void {
-    this.#call?.pause()
-  }
-
-  resume(): void {
-    this.#call?.resume()
+  /** Holds what the server says to this exchange. */
+  get brake(): Brake {
+    this.#brake ??= new Brake(
+      () => this.#call?.pause(),
+      () => this.#call?.resume()
+    )
+    return this.#brake
   }
 
   /** The answer went out whole. */

@@ -5,6 +5,7 @@ import { MalformedMessage, Message } from '../protocol/message.ts'
 import { encodeChangedEvent, type SseEvent, SseEventTooLarge, SseParser } from '../protocol/sse.ts'
 import { decoderFor } from '../transport/decode.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
+import { callEach } from './hook-calls.ts'
 import { InOrder } from './in-order.ts'
 
 export interface FilterOutput {
@@ -12,9 +13,8 @@ export interface FilterOutput {
   data(chunk: Buffer): void
   end(): void
   fail(error: CatflapError): void
-  /** The server is to wait: a hook holds a message. */
-  pause(): void
-  resume(): void
+  /** The server is to wait, or need not any more: a hook holds a message. */
+  held(held: boolean): void
 }
 
 export type MessageHook = (message: Message) => Message | undefined | Promise<Message | undefined>
@@ -42,7 +42,7 @@ export class ReplyFilter {
     this.#out = out
     this.#order = new InOrder(
       error => this.#broken(error),
-      held => (held ? out.pause() : out.resume())
+      held => out.held(held)
     )
   }
 
@@ -145,15 +145,15 @@ export class ReplyFilter {
       if (!(error instanceof MalformedMessage)) throw error
       return this.#writeWhole(head, body, body)
     }
-    const after = messages.map(m => this.#hook(m))
+    const after = callEach(messages, m => this.#hook(m))
     const write = (written: readonly (Message | undefined)[]): void => {
       const kept = written.filter(m => m !== undefined)
       if (kept.length === 0 && !batch) return this.#fail('blocked', 'An interceptor dropped the answer.')
       const unchanged = kept.length === messages.length && kept.every((m, i) => m === messages[i])
       this.#writeWhole(head, body, unchanged ? body : join(kept, batch))
     }
-    if (after.some(m => m instanceof Promise)) return Promise.all(after).then(write)
-    write(after as (Message | undefined)[])
+    if (after instanceof Promise) return after.then(write)
+    write(after)
   }
 
   #writeWhole(head: ReplyHead, before: Buffer, after: Buffer): void {

@@ -4,16 +4,17 @@ import { type Session, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
 import type { SessionStore } from '../session/store.ts'
 import { FrameBus } from '../tape/bus.ts'
-import type { TapeTarget } from '../tape/format.ts'
-import { LiveFeed } from '../tape/live.ts'
-import { type RecorderStats, TapeRecorder } from '../tape/recorder.ts'
+import type { LiveFeed } from '../tape/live.ts'
+import type { RecorderStats, TapeRecorder } from '../tape/recorder.ts'
 import { Redactor } from '../tape/redact.ts'
 import { HttpServer } from '../transport/downstream/http-server.ts'
-import { isLoopback } from '../transport/upstream/http-pool.ts'
-import { VERSION } from '../version.ts'
+import { mayListen } from './bind.ts'
+import { closeAll } from './closing.ts'
+import { checkOptions } from './check-options.ts'
 import { Core, type Target } from './core.ts'
 import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
+import { openFeed, openRecorder } from './observers.ts'
 import { type SettingName, type Settings, settings } from './options.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
@@ -80,6 +81,8 @@ const DEFAULT_VIA = 'catflap'
 const REAP_EVERY = 30_000
 /** How long clients may at least take to read what was answered before everything is closed, in ms. */
 const FLUSH = 100
+/** How long one part may take to close, beside what it waits for children to end, in ms. */
+const CLOSE_PATIENCE = 10_000
 
 /** A running forward proxy. */
 export class Forward {
@@ -132,15 +135,24 @@ export class Forward {
       core.log.warn('drain', `${core.inFlight.size} requests were still in flight after ${drainTimeout} ms`)
     for (const x of [...core.inFlight]) if (x.longLived) x.finish()
     core.cancelAll('shutdown')
-    await stdio?.close()
-    await core.sessions.close()
     // A call has finished when its client can have the whole answer.
-    await server?.flushed(Math.max(FLUSH, drainTimeout - (performance.now() - startedAt)))
-    await server?.close()
-    await core.target.close()
-    core.deadlines.close()
-    await core.tap.settled()
-    await feed?.close()
+    const flush = Math.max(FLUSH, drainTimeout - (performance.now() - startedAt))
+    const patience = CLOSE_PATIENCE + 3 * core.settings.killAfter
+    await closeAll(
+      [
+        ['the client', () => stdio?.close()],
+        ['the sessions', () => core.sessions.close()],
+        ['connections', () => server?.flushed(flush)],
+        ['the listener', () => server?.close()],
+        ['the server', () => core.target.close()],
+        ['deadlines', async () => core.deadlines.close()],
+        ['observers', () => core.tap.settled()],
+        ['the live view', () => feed?.close()]
+      ],
+      patience + flush,
+      core.log
+    )
+    // It knows itself whether a disk is slow or gone.
     await recorder?.close()
   }
 }
@@ -160,6 +172,7 @@ interface Parts {
  * Throws a TypeError for options that make no sense, the system's error when it cannot listen, TapeError for the tape.
  */
 export async function createForward(options: ForwardOptions): Promise<Forward> {
+  checkOptions(options)
   const chosen = settings(options.settings)
   const listen = options.listen ?? {}
   const host = 'input' in listen ? '127.0.0.1' : (listen.host ?? '127.0.0.1')
@@ -171,13 +184,15 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   const bus = new FrameBus(error =>
     log.error('observer-failed', `an observer of the traffic failed and was dropped: ${error}`)
   )
-  const recorder = options.record && (await openRecorder(bus, options, options.record, { redactor, log }))
-  const core = makeCore(options, chosen, { log, bus, host, redactor })
-  const parts = { core, recorder, tape: options.record?.path }
+  const given = { log, bus, host, redactor }
+  const recorder = await openRecorder(options, given)
+  let core: Core | undefined
   try {
+    core = makeCore(options, chosen, given)
+    const parts = { core, recorder, tape: options.record?.path }
     if ('input' in listen) {
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
-      const feed = await openFeed(options, bus, redactor, log, undefined)
+      const feed = await openFeed(options, given, undefined)
       stdio.start()
       return new Forward({ ...parts, url: undefined, server: undefined, stdio, feed })
     }
@@ -186,11 +201,17 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, endpoint(core, endpointOptions))
     const address = await server.listen()
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
-    const feed = await openFeed(options, bus, redactor, log, url)
+    const feed = await openFeed(options, given, url)
     return new Forward({ ...parts, url, server, stdio: undefined, feed })
   } catch (error) {
-    await core.sessions.close()
-    await core.target.close()
+    await closeAll(
+      [
+        ['the sessions', () => core?.sessions.close()],
+        ['the server', () => core?.target.close()]
+      ],
+      CLOSE_PATIENCE,
+      log
+    )
     await recorder?.close()
     throw error
   }
@@ -201,7 +222,7 @@ function makeCore(
   chosen: Settings,
   given: { log: Log; bus: FrameBus; host: string; redactor: Redactor }
 ): Core {
-  const target: Target = openTarget(options.target, chosen, { via: viaOf(options) })
+  const target: Target = openTarget(options.target, chosen, { via: viaOf(options), scrub: given.redactor.scrub })
   const store =
     options.store ??
     new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })
@@ -255,55 +276,10 @@ function hideIds(redactor: Redactor, session: Session): void {
 }
 
 function checkBind(host: string, options: ForwardOptions): void {
-  if (isLoopback(host) || (options.tokens?.length ?? 0) > 0 || options.allowUnauthenticated) return
+  if (mayListen(host, options)) return
   throw new TypeError(
     `listen: '${host}' can be reached from other machines; require a token (--token), or say --allow-unauthenticated`
   )
-}
-
-export function tapeTarget(target: TargetOptions): TapeTarget {
-  return 'url' in target
-    ? { kind: 'http', url: target.url }
-    : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }
-}
-
-const SOFTWARE = { name: 'catflap', version: VERSION }
-
-async function openRecorder(
-  bus: FrameBus,
-  options: ForwardOptions,
-  record: RecordOptions,
-  given: { redactor: Redactor; log: Log }
-): Promise<TapeRecorder> {
-  let unsubscribe = (): void => {}
-  const recorder = await TapeRecorder.open({
-    ...record,
-    target: tapeTarget(options.target),
-    software: SOFTWARE,
-    redactor: given.redactor,
-    onError: reason => {
-      given.log.error('recording-stopped', `recording stopped: ${reason}. The proxy goes on without a tape.`)
-      unsubscribe()
-    }
-  })
-  if (!recorder.failed) unsubscribe = bus.subscribe(recorder)
-  return recorder
-}
-
-async function openFeed(
-  options: ForwardOptions,
-  bus: FrameBus,
-  redactor: Redactor,
-  log: Log,
-  url: string | undefined
-): Promise<LiveFeed | undefined> {
-  if (!options.live) return undefined
-  try {
-    return await LiveFeed.open(bus, { target: tapeTarget(options.target), software: SOFTWARE, redactor, url })
-  } catch (error) {
-    log.warn('tail-unavailable', error instanceof Error ? error.message : String(error))
-    return undefined
-  }
 }
 
 function hostForUrl(asked: string, bound: string): string {

@@ -5,6 +5,7 @@ import type { Direction } from '../tape/frame.ts'
 import type { WholeAnswer } from '../transport/reply.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Connection, Exchange } from './exchange.ts'
+import { isPromise } from './hook-calls.ts'
 
 /** An answer in the server's place: an error, a message, or (HTTP only) a whole response. */
 export type Answer = { readonly error: CatflapError } | { readonly message: Message } | { readonly http: WholeAnswer }
@@ -38,7 +39,10 @@ export interface Interceptor {
   request?(exchange: Exchange): Answer | undefined | Promise<Answer | undefined>
   /** Status and headers of the server's answer, before they go out; a promise holds the answer. HTTP servers only. */
   head?(exchange: Exchange, head: ReplyHead): void | Promise<void>
-  /** Whether `message` wants the messages of this exchange. Without it: of all. Where nobody wants them, none is parsed. */
+  /**
+   * Whether `message` wants the messages of this exchange, asked once. Without it: of all. Where nobody wants them, none is
+   * parsed. For what the server says on its own account it is asked each time.
+   */
   wants?(place: Place): boolean
   /** Return the message, another in its place, or undefined to drop it. A promise holds it, and what follows it. */
   message?(place: Place, message: Message, direction: Direction): Message | undefined | Promise<Message | undefined>
@@ -73,6 +77,9 @@ export class Pipeline {
   readonly #end: readonly With<'end'>[]
   /** Somebody may want messages. */
   readonly hasMessage: boolean
+  /** Some hook wants the messages of some places only. */
+  readonly #choosy: boolean
+  readonly #chosen = new WeakMap<Place, readonly With<'message'>[]>()
 
   constructor(interceptors: readonly Interceptor[]) {
     const having = <K extends keyof Interceptor>(hook: K): With<K>[] =>
@@ -84,6 +91,7 @@ export class Pipeline {
     this.#down = having('message').reverse()
     this.#end = having('end').reverse()
     this.hasMessage = this.#up.length > 0
+    this.#choosy = this.#up.some(i => i.wants !== undefined)
   }
 
   admit(exchange: Exchange): CatflapError | undefined {
@@ -98,7 +106,7 @@ export class Pipeline {
   request(exchange: Exchange): Answer | undefined | Promise<Answer | undefined> {
     for (let i = 0; i < this.#request.length; i++) {
       const answer = this.#request[i]!.request(exchange)
-      if (answer instanceof Promise) return this.#requestFrom(exchange, answer, i + 1)
+      if (isPromise(answer)) return this.#requestFrom(exchange, answer, i + 1)
       if (answer) return answer
     }
     return undefined
@@ -106,7 +114,7 @@ export class Pipeline {
 
   async #requestFrom(
     exchange: Exchange,
-    pending: Promise<Answer | undefined>,
+    pending: PromiseLike<Answer | undefined>,
     next: number
   ): Promise<Answer | undefined> {
     let answer = await pending
@@ -118,27 +126,36 @@ export class Pipeline {
   head(exchange: Exchange, head: ReplyHead): void | Promise<void> {
     for (let i = 0; i < this.#head.length; i++) {
       const pending = this.#head[i]!.head(exchange, head)
-      if (pending) return this.#headFrom(exchange, head, pending, i + 1)
+      if (isPromise(pending)) return this.#headFrom(exchange, head, pending, i + 1)
     }
   }
 
-  async #headFrom(exchange: Exchange, head: ReplyHead, pending: Promise<void>, next: number): Promise<void> {
+  async #headFrom(exchange: Exchange, head: ReplyHead, pending: PromiseLike<void>, next: number): Promise<void> {
     await pending
     for (let i = next; i < this.#head.length; i++) await this.#head[i]!.head(exchange, head)
   }
 
   wants(place: Place): boolean {
-    return this.hasMessage && this.#up.some(i => i.wants?.(place) ?? true)
+    return this.hasMessage && this.#wanting(place, 'up').length > 0
+  }
+
+  /** The `message` hooks that want this place's messages. One that changes its mind midway would see half a conversation. */
+  #wanting(place: Place, direction: Direction): readonly With<'message'>[] {
+    if (!this.#choosy) return direction === 'up' ? this.#up : this.#down
+    let up = this.#chosen.get(place)
+    if (!up) {
+      up = this.#up.filter(i => i.wants?.(place) ?? true)
+      if ('reply' in place) this.#chosen.set(place, up)
+    }
+    return direction === 'up' ? up : up.toReversed()
   }
 
   message(place: Place, message: Message, direction: Direction): Message | undefined | Promise<Message | undefined> {
-    const hooks = direction === 'up' ? this.#up : this.#down
+    const hooks = this.#wanting(place, direction)
     let current: Message | undefined = message
     for (let i = 0; i < hooks.length; i++) {
-      const hook = hooks[i]!
-      if (hook.wants && !hook.wants(place)) continue
-      const next: Message | undefined | Promise<Message | undefined> = hook.message(place, current, direction)
-      if (next instanceof Promise) return this.#messageFrom(place, next, direction, i + 1)
+      const next: Message | undefined | Promise<Message | undefined> = hooks[i]!.message(place, current, direction)
+      if (isPromise(next)) return this.#messageFrom(place, next, direction, hooks.slice(i + 1))
       if (!next) return undefined
       current = next
     }
@@ -147,17 +164,12 @@ export class Pipeline {
 
   async #messageFrom(
     place: Place,
-    pending: Promise<Message | undefined>,
+    pending: PromiseLike<Message | undefined>,
     direction: Direction,
-    from: number
+    hooks: readonly With<'message'>[]
   ): Promise<Message | undefined> {
-    const hooks = direction === 'up' ? this.#up : this.#down
     let current = await pending
-    for (let i = from; current && i < hooks.length; i++) {
-      const hook = hooks[i]!
-      if (hook.wants && !hook.wants(place)) continue
-      current = await hook.message(place, current, direction)
-    }
+    for (let i = 0; current && i < hooks.length; i++) current = await hooks[i]!.message(place, current, direction)
     return current
   }
 

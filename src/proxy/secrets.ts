@@ -14,8 +14,16 @@ function ofUrl(text: string, headers: readonly string[]): string[] {
   }
   if (!URL.canParse(text)) return secrets
   const url = new URL(text)
-  for (const part of [url.username, url.password]) if (part !== '') secrets.push(part, decodeURIComponent(part))
+  for (const part of [url.username, url.password]) if (part !== '') secrets.push(part, decoded(part))
   return secrets
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** What is given to the command, and what it inherits under a name that speaks of secrets: servers print both when they fail. */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { asCatflapError, CatflapError } from '../errors.ts'
 import {
@@ -11,6 +10,7 @@ import {
 } from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { type Era, eraOf } from '../protocol/versions.ts'
+import { prefixOf } from '../tape/truncate.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { type RequestHandler, readBody } from '../transport/downstream/http-server.ts'
 import type { Core } from './core.ts'
@@ -42,7 +42,10 @@ export function endpoint(core: Core, options: EndpointOptions): RequestHandler {
 
 function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: EndpointOptions): void {
   const denied = x.core.pipeline.admit(x)
-  if (denied) return refuse(x, denied)
+  if (denied) {
+    if (x.core.bus.active) x.core.tap.stranger(x)
+    return refuse(x, denied)
+  }
   const { path, query } = partsOf(x.client!.path)
   if (path !== options.path) {
     const text = `Nothing is served at this path; MCP is at ${options.path}.`
@@ -109,11 +112,13 @@ function post(x: Exchange, req: IncomingMessage): void {
 }
 
 function received(x: Exchange, body: Buffer): void {
-  if (x.core.bus.active) x.received = observed(x, body)
+  if (x.core.bus.active) x.received = prefixOf(body, x.core.settings.maxMessage)
   try {
     classify(x, Message.parseBody(body), body)
   } catch (error) {
     x.wellFormed = false
+    // No message of anybody's: its beginning says what it was.
+    if (x.received) x.received = prefixOf(body, 0)
     return x.fail(error instanceof MalformedMessage ? malformed(error) : asCatflapError(error))
   }
   void x.run()
@@ -123,14 +128,6 @@ function received(x: Exchange, body: Buffer): void {
 function refuse(x: Exchange, error: CatflapError): void {
   x.received = { bytes: undefined }
   x.fail(error)
-}
-
-const OBSERVED_PREFIX = 64 * 1024
-
-function observed(x: Exchange, body: Buffer): Exchange['received'] {
-  if (body.length <= x.core.settings.maxMessage) return { bytes: body }
-  const sha256 = createHash('sha256').update(body).digest('hex')
-  return { bytes: body.subarray(0, OBSERVED_PREFIX), truncated: { length: body.length, sha256 } }
 }
 
 /** Kind, era and version of what a client said, on any wire. */

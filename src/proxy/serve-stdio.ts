@@ -1,15 +1,18 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import { idKey, roundedKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import type { Session } from '../session/manager.ts'
+import { Brake } from '../transport/brake.ts'
 import { StdioPeer, type StdioPeerOptions } from '../transport/downstream/stdio.ts'
 import type { Reply, ReplyListener, WholeAnswer } from '../transport/reply.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import { type Connection, Exchange } from './exchange.ts'
 import { InOrder } from './in-order.ts'
+import { refusal } from './own-message.ts'
 import { classify, malformed } from './serve-http.ts'
-import { holdBack, legObserver } from './session-leg.ts'
+import { holdBack, legObserver, send } from './session-leg.ts'
 
 /** How the conversation ended: the client closed its end, or the server was lost first. */
 export type StdioEnd = { readonly why: 'client' } | { readonly why: 'server'; readonly error: CatflapError }
@@ -28,6 +31,9 @@ export class StdioConnection implements Connection {
   #resolve!: (end: StdioEnd) => void
   readonly order: InOrder
   readonly #input: InOrder
+  /** Holds the client, and the server. */
+  readonly #clientBrake: Brake
+  readonly #serverBrake: Brake
   #waiting = 0
   #inputEnded = false
   /** The server's requests that the client has not answered, by id. */
@@ -36,7 +42,16 @@ export class StdioConnection implements Connection {
   constructor(core: Core, options: StdioPeerOptions) {
     this.#core = core
     const fault = (error: unknown): void => core.log.error('internal', `a message could not be handled: ${error}`)
-    this.order = new InOrder(fault)
+    this.#clientBrake = new Brake(
+      () => this.#peer.pause(),
+      () => this.#peer.resume()
+    )
+    this.#serverBrake = new Brake(
+      () => this.leg.pause?.(),
+      () => this.leg.resume?.()
+    )
+    // This client owns the child: what it says behind a message that a hook holds need not be read yet.
+    this.order = new InOrder(fault, held => this.#serverBrake.set('hook', held))
     this.#input = new InOrder(fault)
     this.ended = new Promise(resolve => {
       this.#resolve = resolve
@@ -50,7 +65,7 @@ export class StdioConnection implements Connection {
       end: () => this.#inputEnd(),
       // Nobody is there to be answered: what still runs keeps nothing waiting.
       broken: () => core.cancelAll('client-gone'),
-      drain: () => this.leg.resume?.()
+      drain: () => this.#serverBrake.release('reader')
     })
     this.leg = core.target.open(this.#legEvents())
   }
@@ -66,16 +81,27 @@ export class StdioConnection implements Connection {
 
   /** What is written towards the client goes through here, whoever said it. */
   write(message: Message): boolean {
-    const free = this.#peer.write(message.oneLine())
-    // This client owns the child, so its slowness may reach it.
-    if (!free) this.leg.pause?.()
-    else holdBack(this.#core, this.leg)
-    return free
+    return this.#write(message.oneLine())
   }
 
   writeBatch(messages: readonly Message[]): void {
     const parts = messages.flatMap((m, i) => (i === 0 ? [m.oneLine()] : [Buffer.from(','), m.oneLine()]))
-    this.#peer.write(Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]))
+    this.#write(Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]))
+  }
+
+  refuse(request: Message, error: CatflapError): void {
+    this.#answered(request.idText)
+    const message = refusal(request, error)
+    if (this.#core.bus.active) this.#core.tap.loose(this.session, 'stdio', 'server', 'up', message, true)
+    send(this.leg, message)
+  }
+
+  #write(line: Buffer): boolean {
+    const free = this.#peer.write(line)
+    // This client owns the child, so its slowness may reach it.
+    if (!free) this.#serverBrake.hold('reader')
+    holdBack(this.#core, this.#serverBrake)
+    return free
   }
 
   async close(): Promise<void> {
@@ -89,9 +115,9 @@ export class StdioConnection implements Connection {
     if (!this.#input.held) return this.#input.run(() => this.#accept(line))
     // A hook holds an earlier line; later ones wait behind it, and the client waits when they get many.
     this.#waiting++
-    if (this.#waiting === MAX_WAITING) this.#peer.pause()
+    if (this.#waiting === MAX_WAITING) this.#clientBrake.hold('hook')
     this.#input.run(() => {
-      if (this.#waiting-- === MAX_WAITING) this.#peer.resume()
+      if (this.#waiting-- === MAX_WAITING) this.#clientBrake.release('hook')
       return this.#accept(line)
     })
   }
@@ -127,9 +153,13 @@ export class StdioConnection implements Connection {
     if (this.#inputEnded) return
     this.#inputEnded = true
     const finish = async (): Promise<void> => {
-      await this.#input.settled
+      const { drainTimeout } = this.#core.settings
+      const began = performance.now()
+      // What a hook or a full tape holds may be held for ever.
+      const { settled } = this.#input
+      if (settled) await inTime(settled, drainTimeout, () => new CatflapError('shutting_down')).catch(() => {})
       // `echo … | catflap` closes at once and still wants its answers; so does a client that only says goodbye politely.
-      await this.#core.drained(this.#core.settings.drainTimeout)
+      await this.#core.drained(Math.max(0, drainTimeout - (performance.now() - began)))
       this.leg.endInput?.()
       this.#resolve({ why: 'client' })
     }
@@ -149,8 +179,8 @@ export class StdioConnection implements Connection {
         observe.lost(error, facts)
         this.#resolve({ why: 'server', error })
       },
-      full: () => this.#peer.pause(),
-      drain: () => this.#peer.resume()
+      full: () => this.#clientBrake.hold('reader'),
+      drain: () => this.#clientBrake.release('reader')
     }
   }
 
@@ -169,18 +199,31 @@ export class StdioConnection implements Connection {
 
   #fromServer(message: Message): void {
     const { pipeline } = this.#core
-    const place = this.session ?? this
-    if (!pipeline.hasMessage || !pipeline.wants(place)) return this.order.run(() => this.#say(message))
+    if (!pipeline.hasMessage) return this.order.run(() => this.#say(message))
+    const failed = (error: unknown): never => {
+      this.#keptBack(message)
+      throw error
+    }
     this.order.run(() => {
-      const after = pipeline.message(place, message, 'down')
-      if (!(after instanceof Promise)) return this.#sayHooked(message, after)
-      return after.then(m => this.#sayHooked(message, m))
+      try {
+        const after = pipeline.message(this.session ?? this, message, 'down')
+        if (!(after instanceof Promise)) return this.#sayHooked(message, after)
+        return after.then(m => this.#sayHooked(message, m), failed)
+      } catch (error) {
+        failed(error)
+      }
     })
   }
 
   #sayHooked(before: Message, after: Message | undefined): void {
     if (after !== before && this.#core.bus.active) this.#core.tap.loose(this.session, 'stdio', 'server', 'down', before)
     if (after) this.#say(after)
+    else this.#keptBack(before)
+  }
+
+  #keptBack(message: Message): void {
+    if (message.kind === 'request')
+      this.refuse(message, new CatflapError('blocked', 'An interceptor kept the request from the client.'))
   }
 
   #say(message: Message): void {

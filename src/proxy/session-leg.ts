@@ -1,6 +1,7 @@
 import type { Message } from '../protocol/message.ts'
 import { Channel } from '../session/channel.ts'
 import type { Session } from '../session/manager.ts'
+import { Brake } from '../transport/brake.ts'
 import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 
@@ -11,10 +12,13 @@ import type { Core } from './core.ts'
 export async function openSessionLeg(core: Core, principal: string, initialize: Message): Promise<Session> {
   const holder: { session?: Session } = {}
   const leg = core.target.open(legEvents(core, holder))
+  // What the child says before there is a session to hear it waits in the pipe.
+  leg.pause?.()
   let session: Session
   try {
     session = await core.sessions.start({ principal, leg, initialize: initialize.bytes.toString() })
   } catch (error) {
+    leg.resume?.()
     await leg.close()
     throw error
   }
@@ -29,6 +33,7 @@ export async function openSessionLeg(core: Core, principal: string, initialize: 
       if (core.bus.active) core.tap.note(session, 'dropped', `${message.method} reached nobody: ${why}`)
     }
   })
+  leg.resume?.()
   return session
 }
 
@@ -41,12 +46,16 @@ export function send(leg: Leg, message: Message): void {
 
 function legEvents(core: Core, holder: { session?: Session }): LegEvents {
   const observe = legObserver(core, () => holder.session, 'pipe')
+  const brake = new Brake(
+    () => holder.session?.leg.pause?.(),
+    () => holder.session?.leg.resume?.()
+  )
   return {
     ...observe,
     message(message, call) {
       const session = holder.session
       if (!session?.channel) return
-      holdBack(core, session.leg)
+      holdBack(core, brake)
       // Progress belongs to its call or to nobody; anything else may take another way.
       if (call && message.method === 'notifications/progress') {
         if (!call.deliver?.(message)) observe.late(message)
@@ -64,11 +73,9 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
 }
 
 /** A tape that must not lose anything has no room: the child waits, like everything else that would be recorded. */
-export function holdBack(core: Core, leg: Leg): void {
+export function holdBack(core: Core, brake: Brake): void {
   const blocked = core.bus.blocked()
-  if (!blocked) return
-  leg.pause?.()
-  blocked.then(() => leg.resume?.()).catch(() => {})
+  if (blocked) brake.holdUntil('tape', blocked)
 }
 
 /** What is only told, never acted upon: the same for every leg that is a child. */

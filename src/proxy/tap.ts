@@ -17,9 +17,15 @@ const JSONRPC = '"jsonrpc"'
 export class Tap {
   readonly bus: FrameBus
   readonly #watching = new Set<Promise<void>>()
+  readonly #strangers = new WeakSet<Exchange>()
 
   constructor(bus: FrameBus) {
     this.bus = bus
+  }
+
+  /** Who asks was refused before anybody knew who it is. */
+  stranger(x: Exchange): void {
+    this.#strangers.add(x)
   }
 
   /** Something is still being watched although its exchange has ended. */
@@ -93,7 +99,7 @@ export class Tap {
         ? {}
         : at instanceof Session
           ? { session: at.handle }
-          : { session: at.session?.handle ?? at.handle, stream: at.stream }
+          : { session: at.session?.handle ?? at.handle, stream: at.stream, ...this.#trust(at) }
     this.bus.publish({ time: performance.now(), side, dir, kind: 'note', ...place, note, text, data })
   }
 
@@ -119,6 +125,10 @@ export class Tap {
     this.bus.publish(frame)
   }
 
+  #trust(x: Exchange): Pick<Frame, 'unproven'> | undefined {
+    return this.#strangers.has(x) ? { unproven: true } : undefined
+  }
+
   #put(x: Exchange, side: Side, dir: Direction, rest: Partial<Frame> & Pick<Frame, 'kind'>): void {
     this.bus.publish({
       time: performance.now(),
@@ -126,6 +136,7 @@ export class Tap {
       dir,
       session: x.session?.handle ?? x.handle,
       stream: x.stream,
+      ...this.#trust(x),
       ...rest
     })
   }

@@ -34,14 +34,16 @@ export interface OpenTarget {
   readonly name?: string
   /** Our name in the Via header of answers; undefined: none is added. */
   readonly via?: string
+  /** Takes secrets out of what clients are told of a server's own words. */
+  readonly scrub?: (text: string) => string
 }
 
 export function openTarget(
   options: TargetOptions,
   settings: Settings,
-  { name = 'default', via }: OpenTarget = {}
+  { name = 'default', via, scrub }: OpenTarget = {}
 ): Target {
-  return 'url' in options ? new HttpTarget(name, options, settings, via) : new StdioTarget(name, options, settings)
+  return 'url' in options ? new HttpTarget(name, options, settings, via) : new StdioTarget(name, options, settings, scrub)
 }
 
 class HttpTarget implements Target {
@@ -97,14 +99,16 @@ class StdioTarget implements Target {
   readonly sessionless = undefined
   readonly #options: CommandTarget
   readonly #settings: Settings
+  readonly #scrub: OpenTarget['scrub']
   readonly #legs = new Set<StdioLeg>()
 
-  constructor(name: string, options: CommandTarget, settings: Settings) {
+  constructor(name: string, options: CommandTarget, settings: Settings, scrub: OpenTarget['scrub']) {
     this.name = name
     // Arguments can hold secrets, so a command is called by its name alone.
     this.label = options.command
     this.#options = options
     this.#settings = settings
+    this.#scrub = scrub
   }
 
   open(events: LegEvents): Leg {
@@ -119,6 +123,7 @@ class StdioTarget implements Target {
         env: { ...withoutOwn(process.env), ...env },
         maxLine: maxMessage,
         maxInput: maxExchangeQueue,
+        scrub: this.#scrub,
         killGrace: { stdin: killAfter, term: killAfter }
       },
       {
@@ -145,7 +150,7 @@ class StdioTarget implements Target {
 
 /** catflap's own settings (its token among them) are no business of the server's. */
 function withoutOwn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CATFLAP_(?!TEST)/i.test(name)))
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CATFLAP_/i.test(name)))
 }
 
 class UnsupportedLeg implements Leg {

@@ -36,6 +36,9 @@ interface Asked {
   times: number
   /** The stream that carried it last. */
   carrier: Listener | undefined
+  /** With no stream left that the client could have it from: how long an answer is still waited for. */
+  until: number
+  readonly message: Message
 }
 
 /**
@@ -73,8 +76,8 @@ export class Channel {
   fromServer(message: Message, owner: Listener | undefined): void {
     if (message.kind === 'request') {
       if (this.#awaiting >= this.#options.maxServerRequests)
-        return this.#refuse(message, 'too many requests of the server are unanswered')
-      this.#asked(idKey(message.idText!))
+        return this.#unheard(message, 'too many requests of the server are unanswered')
+      this.#asked(message)
     }
     if (message.method === 'notifications/cancelled') return this.#withdrawn(message, owner)
     if (!this.#deliver(message, owner)) this.#keep(message)
@@ -83,10 +86,13 @@ export class Channel {
   /** A GET stream opens; what waited goes there. Returns the function that takes it away again. */
   openStream(listener: Listener): () => void {
     this.#streams.push(listener)
+    // The client is there again: it may still answer what it was asked on a stream that broke.
+    for (const asked of this.#pending.values()) if (asked.until < NEVER) carry(asked, listener)
     this.#flush()
     return () => {
       const at = this.#streams.indexOf(listener)
       if (at >= 0) this.#streams.splice(at, 1)
+      this.#gone(listener)
     }
   }
 
@@ -95,6 +101,7 @@ export class Channel {
     this.#exchanges.add(listener)
     this.#onlyOne()
     return () => {
+      this.#gone(listener)
       if (this.#exchanges.delete(listener)) this.#onlyOne()
     }
   }
@@ -104,6 +111,13 @@ export class Channel {
     if (message.idText === undefined || !this.#settled(idKey(message.idText))) return false
     this.#events.toServer(message, false)
     return true
+  }
+
+  /** A request that was handed over will not reach the client after all: the server hears why. */
+  refuse(request: Message, error: CatflapError): void {
+    if (!this.#settled(idKey(request.idText!))) return
+    this.#events.undelivered(request, error.message)
+    this.#events.toServer(Message.parse(error.toJsonRpc(request.idText)), true)
   }
 
   /** The leg is gone: nobody waits for answers, nobody reads what is left. */
@@ -123,7 +137,7 @@ export class Channel {
     for (const listener of this.#candidates(owner)) {
       if (!listener.deliver(message)) continue
       const asked = message.kind === 'request' ? this.#pending.get(idKey(message.idText!)) : undefined
-      if (asked) asked.carrier = listener
+      if (asked) carry(asked, listener)
       return true
     }
     return false
@@ -140,11 +154,26 @@ export class Channel {
     if (this.#exchanges.size === 1 && this.#mailbox.length > 0) this.#flush()
   }
 
-  #asked(key: string): void {
+  #asked(message: Message): void {
+    const key = idKey(message.idText!)
     this.#awaiting++
     const asked = this.#pending.get(key)
     if (asked) asked.times++
-    else this.#pending.set(key, { times: 1, carrier: undefined })
+    else this.#pending.set(key, { times: 1, carrier: undefined, until: NEVER, message })
+  }
+
+  /**
+   * What this stream carried may still be answered, as answers come by requests of their own; but a client that has no stream
+   * any more may as well be gone. A call may wait for the answer, and while it does its deadline does not pass.
+   */
+  #gone(listener: Listener): void {
+    const until = performance.now() + this.#options.mailboxTtl
+    for (const asked of this.#pending.values()) {
+      if (asked.carrier !== listener) continue
+      asked.carrier = this.#streams.at(-1)
+      if (!asked.carrier) asked.until = until
+    }
+    this.#schedule()
   }
 
   /** False: there was no such request. Clients that read numbers as doubles echo big ids rounded. */
@@ -178,7 +207,7 @@ export class Channel {
     if (this.#mailbox.length >= this.#options.maxMailbox)
       this.#giveUp(this.#mailbox.shift()!, 'too many messages wait for a stream')
     this.#mailbox.push({ message, until: performance.now() + this.#options.mailboxTtl })
-    this.#timer ??= setTimeout(this.#expire, this.#options.mailboxTtl)
+    this.#schedule()
   }
 
   #flush(): void {
@@ -186,11 +215,10 @@ export class Channel {
     this.#mailbox = []
     for (const [i, letter] of letters.entries()) {
       if (this.#deliver(letter.message, undefined)) continue
-      this.#mailbox = letters.slice(i)
+      // A stream that could not take it may have ended, which has been told to this channel meanwhile.
+      this.#mailbox = [...letters.slice(i), ...this.#mailbox]
       return
     }
-    clearTimeout(this.#timer)
-    this.#timer = undefined
   }
 
   readonly #expire = (): void => {
@@ -198,20 +226,37 @@ export class Channel {
     const now = performance.now()
     while (this.#mailbox.length > 0 && this.#mailbox[0]!.until <= now)
       this.#giveUp(this.#mailbox.shift()!, 'no stream was open to carry it')
-    const next = this.#mailbox[0]
-    if (next) this.#timer = setTimeout(this.#expire, Math.max(1, Math.ceil(next.until - now)))
+    for (const asked of [...this.#pending.values()])
+      for (let left = asked.until <= now ? asked.times : 0; left > 0; left--)
+        this.#giveUp({ message: asked.message, until: now }, 'the client left without an answer')
+    this.#schedule()
+  }
+
+  /** One timer for all that waits, set to what is due first. A timer that comes too early sets itself anew. */
+  #schedule(): void {
+    if (this.#timer) return
+    let due = this.#mailbox[0]?.until ?? NEVER
+    for (const asked of this.#pending.values()) due = Math.min(due, asked.until)
+    if (due < NEVER) this.#timer = setTimeout(this.#expire, Math.max(1, Math.ceil(due - performance.now())))
   }
 
   #giveUp(letter: Letter, why: string): void {
     if (letter.message.kind === 'request') {
       this.#settled(idKey(letter.message.idText!))
-      this.#refuse(letter.message, why)
+      this.#unheard(letter.message, why)
     } else this.#events.undelivered(letter.message, why)
   }
 
-  #refuse(message: Message, why: string): void {
+  #unheard(message: Message, why: string): void {
     this.#events.undelivered(message, why)
     const error = new CatflapError('server_request_unheard', `The client could not be asked: ${why}.`)
     this.#events.toServer(Message.parse(error.toJsonRpc(message.idText)), true)
   }
+}
+
+const NEVER = Number.POSITIVE_INFINITY
+
+function carry(asked: Asked, listener: Listener): void {
+  asked.carrier = listener
+  asked.until = NEVER
 }

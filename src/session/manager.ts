@@ -1,15 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Channel } from './channel.ts'
-import {
-  type Awaitable,
-  type NewSession,
-  type SessionRecord,
-  type SessionStore,
-  SessionStoreFullError
-} from './store.ts'
+import { newSession, type SessionStart } from './new-session.ts'
+import { reap } from './reaper.ts'
+import { type Awaitable, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {
@@ -54,27 +49,9 @@ export interface SessionManagerOptions {
   readonly onEnd?: (session: Session, why: SessionEnd) => void
 }
 
-export interface SessionStart {
-  readonly principal: string
-  readonly leg: Leg
-  readonly initialize: string | undefined
-  readonly protocolVersion?: string
-  /** From `newHandle`, where it was needed before the session. */
-  readonly handle?: string
-}
-
-/** A name for logs and tapes. */
-export function newHandle(): string {
-  return `s-${randomBytes(4).toString('hex')}`
-}
-
-const REAP_BATCH = 100
 const FAREWELLS_AT_ONCE = 128
 /** Milliseconds for all that is said to servers when catflap stops. */
 const FAREWELL_TIME = 5_000
-/** Characters of an `initialize` that are kept, so that ten thousand sessions cannot hold ten thousand huge ones. */
-const MAX_INITIALIZE = 64 * 1024
-
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
   readonly #options: SessionManagerOptions
@@ -115,26 +92,14 @@ export class SessionManager {
   }
 
   #create(start: SessionStart): Awaitable<SessionRecord> {
-    return this.#options.store.create(this.#describe(start))
-  }
-
-  #describe(start: SessionStart): NewSession & Pick<SessionRecord, 'legs'> {
-    const { leg, initialize = '' } = start
-    const kept = initialize.length > 0 && initialize.length <= MAX_INITIALIZE ? initialize : undefined
-    return {
-      id: randomBytes(24).toString('base64url'),
-      handle: start.handle ?? newHandle(),
-      principal: start.principal,
-      protocolVersion: start.protocolVersion,
-      legs: { [this.#options.target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1 } }
-    }
+    return this.#options.store.create(newSession(start, this.#options.target))
   }
 
   /** The session of a client on a pipe, which ends with that and with nothing else. */
   adopt(start: SessionStart): Session {
     const now = Date.now()
     return this.#started(
-      { ...this.#describe(start), version: 1, createdAt: now, lastSeenAt: now, facts: {} },
+      { ...newSession(start, this.#options.target), version: 1, createdAt: now, lastSeenAt: now, facts: {} },
       start.leg,
       false
     )
@@ -161,10 +126,13 @@ export class SessionManager {
   /** The session, if it lives and belongs to `principal`: another's session is not even admitted to exist. */
   find(id: string, principal: string): Awaitable<Session | undefined> {
     const record = this.#options.store.get(id)
-    return record instanceof Promise ? record.then(r => this.#found(r, principal)) : this.#found(record, principal)
+    return record instanceof Promise
+      ? record.then(r => this.#found(id, r, principal))
+      : this.#found(id, record, principal)
   }
 
-  #found(record: SessionRecord | undefined, principal: string): Session | undefined {
+  #found(id: string, record: SessionRecord | undefined, principal: string): Session | undefined {
+    if (!record) this.#ended(id)
     if (!record || record.principal !== principal) return undefined
     const live = this.#live.get(record.id)
     if (live) {
@@ -179,10 +147,21 @@ export class SessionManager {
     return session
   }
 
+  /** The store knows no session `id` any more: it has expired, or another process ended it. What is held of it here goes too. */
+  #ended(id: string): void {
+    const live = this.#live.get(id)
+    if (live?.stored) void this.end(live, 'expired')
+  }
+
+  /** A store that fails keeps no exchange from going on, or from ending. */
   touch(session: Session): void {
     if (!session.stored) return
-    const touched = this.#options.store.touch(session.id)
-    if (touched instanceof Promise) touched.catch(error => this.#storeFailed(error))
+    try {
+      const touched = this.#options.store.touch(session.id)
+      if (touched instanceof Promise) touched.catch(error => this.#storeFailed(error))
+    } catch (error) {
+      this.#storeFailed(error)
+    }
   }
 
   /** Writes down what was negotiated. Lost only if someone else changed the session meanwhile. */
@@ -201,22 +180,32 @@ export class SessionManager {
     session.ended = true
     const ending = this.#end(session, why)
     this.#ending.add(ending)
-    await ending
-    this.#ending.delete(ending)
+    try {
+      await ending
+    } finally {
+      this.#ending.delete(ending)
+    }
   }
 
   async #end(session: Session, why: SessionEnd): Promise<void> {
-    try {
-      if (session.stored) await this.#options.store.delete(session.id)
-    } catch (error) {
-      this.#storeFailed(error)
-    }
+    const ours = await this.#delete(session)
     this.#live.delete(session.id)
     session.channel?.close()
     this.#options.onEnd?.(session, why)
     // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
-    const told = why === 'client' || why === 'lost' || !this.#farewells
+    const told = why === 'client' || why === 'lost' || !this.#farewells || !ours
     if (session.leg.upstreamId === undefined || !told) await session.leg.close(farewell(session))
+  }
+
+  /** False: another process has deleted it, and with that taken over to tell the server. */
+  async #delete(session: Session): Promise<boolean> {
+    if (!session.stored) return true
+    try {
+      return (await this.#options.store.delete(session.id)) !== undefined
+    } catch (error) {
+      this.#storeFailed(error)
+      return true
+    }
   }
 
   /** Ends what has expired. A session with something open is in use and goes on, up to its absolute age. */
@@ -229,30 +218,24 @@ export class SessionManager {
 
   async #reap(): Promise<void> {
     try {
-      for (const session of this.#live.values()) if (session.inFlight > 0) this.touch(session)
-      for (;;) {
-        const records = await this.#options.store.expired(REAP_BATCH)
-        if (records.length === 0) return
-        await Promise.all(records.map(record => this.#expire(record)))
-      }
+      await reap(this.#options.store, this.#live, {
+        touch: session => this.touch(session),
+        end: session => this.end(session, 'expired'),
+        endUnheld: record => this.#endUnheld(record)
+      })
     } catch (error) {
       this.#storeFailed(error)
     }
   }
 
-  async #expire(record: SessionRecord): Promise<void> {
-    const live = this.#live.get(record.id)
-    const leg = live?.leg ?? this.#options.openLeg(record)
-    if (live) await this.end(live, 'expired')
-    else {
-      const gone = await this.#options.store.delete(record.id)
-      if (gone && leg) {
-        const session = new Session(gone, leg)
-        session.ended = true
-        this.#options.onEnd?.(session, 'expired')
-        await leg.close(farewell(session))
-      }
-    }
+  async #endUnheld(record: SessionRecord): Promise<void> {
+    const leg = this.#options.openLeg(record)
+    const gone = await this.#options.store.delete(record.id)
+    if (!gone || !leg) return
+    const session = new Session(gone, leg)
+    session.ended = true
+    this.#options.onEnd?.(session, 'expired')
+    await leg.close(farewell(session))
   }
 
   /** Ends every session this process holds. */
@@ -269,8 +252,12 @@ export class SessionManager {
     }, FAREWELL_TIME)
     await Promise.all(Array.from({ length: FAREWELLS_AT_ONCE }, worker))
     clearTimeout(impatience)
-    await Promise.all(this.#ending)
-    await this.#options.store.close()
+    await Promise.allSettled(this.#ending)
+    try {
+      await this.#options.store.close()
+    } catch (error) {
+      this.#storeFailed(error)
+    }
   }
 
   #storeFailed(error: unknown): void {

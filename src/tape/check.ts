@@ -37,7 +37,7 @@ export function asHeader(value: unknown, name: string): TapeHeader {
   throw new TapeError('tape_malformed', `${name}:1: ${problem}`)
 }
 
-export function headerProblem(value: unknown): string | undefined {
+function headerProblem(value: unknown): string | undefined {
   if (!isObject(value) || value.catflap !== 'tape')
     return 'not a catflap tape: the first line must be its header ({"catflap":"tape",…})'
   if (!isCount(value.version) || value.version < 1) return "the header's 'version' must be a positive integer"

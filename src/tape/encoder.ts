@@ -60,10 +60,16 @@ export class FrameEncoder {
   body(frame: Frame): string {
     this.#session = frame.session
     this.#scrubbing = false
+    this.#redactor.learning = frame.unproven !== true
     const body = this.#encode(frame)
-    if (!this.#needsScrubbing(body)) return body
+    if (!this.#needsScrubbing(body)) return this.#learned(body)
     this.#scrubbing = true
-    return this.#encode(frame)
+    return this.#learned(this.#encode(frame))
+  }
+
+  #learned(body: string): string {
+    this.#redactor.learning = true
+    return body
   }
 
   #needsScrubbing(body: string): boolean {
@@ -130,7 +136,7 @@ export class FrameEncoder {
       const marks: string[] = []
       const clean = this.#headerValue(entry, name, value, mark => marks.push(mark))
       const encoded = `${entry.opening}${this.#text(clean)}]`
-      if (this.#scrubbing) {
+      if (this.#scrubbing || !this.#redactor.learning) {
         for (const mark of marks) this.#mark(mark)
         return encoded
       }

@@ -67,6 +67,8 @@ export interface Frame {
   readonly truncated?: { readonly length: number; readonly sha256: string }
   /** catflap made this itself; no peer sent it. */
   readonly own?: boolean
+  /** Of one who was refused before anybody knew who it is: nothing in it is taken for a credential elsewhere. */
+  readonly unproven?: boolean
   /** The stream ended with this frame. */
   readonly outcome?: string
   readonly note?: NoteKind

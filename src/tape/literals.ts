@@ -2,7 +2,7 @@ import { MARK } from './format.ts'
 import { scalarEnd, stringEnd } from './json-text.ts'
 
 /** Shorter secrets would hit ordinary words, and are guessed as fast as read. */
-export const SHORTEST_SECRET = 6
+const SHORTEST_SECRET = 6
 /** Longer values are no credentials; comparing with them would cost. */
 const LONGEST_SECRET = 16_384
 
@@ -101,8 +101,8 @@ export class Literals {
       i = end
     }
     const result = from === 0 ? text : out + text.slice(from)
-    // A secret that is a piece of JSON itself has no token to hide in; secrecy goes before the rest of the message.
-    const spans = this.#all.find(l => /["{}[\],:\s]/.test(l.raw) && result.includes(l.raw))
+    // A configured secret that is a piece of JSON itself has no token to hide in; secrecy goes before the rest of the message.
+    const spans = [...this.#fixed.values()].find(l => /["{}[\],:\s]/.test(l.raw) && result.includes(l.raw))
     return spans ? JSON.stringify(spans.mark) : result
   }
 

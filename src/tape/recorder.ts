@@ -1,7 +1,9 @@
 import path from 'node:path'
+import { inTime } from '../in-time.ts'
 import type { FrameSubscriber } from './bus.ts'
+import { Drops } from './drops.ts'
 import { FrameEncoder, lineOf } from './encoder.ts'
-import { reasonOf, type TapeSoftware, type TapeTarget } from './format.ts'
+import { reasonOf, TapeError, type TapeSoftware, type TapeTarget } from './format.ts'
 import type { Frame } from './frame.ts'
 import type { Redactor } from './redact.ts'
 import { TapeFile } from './tape-file.ts'
@@ -18,12 +20,19 @@ export interface TapeRecorderOptions {
   readonly redactor: Redactor
   /** Default 32 MiB. */
   readonly maxQueueBytes?: number
-  /** What happens when the disk cannot follow: traffic waits (default), or frames are lost, counted and marked. */
+  /**
+   * What happens when the disk cannot follow: traffic waits (default), or frames are lost, counted and marked. What cannot
+   * wait (a child's stderr, requests that are refused) is lost in any case once twice `maxQueueBytes` are queued.
+   */
   readonly overflow?: 'block' | 'drop'
   /** Bytes; longer messages are kept as a prefix with length and SHA-256. Default 8 MiB. */
   readonly maxMessage?: number
   /** Folder only: descriptors held at once. Default 64. */
   readonly maxOpenFiles?: number
+  /** In ms: how long the disk may take nothing at all, at the start and at the end, before recording fails. Default 5000. */
+  readonly patience?: number
+  /** Called when traffic has waited for the disk for some seconds; once each time it does. */
+  readonly onStall?: (ms: number) => void
   /** Called once, when recording had to stop. The traffic goes on. */
   readonly onError?: (reason: string, error: unknown) => void
 }
@@ -45,6 +54,9 @@ const LINGER = 50
 const EAGER_BYTES = 1024 * 1024
 const BATCH_BYTES = 512 * 1024
 const BATCH_FRAMES = 512
+const PATIENCE = 5_000
+/** Traffic that has waited so long (ms) for the disk is worth a word. */
+const STALL = 3_000
 
 /** Writes frames to tape, off the hot path: `frame` only queues. */
 export class TapeRecorder implements FrameSubscriber {
@@ -58,15 +70,15 @@ export class TapeRecorder implements FrameSubscriber {
   #queue: Frame[] = []
   #queuedBytes = 0
   #queued = 0
-  #dropped = new Map<string | undefined, number>()
+  readonly #dropped = new Drops()
   #timer: NodeJS.Timeout | undefined
   #draining: Promise<void> | undefined
   #waiting: (() => void)[] = []
+  #stall: NodeJS.Timeout | undefined
   #full = false
   #state: 'open' | 'closed' | 'failed' = 'open'
   #frames = 0
   #bytes = 0
-  #drops = 0
 
   private constructor(options: TapeRecorderOptions) {
     this.#options = options
@@ -78,8 +90,15 @@ export class TapeRecorder implements FrameSubscriber {
   /** Throws TapeError `tape_exists`, `tape_unwritable`. */
   static async open(options: TapeRecorderOptions): Promise<TapeRecorder> {
     const recorder = new TapeRecorder(options)
-    if (options.folder ?? (await isFolderPath(options.path))) await recorder.#openFolder()
-    else await recorder.#openFile()
+    const opening = recorder.#open()
+    // A FIFO that nobody reads and a file server that is gone keep us waiting for ever.
+    const late = (ms: number) =>
+      new TapeError('tape_unwritable', `cannot record to ${options.path}: it could not be opened within ${ms} ms`)
+    const patience = options.patience ?? PATIENCE
+    await inTime(opening, patience, () => {
+      opening.then(() => recorder.close()).catch(() => {})
+      return late(patience)
+    })
     return recorder
   }
 
@@ -92,20 +111,18 @@ export class TapeRecorder implements FrameSubscriber {
   }
 
   get stats(): RecorderStats {
-    return { frames: this.#frames, bytes: this.#bytes, drops: this.#drops, queued: this.#queued }
+    return { frames: this.#frames, bytes: this.#bytes, drops: this.#dropped.total, queued: this.#queued }
   }
 
   frame(frame: Frame): void {
     if (this.#state !== 'open') return
     const cost = costOf(frame)
-    if (this.#options.overflow === 'drop' && this.#queued > 0 && this.#queuedBytes + cost > this.#maxQueue) {
-      this.#drops++
-      this.#dropped.set(frame.session, (this.#dropped.get(frame.session) ?? 0) + 1)
-      return
-    }
-    if (this.#dropped.size > 0) this.#markDrops(frame.time)
+    const drop = this.#options.overflow === 'drop'
+    if (this.#queued > 0 && this.#queuedBytes + cost > (drop ? this.#maxQueue : 2 * this.#maxQueue))
+      return this.#dropped.add(frame.session)
+    if (this.#dropped.pending) this.#markDrops(frame.time)
     this.#push(frame, cost)
-    if (this.#queuedBytes >= this.#maxQueue && this.#options.overflow !== 'drop') this.#full = true
+    if (this.#queuedBytes >= this.#maxQueue && !drop) this.#fill()
     this.#schedule()
   }
 
@@ -119,21 +136,44 @@ export class TapeRecorder implements FrameSubscriber {
     while (this.#queued > 0 || this.#draining) await (this.#draining ?? this.#drain())
   }
 
-  /** Writes what is queued, syncs it to disk and closes. Frames that come later are ignored. */
+  /** Writes what is queued, syncs it to disk and closes. Frames that come later are ignored. Ends in time, even if the disk hangs. */
   async close(): Promise<void> {
     if (this.#state === 'open') {
-      if (this.#dropped.size > 0) this.#markDrops(performance.now())
+      if (this.#dropped.pending) this.#markDrops(performance.now())
       this.#state = 'closed'
     }
-    await this.flush()
-    clearTimeout(this.#timer)
     try {
-      await this.#single?.close(true)
-      await this.#folder?.close()
+      await this.#whileItMoves(this.#finish())
     } catch (error) {
       this.#fail(error)
     }
     this.#release()
+  }
+
+  async #finish(): Promise<void> {
+    await this.flush()
+    clearTimeout(this.#timer)
+    await this.#single?.close(true)
+    await this.#folder?.close()
+  }
+
+  /** Waits for as long as something is written now and then: a slow disk is no dead one. */
+  async #whileItMoves(work: Promise<void>): Promise<void> {
+    const ms = this.#options.patience ?? PATIENCE
+    const dead = new Error(`nothing could be written to ${this.#options.path} for ${ms} ms; what was queued is lost`)
+    for (;;) {
+      const before = this.#bytes
+      try {
+        return await inTime(work, ms, () => dead)
+      } catch (error) {
+        if (error !== dead || this.#bytes === before) throw error
+      }
+    }
+  }
+
+  async #open(): Promise<void> {
+    if (this.#options.folder ?? (await isFolderPath(this.#options.path))) await this.#openFolder()
+    else await this.#openFile()
   }
 
   async #openFile(): Promise<void> {
@@ -165,23 +205,8 @@ export class TapeRecorder implements FrameSubscriber {
     this.#queuedBytes += cost
   }
 
-  /** Where frames are missing, the tape says so: in each session's tape its own. */
   #markDrops(time: number): void {
-    for (const [session, count] of this.#dropped) {
-      const text = `${count} ${count === 1 ? 'frame is' : 'frames are'} missing here: the recording queue was full`
-      const note: Frame = {
-        time,
-        side: 'client',
-        dir: 'up',
-        kind: 'note',
-        session,
-        note: 'dropped',
-        text,
-        data: { count }
-      }
-      this.#push(note, FRAME_COST)
-    }
-    this.#dropped.clear()
+    for (const note of this.#dropped.take(time)) this.#push(note, FRAME_COST)
   }
 
   #drain(): Promise<void> {
@@ -231,6 +256,8 @@ export class TapeRecorder implements FrameSubscriber {
       if (frame.note === 'session-end') ended.push(frame.session)
     }
     for (const [file, list] of lines) await this.#write(file, list)
+    // Given up meanwhile.
+    if (this.#state === 'failed') return queue.length
     if (this.#folder) {
       for (const session of ended) await this.#folder.ended(session)
       await this.#folder.trim()
@@ -254,13 +281,20 @@ export class TapeRecorder implements FrameSubscriber {
     this.#queue = []
     this.#queued = 0
     this.#queuedBytes = 0
-    this.#dropped.clear()
+    this.#dropped.take(0)
     this.#release()
     this.#options.onError?.(reasonOf(error), error)
   }
 
+  #fill(): void {
+    this.#full = true
+    this.#stall ??= setTimeout(() => this.#options.onStall?.(STALL), STALL).unref()
+  }
+
   #release(): void {
     this.#full = false
+    clearTimeout(this.#stall)
+    this.#stall = undefined
     const waiting = this.#waiting
     this.#waiting = []
     for (const resolve of waiting) resolve()

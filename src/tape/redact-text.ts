@@ -85,9 +85,9 @@ export function redactBody(text: string, on: OnRedacted): string {
   return redactNote(text, on)
 }
 
-const HEADER_LINE = /\b((?:proxy-)?authorization|set-cookie|cookie)(["']?\s{0,4}[:=]\s{0,4})(?=\S)[^\r\n]{1,8192}/gi
+const HEADER_LINE = /\b((?:proxy-)?authorization|set-cookie|cookie)(["']?\s{0,4}[:=]\s{0,4})(?=\S)([^\r\n]{1,8192})/gi
 const SCHEME =
-  /\b(bearer|basic|dpop|negotiate|digest)(\s{1,4})(?=[^\s"',;]{0,256}\d|[^\s"',;]{20})[A-Za-z0-9._~+/=-]{6,8192}/gi
+  /\b(bearer|basic|dpop|negotiate|digest)(\s{1,4})(?=[^\s"',;]{0,256}\d|[^\s"',;]{20})([A-Za-z0-9._~+/=-]{6,8192})/gi
 const ASSIGNMENT =
   /(?<![A-Za-z0-9_.])((?:["'])?)([A-Za-z][A-Za-z0-9_.-]{1,63})\1(\s{0,4}[:=]\s{0,4})("(?:[^"\\]|\\.){1,4096}"|'[^']{1,4096}'|[^\s,;&"'<>]{3,8192})/g
 
@@ -99,7 +99,10 @@ const SHAPES =
 export function redactNote(text: string, on: OnRedacted): string {
   let out = redactUrls(text, on)
   if (/[:=]/.test(out)) {
-    out = out.replace(HEADER_LINE, (_, name: string, sign: string) => hit(`${name}${sign}${MARK}`, on))
+    out = out.replace(HEADER_LINE, (_, name: string, sign: string, value: string) => {
+      for (const word of value.split(/[\s;,="']+/, 16)) on('text', word)
+      return `${name}${sign}${MARK}`
+    })
     out = out.replace(ASSIGNMENT, (whole, quote: string, name: string, sign: string, value: string) => {
       if (!isSecretName(name) || value.includes(MARK) || value.startsWith('//')) return whole
       const edge = value[0] === '"' || value[0] === "'" ? value[0] : ''
@@ -107,16 +110,14 @@ export function redactNote(text: string, on: OnRedacted): string {
       return `${quote}${name}${quote}${sign}${edge}${MARK}${edge}`
     })
   }
-  out = out.replace(SCHEME, (_, scheme: string, space: string) => hit(`${scheme}${space}${MARK}`, on))
+  out = out.replace(SCHEME, (_, scheme: string, space: string, secret: string) => {
+    on('text', secret)
+    return `${scheme}${space}${MARK}`
+  })
   return out.replace(SHAPES, secret => {
     on('text', secret)
     return MARK
   })
-}
-
-function hit(text: string, on: OnRedacted): string {
-  on('text')
-  return text
 }
 
 const USER_FLAG = /^(?:-u|--user|--auth|--basic|--proxy-user)$/

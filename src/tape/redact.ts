@@ -1,5 +1,6 @@
 import { MARK, type TapeTarget } from './format.ts'
 import { Literals } from './literals.ts'
+import { isPlausibleCredential, isPlausibleId } from './plausible.ts'
 import { compilePointers, type PointerTree, redactPointers } from './pointers.ts'
 import { type OnRedacted, redactArgv, redactBody, redactNote, redactUrls } from './redact-text.ts'
 import { isSecretHeader } from './secret-names.ts'
@@ -27,6 +28,8 @@ const MAX_IDS_PER_SESSION = 4
 /** What is secret and how it is taken out. One per process, so that tapes, live views and logs know the same secrets. */
 export class Redactor {
   readonly literals: Literals
+  /** False while something is redacted that came from one who is not to be believed. */
+  learning = true
   readonly #headers: ReadonlySet<string>
   readonly #pointers: PointerTree | undefined
   readonly #sessions = new Map<string, Literals>()
@@ -56,11 +59,11 @@ export class Redactor {
   secretHeader(name: string, value: string): string {
     const lower = name.toLowerCase()
     if (lower === 'cookie' || lower === 'set-cookie') {
-      for (const secret of cookieValues(value, lower === 'cookie')) this.literals.observe(secret)
+      for (const secret of cookieValues(value, lower === 'cookie')) this.#learn(secret)
       return MARK
     }
-    this.literals.observe(value)
-    for (const part of credentialsIn(value)) this.literals.observe(part)
+    this.#learn(value)
+    for (const part of credentialsIn(value)) this.#learn(part)
     const scheme = /^([A-Za-z][A-Za-z0-9-]{2,15}) +\S/.exec(value)
     return scheme ? `${scheme[1]} ${MARK}` : MARK
   }
@@ -68,9 +71,10 @@ export class Redactor {
   /** Remembers that `id` (of either side) belongs to the session. Returns what stands in its place. */
   sessionId(handle: string | undefined, id: string): string {
     if (handle === undefined) {
-      this.literals.observe(id)
+      this.#learn(id)
       return MARK
     }
+    if (!this.learning || !isPlausibleId(id)) return handle
     let ids = this.#sessions.get(handle)
     if (!ids) {
       ids = new Literals(MAX_IDS_PER_SESSION)
@@ -125,7 +129,7 @@ export class Redactor {
   }
 
   /** Any text on its way to a person: log lines, error messages. */
-  readonly scrub = (text: string): string => this.literals.scrub(redactNote(text, ignore))
+  readonly scrub = (text: string): string => this.literals.scrub(redactNote(text, this.#remember(ignore)))
 
   #remember(mark: OnMark, session?: string): OnRedacted {
     return (name, secret) => {
@@ -134,9 +138,14 @@ export class Redactor {
         this.sessionId(session, secret)
         return
       }
-      // Short ones are flags and numbers more often than credentials.
-      if (secret !== undefined && secret.length >= 8) this.literals.observe(secret)
+      if (secret === undefined) return
+      this.#learn(secret)
+      for (const part of credentialsIn(secret)) this.#learn(part)
     }
+  }
+
+  #learn(secret: string): void {
+    if (this.learning && isPlausibleCredential(secret)) this.literals.observe(secret)
   }
 }
 

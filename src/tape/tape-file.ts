@@ -39,10 +39,6 @@ export class TapeFile {
     return file
   }
 
-  get isOpen(): boolean {
-    return this.#handle !== undefined
-  }
-
   async append(data: Buffer): Promise<void> {
     this.#handle ??= await open(this.path, 'a', 0o600)
     for (let at = 0; at < data.length; ) {

@@ -97,10 +97,6 @@ export class TapeFolder {
     this.#files.clear()
   }
 
-  get openFiles(): number {
-    return this.#open.size
-  }
-
   async #shut(file: TapeFile): Promise<void> {
     this.#open.delete(file)
     await file.close(false)

@@ -4,7 +4,7 @@ import type { Frame } from './frame.ts'
 /** Messages longer than this (bytes) are kept as a prefix. */
 export const DEFAULT_MAX_MESSAGE = 8 * 1024 * 1024
 /** How much of them is kept, in bytes. */
-export const PREFIX_LENGTH = 64 * 1024
+const PREFIX_LENGTH = 64 * 1024
 
 export function exceeds(frame: Frame, maxMessage: number): boolean {
   return frame.bytes !== undefined && frame.bytes.length > maxMessage
@@ -21,20 +21,29 @@ export async function truncate(frame: Frame, maxMessage: number): Promise<Frame>
 
 /** As `truncate`, on this thread. */
 export function truncateSync(frame: Frame, maxMessage: number): Frame {
-  return withPrefix(
-    frame,
-    maxMessage,
-    frame.truncated?.sha256 ?? createHash('sha256').update(frame.bytes!).digest('hex')
-  )
+  return withPrefix(frame, maxMessage, frame.truncated?.sha256 ?? sha256Of(frame.bytes!))
+}
+
+/** Bytes that are longer than `maxMessage` and than a prefix: only their beginning, and what identifies the whole. */
+export function prefixOf(bytes: Buffer, maxMessage: number): Pick<Frame, 'truncated'> & { readonly bytes: Buffer } {
+  if (bytes.length <= Math.max(maxMessage, PREFIX_LENGTH)) return { bytes }
+  return { bytes: beginning(bytes, PREFIX_LENGTH), truncated: { length: bytes.length, sha256: sha256Of(bytes) } }
+}
+
+function sha256Of(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** A copy, so that the whole message can be freed. */
+function beginning(bytes: Buffer, length: number): Buffer {
+  return Buffer.from(bytes.subarray(0, length))
 }
 
 function withPrefix(frame: Frame, maxMessage: number, sha256: string): Frame {
   const bytes = frame.bytes!
-  const length = frame.truncated?.length ?? bytes.length
-  // A copy, so that the whole message can be freed.
   return {
     ...frame,
-    bytes: Buffer.from(bytes.subarray(0, Math.min(PREFIX_LENGTH, maxMessage))),
-    truncated: { length, sha256 }
+    bytes: beginning(bytes, Math.min(PREFIX_LENGTH, maxMessage)),
+    truncated: { length: frame.truncated?.length ?? bytes.length, sha256 }
   }
 }

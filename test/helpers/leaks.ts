@@ -8,8 +8,8 @@ import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 
 /** Every child inherits this, however deep: what carries it and lives has outlived its test. */
-const MARK = `CATFLAP_TEST_MARK=${process.pid}-${process.hrtime.bigint()}`
-process.env.CATFLAP_TEST_MARK = MARK.slice(MARK.indexOf('=') + 1)
+const MARK = `TEST_OF_CATFLAP_MARK=${process.pid}-${process.hrtime.bigint()}`
+process.env.TEST_OF_CATFLAP_MARK = MARK.slice(MARK.indexOf('=') + 1)
 
 const TURNS = 100
 const SETTLE_MS = 2_000

@@ -212,3 +212,11 @@ t.test('a server that closes idle connections costs no request', async t => {
   for (let i = 0; i < 20; i++) t.equal((await rawPost(url, CALL)).status, 200)
   t.equal(server.exchanges.length, 20)
 })
+
+t.test('a request that came whole is answered before the garbage behind it is refused', async t => {
+  const { url } = await rawDoor(t)
+  const head = `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${CALL.length}`
+  const heard = await talk(url, `${head}\r\n\r\n${CALL}${head}\r\n\r\n${CALL}garbage\r\n\r\n`)
+  t.same(heard.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 400'])
+  t.match(heard, 'bad_http')
+})

@@ -208,3 +208,19 @@ function postChunked(url: string, body: string): Promise<{ status: number | unde
     req.end(body.slice(10))
   })
 }
+
+t.test('two different versions or session ids in one request are refused; the same one twice is not', async t => {
+  const { server, url } = await rawDoor(t)
+  const list = Object.entries(POST_HEADERS).flat()
+  for (const [name, one, other] of [
+    ['MCP-Protocol-Version', '2025-11-25', '2025-06-18'],
+    ['mcp-session-id', 'a', 'b']
+  ] as const) {
+    const answer = await rawPost(url, rpc(1, 'ping'), [...list, name, one, name.toLowerCase(), other])
+    t.equal(answer.status, 400)
+    t.match(codeOf(answer), { id: 1, error: { code: -32600, data: { code: 'invalid_request' } } })
+  }
+  t.equal(server.exchanges.length, 0)
+  const version = ['MCP-Protocol-Version', '2025-11-25']
+  t.equal((await rawPost(url, rpc(1, 'ping'), [...list, ...version, ...version])).status, 200)
+})

@@ -47,14 +47,20 @@ for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) {
   })
 }
 
-t.test(
-  'a client that asks for the modern era first falls back? No: it is told plainly that this pairing is not there yet',
-  async t => {
-    const { url, door } = await pipeDoor(t, 'stdio-server.ts')
-    await t.rejects(client(t, url, { era: 'modern' }))
-    t.equal(door.stats.sessions, 0)
-  }
-)
+t.test('a client that knows both eras falls back to initialize by itself', async t => {
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts')
+  const c = await client(t, url, { era: 'auto' })
+  t.equal(c.client.getNegotiatedProtocolVersion(), '2025-11-25')
+  t.ok((await c.client.listTools()).tools.some(tool => tool.name === 'slow'))
+  t.equal(door.stats.sessions, 1)
+  await c.terminate()
+})
+
+t.test('a client of the modern era alone is told plainly that this pairing is not there yet', async t => {
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts')
+  await t.rejects(client(t, url, { era: 'modern' }))
+  t.equal(door.stats.sessions, 0)
+})
 
 t.test('a call that was written is never sent again, whatever becomes of the child', async t => {
   const { url, log } = await pipeDoor(t, 'raw-stdio.ts', { args: ['--handshake', '--seen', '--die-on', 'tools/call'] })

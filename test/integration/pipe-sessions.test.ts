@@ -165,12 +165,12 @@ t.test('one session too many gets 503 with Retry-After; when one ends there is r
 })
 
 t.test(
-  'a modern request over HTTP to a stdio server: a clear error that no client takes for a legacy server',
+  'a modern request over HTTP to a stdio server: a clear error, as a server of the legacy era would give one',
   async t => {
     const { url, log } = await pipeDoor(t, 'puppet-stdio.ts')
     const message = modern(rpc(1, 'server/discover'))
     const answer = await rawPost(url, message, modernHeaders(message))
-    t.equal(answer.status, 501)
+    t.equal(answer.status, 400)
     t.match(answer.json(), { id: 1, error: { code: -31050, data: { code: 'pairing_unsupported' } } })
     t.equal(log.items.length, 0, 'no child was started')
   }

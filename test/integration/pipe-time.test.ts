@@ -63,6 +63,26 @@ t.test('a cancellation reaches the server once, under its own id, and ends the c
   t.equal(log.seen.filter(text => text.includes('cancelled')).length, 1)
 })
 
+t.test('a cancelled call ends within the grace also where no call times out', async t => {
+  const { url, log } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { requestTimeout: 0, cancelGrace: 50 } })
+  const s = await pipeSession(url)
+  const pending = s.post(rpc(1, 'do', held))
+  await log.child(/seen.*"id":1,/)
+  await s.post(cancel(1))
+  t.match((await pending).json(), { id: 1, error: { data: { code: 'cancelled' } } })
+})
+
+t.test('a client that leaves while it is asked: the server hears that, and calls time out again', async t => {
+  const settings = { requestTimeout: 500, mailboxTtl: 100 }
+  const { url, log } = await pipeDoor(t, 'puppet-stdio.ts', { settings })
+  const s = await pipeSession(url)
+  const stream = await s.stream(rpc(1, 'do', { write: question(0), ...held }))
+  t.match(await stream.nextMessage(), { id: 0 })
+  stream.close()
+  t.match(await log.child(/seen.*"id":0,"error"/), 'server_request_unheard')
+  t.match((await s.post(rpc(2, 'do', held))).json(), { id: 2, error: { data: { code: 'upstream_timeout' } } })
+})
+
 t.test('a cancelled call that is answered all the same within the grace gets its answer', async t => {
   const { url, log } = await pipeDoor(t, 'puppet-stdio.ts')
   const s = await pipeSession(url)

@@ -208,3 +208,14 @@ t.test('kill -9 leaves a tape that reads, with what was said before', async t =>
   )
   t.match(await readFile(tape, 'utf8'), /"method\\":\\"long/)
 })
+
+t.test('a server without sessions gets a tape of its own for its first initialize at most', async t => {
+  trackLeaks(t)
+  const server = await startRawHttp(echo)
+  t.teardown(() => server.close())
+  const folder = `${path.join(t.testdir(), 'tapes')}/`
+  const door = await createForward({ target: { url: server.url }, record: { path: folder } })
+  for (let i = 0; i < 5; i++) t.equal((await rawPost(door.url!, initialize(i))).status, 200)
+  await door.close()
+  t.equal((await readdir(folder)).length, 2, 'one from before this was known, one for all that is outside sessions')
+})

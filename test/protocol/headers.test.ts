@@ -4,6 +4,7 @@ import {
   accepts,
   addVia,
   contentTypeOf,
+  contradicts,
   forwardableRequestHeaders,
   forwardableResponseHeaders,
   getHeader,
@@ -171,3 +172,12 @@ t.test('header values are encoded just where the specification asks for it', asy
   ]
   for (const [value, encoded] of table) t.equal(encodeHeaderValue(value), encoded)
 })
+
+t.test(
+  'two different values of one header contradict each other; the same twice, or another header, does not',
+  async t => {
+    t.ok(contradicts(['A', '1', 'b', '2', 'a', '3'], 'a'))
+    t.notOk(contradicts(['A', '1', 'b', '2', 'a', '1'], 'a'))
+    t.notOk(contradicts(['b', '1', 'b', '2'], 'a'))
+  }
+)

@@ -119,3 +119,26 @@ t.test('a message event reads back as the message, a changed one keeps id, name 
   t.same(dropped.map(plain), [{ id: '9', event: undefined, retry: 10, data: undefined }], 'resumption hangs on the id')
   t.equal(encodeChangedEvent(parseAll([Buffer.from('data: x\n\n')]).events[0]!, undefined).length, 0)
 })
+
+t.test('lines that end in CR alone cost what they weigh, not its square', async t => {
+  const time = (kib: number): number => {
+    const bytes = Buffer.from(`${'a\r'.repeat(kib * 512)}\r`)
+    const startedAt = performance.now()
+    new SseBoundary().feed(bytes)
+    t.equal(new SseParser(1e9).push(bytes).length, 1)
+    return performance.now() - startedAt
+  }
+  time(256)
+  const [small, large] = [time(256), time(8 * 256)]
+  // 8 when linear, 64 when not; a busy machine may double either.
+  t.ok(large < 30 * Math.max(small, 5), `${small} ms, ${large} ms`)
+})
+
+t.test('a line ends at its first LF or CR, however long it is', async t => {
+  for (const length of [0, 1, 63, 64, 65, 1087, 1088, 1089, 5183, 5184, 5185, 300_000])
+    for (const end of ['\n\n', '\r\r', '\r\n\r\n']) {
+      const text = `data: ${'x'.repeat(length)}${end}`
+      const { events, rest } = parseAll([Buffer.from(`${text}data: y\n\n`)])
+      t.same([events[0]?.raw.toString(), events[1]?.data?.toString(), rest.length], [text, 'y', 0], `${length}`)
+    }
+})

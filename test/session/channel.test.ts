@@ -1,5 +1,6 @@
 /** Conversations: what the server says on its own account, and who hears it. */
 import t from 'tap'
+import { CatflapError } from '../../src/errors.ts'
 import { Message } from '../../src/protocol/message.ts'
 import { Channel, type ChannelOptions, type Listener } from '../../src/session/channel.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -245,4 +246,75 @@ t.test('the end: streams are told, what waits is given up, answers find nothing'
   t.match(lost, [/^a: the session ended/, /^ask 1: the session ended/])
   t.notOk(c.answer(reply(1)))
   t.same([toServer.items, c.waiting, c.awaiting], [[], 0, 0])
+})
+
+t.test('a carrier that leaves before the client has answered: the answer is waited for, but not for ever', async t => {
+  const { c, toServer, lost } = channel(t, { mailboxTtl: 20 })
+  const leave = c.enter(stream())
+  c.fromServer(ask(1), undefined)
+  c.fromServer(ask(2), undefined)
+  leave()
+  t.ok(c.answer(reply(1)), 'answers come by requests of their own')
+  t.same([await toServer.next(), await toServer.next()], ['answer 1', 'error 2'])
+  t.match(lost, [/^ask 2: the client left/])
+  t.equal(c.awaiting, 0)
+})
+
+t.test('a client that still has a stream, or opens one, may take its time', async t => {
+  const { c, toServer } = channel(t, { mailboxTtl: 20, maxServerRequests: 4 })
+  const [first, second] = [stream(), stream()]
+  const leaveFirst = c.openStream(first)
+  c.fromServer(ask(1), undefined)
+  const leaveSecond = c.openStream(second)
+  leaveFirst()
+  c.fromServer(ask(2), undefined)
+  leaveSecond()
+  const leaveThird = c.openStream(stream())
+  c.enter(stream(true))
+  c.enter(stream(true))
+  leaveThird()
+  const get = stream()
+  c.openStream(get)
+  const elsewhere = new Channel(
+    { maxMailbox: 1, mailboxTtl: 40, maxServerRequests: 1 },
+    { toServer: m => toServer.push(nameOf(m)), undelivered() {} }
+  )
+  t.teardown(() => elsewhere.close())
+  elsewhere.fromServer(ask('clock'), undefined)
+  t.equal(await toServer.next(), 'error "clock"', 'twice the time has passed')
+  t.same([c.awaiting, get.got], [2, []], 'and nothing was said twice')
+})
+
+t.test('what one stream could not take still has its time, whatever happened meanwhile', async t => {
+  const { c, toServer } = channel(t, { mailboxTtl: 20 })
+  const other = stream()
+  const leave = c.enter(stream(true))
+  c.fromServer(ask(1), undefined)
+  c.enter(other)
+  let tried = false
+  const breaking: Listener = {
+    deliver() {
+      if (tried) return false
+      tried = true
+      c.fromServer(tell('later'), undefined)
+      other.full = false
+      leave()
+      other.full = true
+      return false
+    }
+  }
+  other.full = true
+  c.openStream(breaking)
+  t.same(other.got, ['later'])
+  t.equal(await toServer.next(), 'error 1')
+})
+
+t.test('a request that is kept from the client is answered in its place, once', async t => {
+  const { c, toServer, own } = channel(t)
+  c.openStream(stream())
+  c.fromServer(ask(1), undefined)
+  c.refuse(ask(1), new CatflapError('blocked'))
+  c.refuse(ask(1), new CatflapError('blocked'))
+  t.notOk(c.answer(reply(1)))
+  t.same([toServer.items, own, c.awaiting], [['error 1'], [true], 0])
 })

@@ -164,3 +164,40 @@ t.test('close ends every session and its channel, and waits for ends under way',
   await Promise.all([ending, closing])
   t.same([l.closedWith.length, told, m.size], [1, ['closed'], 0])
 })
+
+t.test('a session that another process has ended goes here too, and the server is not told twice', async t => {
+  const { m, start, store, ends } = manager(t, {}, 10)
+  const [asked, unasked, child] = [leg('a'), leg('b'), leg()]
+  const [first, ...others] = [await start(asked), await start(unasked), await start(child)]
+  const pipe = m.adopt({ principal: 'ann', leg: leg(), initialize: '{}' })
+  store.delete(first.id)
+  t.equal(await m.find(first.id, 'ann'), undefined)
+  t.same([first.ended, m.size], [true, 4])
+  for (const other of others) store.delete(other.id)
+  await m.reap()
+  await m.end(first, 'failed')
+  t.same([asked.closedWith.length, unasked.closedWith.length, child.closedWith.length], [0, 0, 1])
+  t.equal(ends.length, 3)
+  t.same([m.size, pipe.ended], [1, false])
+})
+
+t.test('a store that fails keeps no session from ending, and no close from finishing', async t => {
+  const { m, start, store } = manager(t)
+  const l = leg('a')
+  const session = await start(l)
+  const broken = (): never => {
+    throw new Error('down')
+  }
+  Object.assign(store, { touch: broken, delete: broken, close: broken })
+  m.touch(session)
+  await m.end(session, 'failed')
+  t.same([l.closedWith.length, m.size], [1, 0])
+  await m.close()
+})
+
+t.test('an end that fails is not waited for again', async t => {
+  const { m, start } = manager(t)
+  const session = await start({ ...leg('a'), close: () => Promise.reject(new Error('no')) })
+  await t.rejects(m.end(session, 'failed'), { message: 'no' })
+  await m.close()
+})

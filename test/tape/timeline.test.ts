@@ -3,7 +3,7 @@ import { painter, wantsColour } from '../../src/tape/colour.ts'
 import { globToRegExp } from '../../src/tape/filter.ts'
 import type { TapeFrame } from '../../src/tape/format.ts'
 import { Pairing } from '../../src/tape/pairing.ts'
-import { printable, printableJson } from '../../src/tape/printable.ts'
+import { printable, printableJson } from '../../src/printable.ts'
 import { formatTimeline, Timeline, type TimelineOptions } from '../../src/tape/timeline.ts'
 import { collect } from './fixtures.ts'
 

@@ -1,5 +1,6 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CatflapError } from '../../errors.ts'
+import { removeHeader } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
 import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
 import { type Queue, QueueNode } from '../../queue.ts'
@@ -32,6 +33,9 @@ const NOTHING = Buffer.alloc(0)
  * than a gathering write of two pieces. Latin-1 maps every byte to itself.
  */
 const ONE_WRITE = 16 * 1024
+
+/** RFC 9112 §4: what else stands in a reason phrase is dropped with it, as it tells nobody anything. */
+const LEGAL_PHRASE = /^[\t\x20-\x7e\x80-\xff]+$/
 
 /** How long a client may go on sending what was refused, in ms. */
 const LINGER = 1_000
@@ -144,11 +148,16 @@ export class HttpReply implements Reply {
       this.state = 'pending'
       this.#head = undefined
       this.#options.streams.delete(this)
-      this.answer({
-        status: error.status,
-        headers: [...JSON_HEADERS, ...this.extra, ...errorHeaders(error)],
-        body: error.toJsonRpc(idText)
-      })
+      // Of a head that could not be written, the reason phrase would stay.
+      this.res.statusMessage = ''
+      const headers = [...JSON_HEADERS, ...this.extra, ...errorHeaders(error)]
+      try {
+        this.answer({ status: error.status, headers, body: error.toJsonRpc(idText) })
+      } catch {
+        // A hook's header that Node refuses to write: the client sees the end at least.
+        this.state = 'ended'
+        this.res.destroy()
+      }
       return
     }
     if (this.state === 'sse' && this.#atBoundary && idText !== undefined) {
@@ -164,15 +173,16 @@ export class HttpReply implements Reply {
   answer(answer: WholeAnswer): void {
     if (this.state !== 'pending') return
     clearTimeout(this.#streamTimer)
-    this.state = 'ended'
-    this.#headWritten = true
     const headers = [...answer.headers]
     const bodiless = answer.status === 204 || answer.status === 304 || answer.status < 200
     if (!bodiless) headers.push('Content-Length', String(answer.body?.length ?? 0))
     // A body that was refused unread would be taken for the next request.
-    const unread = !this.res.req.complete
+    const unread = !this.res.req.complete && hasBody(this.res.req)
     if (unread) headers.push('Connection', 'close')
+    // Throws at what is no header; until it has not, the client can be told something else.
     this.res.writeHead(answer.status, headers)
+    this.state = 'ended'
+    this.#headWritten = true
     if (unread && answer.body) this.#linger(answer.body)
     else this.res.end(answer.body)
   }
@@ -212,8 +222,11 @@ export class HttpReply implements Reply {
     if (this.#headWritten || !head) return
     this.#headWritten = true
     const headers = this.extra.length > 0 ? [...head.headers, ...this.extra] : head.headers
+    // What the server said of its stream's length does not hold for ours, which has comments, errors and changes in it.
+    if (this.state === 'sse') removeHeader(headers, 'content-length')
     try {
-      if (head.statusText) this.res.writeHead(head.status, head.statusText, headers)
+      if (head.statusText && LEGAL_PHRASE.test(head.statusText))
+        this.res.writeHead(head.status, head.statusText, headers)
       else this.res.writeHead(head.status, headers)
     } catch (error) {
       // A header that Node refuses to write (a control character): the server's fault, and only this exchange's.
@@ -250,4 +263,10 @@ function errorHeaders(error: CatflapError): string[] {
   if (error.status === 503) return ['Retry-After', '1']
   if (error.status === 401) return ['WWW-Authenticate', 'Bearer realm="catflap"']
   return []
+}
+
+/** RFC 9112 §6: one of these two announces it. Without, Node calls a request complete only after its handler has returned. */
+function hasBody(req: IncomingMessage): boolean {
+  const length = req.headers['content-length']
+  return req.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
 }

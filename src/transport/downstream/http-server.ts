@@ -125,10 +125,19 @@ export class HttpServer {
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    // Into the middle of an answer nothing may be written; and a connection that was told to leave knows why.
-    const answering = [...this.#open].some(({ res }) => res.socket === socket && res.headersSent)
-    if (error.code === 'ECONNRESET' || !socket.writable || answering) socket.destroy()
-    else this.#leave(socket, rawAnswer(badHttp(error), []))
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    // Told already, or about to be.
+    if (this.#leaving.has(socket)) return
+    const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
+    // Into the middle of an answer nothing may be written.
+    if (open.some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
+    const refusal = rawAnswer(badHttp(error), [])
+    // What came whole before is answered first (RFC 9112 §9.3.2).
+    const last = open.filter(res => res.req.complete).at(-1)
+    if (!last) return this.#leave(socket, refusal)
+    this.#leaving.add(socket)
+    socket.once('close', () => this.#leaving.delete(socket))
+    last.once('finish', () => this.#leave(socket, refusal))
   }
 
   /**

@@ -1,8 +1,12 @@
 import type { Dispatcher } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader, setHeader } from '../../protocol/headers.ts'
+import type { QueueNode } from '../../queue.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
+import { basicCredentials, byName, receivedFields } from './http-fields.ts'
+import { sameOriginPath, withQuery } from './http-path.ts'
 import { type OriginPools, openPools, type PoolOptions, upstreamError } from './http-pool.ts'
+import { CallQueue, type QueuedCall } from './http-queue.ts'
 
 export interface HttpUpstreamOptions extends PoolOptions {
   /** Name, value, name, value …: set on every request, in place of what the client sent. */
@@ -27,7 +31,7 @@ export class HttpUpstream {
   readonly pools: OriginPools
   /** The leg of requests that belong to no session: all of the modern era, `initialize`, stateless servers. */
   readonly sessionless: Leg
-  #active = 0
+  readonly queue: CallQueue
 
   constructor(url: URL, options: HttpUpstreamOptions) {
     this.url = new URL(url)
@@ -39,6 +43,7 @@ export class HttpUpstream {
     this.path = `${this.url.pathname}${this.url.search}`
     this.options = credentials ? { ...options, headers: ['Authorization', credentials, ...options.headers] } : options
     this.pools = openPools(this.url, options)
+    this.queue = new CallQueue(options)
     this.sessionless = new HttpLeg(this, undefined)
   }
 
@@ -46,31 +51,9 @@ export class HttpUpstream {
     return new HttpLeg(this, upstreamId)
   }
 
-  /** Calls in flight, those that wait for a connection included. */
-  get active(): number {
-    return this.#active
-  }
-
-  /** False when the queue is full. */
-  enter(): boolean {
-    if (this.#active >= this.options.connections + this.options.maxPending) return false
-    this.#active++
-    return true
-  }
-
-  leave(): void {
-    this.#active--
-  }
-
   async close(): Promise<void> {
     await this.pools.destroy()
   }
-}
-
-function basicCredentials(url: URL): string | undefined {
-  if (url.username === '' && url.password === '') return undefined
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
-  return `Basic ${Buffer.from(pair).toString('base64')}`
 }
 
 const METHODS = { request: 'POST', notify: 'POST', batch: 'POST', listen: 'GET', terminate: 'DELETE' } as const
@@ -86,7 +69,7 @@ class HttpLeg implements Leg {
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
     const call = new HttpCall(this.#upstream, input, this.#headers(input.headers), receiver)
-    call.send(withQuery(this.#upstream.path, input.query))
+    call.begin()
     return call
   }
 
@@ -125,14 +108,8 @@ class HttpLeg implements Leg {
   }
 }
 
-/** The target's own query stays; what the client added comes behind it. */
-function withQuery(path: string, query: string | undefined): string {
-  if (query === undefined || query.length < 2) return path
-  return path.includes('?') ? `${path}&${query.slice(1)}` : path + query
-}
-
 /** One HTTP request to the server; also undici's handler for it, so that no closure is made per request. */
-class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
+class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   readonly #upstream: HttpUpstream
   readonly #input: CallInput
   readonly #headers: readonly string[]
@@ -141,7 +118,10 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   #paused = false
   #redirects = 0
   #redirectTo: string | undefined
-  #counted = false
+  /** Holds a slot of the queue. */
+  #running = false
+  /** While it waits for one. */
+  #place: QueueNode<QueuedCall> | undefined
 
   constructor(upstream: HttpUpstream, input: CallInput, headers: readonly string[], receiver: CallReceiver) {
     this.#upstream = upstream
@@ -150,31 +130,39 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     this.#receiver = receiver
   }
 
-  send(path: string): void {
-    const { kind, body, message } = this.#input
+  begin(): void {
     // Answers and notifications never queue behind the calls that wait for them.
-    const isCall = (kind === 'request' && message?.method !== 'subscriptions/listen') || kind === 'batch'
-    if (isCall && !this.#counted) {
-      if (!this.#upstream.enter()) {
-        const label = this.#upstream.label
-        const error = new CatflapError(
-          'upstream_queue_full',
-          `${label}: too many calls wait for a connection. Try again later.`
-        )
-        queueMicrotask(() => this.#fail(error))
-        return
-      }
-      this.#counted = true
-    }
-    const pool = isCall ? this.#upstream.pools.calls : this.#upstream.pools.streams
+    if (!this.#isCall) return this.#send()
+    const { queue, label } = this.#upstream
+    if (queue.enter()) return this.start()
+    this.#place = queue.wait(this)
+    if (this.#place) return
+    const error = new CatflapError('upstream_queue_full', `${label}: too many calls wait for a connection.`)
+    queueMicrotask(() => this.#fail(error))
+  }
+
+  start(): void {
+    this.#place = undefined
+    this.#running = true
+    this.#send()
+  }
+
+  get #isCall(): boolean {
+    const { kind, message } = this.#input
+    return (kind === 'request' && message?.method !== 'subscriptions/listen') || kind === 'batch'
+  }
+
+  #send(path = withQuery(this.#upstream.path, this.#input.query)): void {
+    const { pools, origin, label } = this.#upstream
+    const pool = this.#isCall ? pools.calls : pools.streams
     try {
       pool.dispatch(
         {
-          origin: this.#upstream.origin,
+          origin,
           path,
-          method: METHODS[kind],
-          headers: this.#upstream.pools.proxy === undefined ? (this.#headers as string[]) : byName(this.#headers),
-          body: body ?? null,
+          method: METHODS[this.#input.kind],
+          headers: pools.proxy === undefined ? (this.#headers as string[]) : byName(this.#headers),
+          body: this.#input.body ?? null,
           // undici must never send a POST twice on its own account.
           idempotent: false,
           // Nothing is pipelined, so there is nothing to hold back.
@@ -183,7 +171,7 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
         this
       )
     } catch (error) {
-      queueMicrotask(() => this.#fail(upstreamError(error, this.#upstream.label)))
+      queueMicrotask(() => this.#fail(upstreamError(error, label)))
     }
   }
 
@@ -199,14 +187,21 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   cancel(_reason: CancelReason): void {
     if (!this.#receiver) return
-    this.#finish()
-    this.#controller?.abort(new Error('cancelled'))
+    this.#receiver = undefined
+    if (this.#place) this.#upstream.queue.giveUp(this.#place)
+    else if (this.#controller) this.#abort(this.#controller)
+    // Else undici still holds it, body and all, until there is a connection: so long it also holds its slot.
+  }
+
+  #abort(controller: Dispatcher.DispatchController): void {
+    controller.abort(new Error('cancelled'))
+    this.#leave()
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     // Cancelled while it waited for a connection: it must not be sent at all.
-    if (!this.#receiver) controller.abort(new Error('cancelled'))
+    if (!this.#receiver) this.#abort(controller)
   }
 
   onResponseStart(
@@ -216,7 +211,8 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     statusText?: string
   ): void {
     if (status < 200 || !this.#receiver) return
-    const raw = rawHeaders(controller.rawHeaders ?? parsed)
+    const raw = receivedFields(controller.rawHeaders ?? parsed)
+    if (raw.protocol === '2') this.#upstream.queue.multiplexed(this.#upstream.options.connections)
     this.#redirectTo = this.#sameOriginRedirect(status, raw.list)
     if (this.#redirectTo !== undefined || !this.#receiver) return
     const headers = forwardableResponseHeaders(raw.list)
@@ -244,7 +240,8 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     if (to !== undefined && this.#receiver) {
       this.#redirectTo = undefined
       this.#redirects++
-      this.send(to)
+      this.#controller = undefined
+      this.#send(to)
       return
     }
     const receiver = this.#receiver
@@ -264,8 +261,13 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   #finish(): void {
     this.#receiver = undefined
-    if (this.#counted) this.#upstream.leave()
-    this.#counted = false
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (!this.#running) return
+    this.#running = false
+    this.#upstream.queue.leave()
   }
 
   /** 307 and 308 keep method and body; to the same origin they cost nothing to follow. Any other redirect is the client's matter. */
@@ -276,12 +278,8 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
       !(METHODS[this.#input.kind] === 'GET' && (status === 301 || status === 302))
     )
       return undefined
-    const location = getHeader(raw, 'location')
-    const to =
-      location !== undefined && URL.canParse(location, this.#upstream.url.href)
-        ? new URL(location, this.#upstream.url)
-        : undefined
-    if (!to || to.origin !== this.#upstream.url.origin) return undefined
+    const to = sameOriginPath(getHeader(raw, 'location'), this.#upstream.url)
+    if (to === undefined) return undefined
     if (this.#redirects >= MAX_REDIRECTS) {
       const error = new CatflapError(
         'upstream_redirect',
@@ -291,40 +289,6 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
       this.#controller?.abort(error)
       return undefined
     }
-    return `${to.pathname}${to.search}`
+    return to
   }
-}
-
-interface ReceivedHeaders {
-  readonly list: string[]
-  /** As Via names it. */
-  readonly protocol: '1.1' | '2'
-}
-
-function rawHeaders(headers: unknown): ReceivedHeaders {
-  const out: string[] = []
-  if (Array.isArray(headers)) {
-    for (const part of headers as (Buffer | string)[])
-      out.push(typeof part === 'string' ? part : part.toString('latin1'))
-    return { list: out, protocol: '1.1' }
-  }
-  // HTTP/2 hands over an object; pseudo-headers are no fields.
-  for (const [name, value] of Object.entries(headers as Record<string, string | string[] | undefined>)) {
-    if (name.startsWith(':') || value === undefined) continue
-    for (const one of Array.isArray(value) ? value : [value]) out.push(name, one)
-  }
-  return { list: out, protocol: '2' }
-}
-
-/** undici's proxy agent turns a list into an object and would keep only the last of several equal names. */
-function byName(list: readonly string[]): Record<string, string | string[]> {
-  const out: Record<string, string | string[]> = {}
-  for (let i = 0; i < list.length; i += 2) {
-    const name = list[i]!
-    const before = out[name]
-    if (before === undefined) out[name] = list[i + 1]!
-    else if (Array.isArray(before)) before.push(list[i + 1]!)
-    else out[name] = [before, list[i + 1]!]
-  }
-  return out
 }

@@ -13,6 +13,8 @@ export interface StdioLegOptions extends ChildOptions {
   readonly label: string
   /** Bytes that may wait for a child that does not read its stdin. */
   readonly maxInput: number
+  /** Takes secrets out of what the child said last, before clients are told. */
+  readonly scrub?: (text: string) => string
 }
 
 /**
@@ -42,10 +44,10 @@ export class StdioLeg implements Leg, CallKeeper {
       stderr: line => events.stderr(line),
       exit: info => {
         const how = info.signal ? `was ended by ${info.signal}` : `exited with code ${info.code}`
-        const last = info.stderr.slice(-5).join(' | ')
-        const tail = last ? ` Its last words on stderr: ${last}` : ''
+        const last = info.stderr.slice(-5).map(line => options.scrub?.(line) ?? line)
+        const tail = last.length > 0 ? ` Its last words on stderr: ${last.join(' | ')}` : ''
         const error = new CatflapError('child_exited', `${options.label} ${how}.${tail}`, {
-          data: { target: options.label, exitCode: info.code, signal: info.signal, stderr: info.stderr.slice(-5) }
+          data: { target: options.label, exitCode: info.code, signal: info.signal, stderr: last }
         })
         this.#lose(error, { code: info.code, signal: info.signal })
       },

@@ -1,0 +1,62 @@
+import type { Log } from '../log.ts'
+import type { FrameBus } from '../tape/bus.ts'
+import type { TapeTarget } from '../tape/format.ts'
+import { LiveFeed } from '../tape/live.ts'
+import { TapeRecorder } from '../tape/recorder.ts'
+import type { Redactor } from '../tape/redact.ts'
+import { VERSION } from '../version.ts'
+import type { ForwardOptions } from './forward.ts'
+import type { TargetOptions } from './target.ts'
+
+const SOFTWARE = { name: 'catflap', version: VERSION }
+
+interface Given {
+  readonly bus: FrameBus
+  readonly redactor: Redactor
+  readonly log: Log
+}
+
+/** The tape, where one is asked for. */
+export async function openRecorder(options: ForwardOptions, given: Given): Promise<TapeRecorder | undefined> {
+  if (!options.record) return undefined
+  const { bus, redactor, log } = given
+  let unsubscribe = (): void => {}
+  const recorder = await TapeRecorder.open({
+    ...options.record,
+    target: tapeTarget(options.target),
+    software: SOFTWARE,
+    redactor,
+    onStall: ms =>
+      log.warn(
+        'recording-stalled',
+        `the tape takes nothing: traffic has waited ${ms} ms for it (--record-overflow drop would let it pass)`
+      ),
+    onError: reason => {
+      log.error('recording-stopped', `recording stopped: ${reason}. The proxy goes on without a tape.`)
+      unsubscribe()
+    }
+  })
+  if (!recorder.failed) unsubscribe = bus.subscribe(recorder)
+  return recorder
+}
+
+/** What `catflap tail` connects to, where that is wanted and possible. */
+export async function openFeed(
+  options: ForwardOptions,
+  { bus, redactor, log }: Given,
+  url: string | undefined
+): Promise<LiveFeed | undefined> {
+  if (!options.live) return undefined
+  try {
+    return await LiveFeed.open(bus, { target: tapeTarget(options.target), software: SOFTWARE, redactor, url })
+  } catch (error) {
+    log.warn('tail-unavailable', error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+}
+
+function tapeTarget(target: TargetOptions): TapeTarget {
+  return 'url' in target
+    ? { kind: 'http', url: target.url }
+    : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }
+}
