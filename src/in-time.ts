@@ -10,3 +10,20 @@ export async function inTime<T>(promise: Promise<T>, ms: number, late: () => Err
     clearTimeout(timer)
   }
 }
+
+/** The same, for as long as `progress` says something new every `ms`: what is slow is not dead. */
+export async function whileItMoves<T>(
+  promise: Promise<T>,
+  ms: number,
+  progress: () => number,
+  late: Error
+): Promise<T> {
+  for (;;) {
+    const before = progress()
+    try {
+      return await inTime(promise, ms, () => late)
+    } catch (error) {
+      if (error !== late || progress() === before) throw error
+    }
+  }
+}

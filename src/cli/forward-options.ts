@@ -90,7 +90,12 @@ function accessOptions(args: Argv): Argv {
       describe: 'listen beyond loopback without a token'
     })
     .option('allow-host', list('a Host header to accept besides loopback names; repeatable'))
-    .option('allow-origin', list('an Origin to accept besides loopback ones, like https://app.example; preflights (CORS) are not answered; repeatable'))
+    .option(
+      'allow-origin',
+      list(
+        'an Origin to accept besides loopback ones, like https://app.example; preflights (CORS) are not answered; repeatable'
+      )
+    )
     .option('log-level', {
       choices: LOG_LEVELS,
       default: 'info' as LogLevel,
@@ -117,7 +122,8 @@ function recordOptions(args: Argv): Argv {
       choices: ['block', 'drop'] as const,
       default: 'block' as const,
       requiresArg: true,
-      describe: 'when the disk is too slow: traffic waits, or frames are dropped, counted and marked (what cannot wait is, in any case, at twice the bound)'
+      describe:
+        'when the disk is too slow: traffic waits, or frames are dropped, counted and marked (what cannot wait is, in any case, at twice the bound)'
     })
     .option('record-max-message', {
       type: 'string',

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { inTime } from '../in-time.ts'
+import { inTime, whileItMoves } from '../in-time.ts'
 import type { FrameSubscriber } from './bus.ts'
 import { Drops } from './drops.ts'
 import { FrameEncoder, lineOf } from './encoder.ts'
@@ -143,7 +143,9 @@ export class TapeRecorder implements FrameSubscriber {
       this.#state = 'closed'
     }
     try {
-      await this.#whileItMoves(this.#finish())
+      const ms = this.#options.patience ?? PATIENCE
+      const late = `nothing could be written to ${this.#options.path} for ${ms} ms; what was queued is lost`
+      await whileItMoves(this.#finish(), ms, () => this.#bytes, new Error(late))
     } catch (error) {
       this.#fail(error)
     }
@@ -155,20 +157,6 @@ export class TapeRecorder implements FrameSubscriber {
     clearTimeout(this.#timer)
     await this.#single?.close(true)
     await this.#folder?.close()
-  }
-
-  /** Waits for as long as something is written now and then: a slow disk is no dead one. */
-  async #whileItMoves(work: Promise<void>): Promise<void> {
-    const ms = this.#options.patience ?? PATIENCE
-    const dead = new Error(`nothing could be written to ${this.#options.path} for ${ms} ms; what was queued is lost`)
-    for (;;) {
-      const before = this.#bytes
-      try {
-        return await inTime(work, ms, () => dead)
-      } catch (error) {
-        if (error !== dead || this.#bytes === before) throw error
-      }
-    }
   }
 
   async #open(): Promise<void> {

@@ -1,8 +1,8 @@
+import { excerpt, printable } from '../printable.ts'
 import { type Paint, painter } from './colour.ts'
 import { compileFilter, type FrameFilter, type FramePredicate } from './filter.ts'
 import type { TapeFrame, TapeHeader } from './format.ts'
 import { Pairing, type Seen } from './pairing.ts'
-import { excerpt, printable } from '../printable.ts'
 
 export interface TimelineOptions {
   readonly colour?: boolean

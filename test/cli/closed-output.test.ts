@@ -42,7 +42,9 @@ t.test('over HTTP, stdout and stderr may both be closed', async t => {
 
 t.test('forward … | true is no fault', async t => {
   trackLeaks(t)
-  const catflap = runCatflap(['forward', '--no-tail', '--listen', '0', ...LOUD, 'http://127.0.0.1:9/mcp'], { json: false })
+  const catflap = runCatflap(['forward', '--no-tail', '--listen', '0', ...LOUD, 'http://127.0.0.1:9/mcp'], {
+    json: false
+  })
   t.teardown(() => catflap.kill9())
   catflap.proc.stdout.destroy()
   // Said after it listens: see announce. A fault would end it by itself, with 1.

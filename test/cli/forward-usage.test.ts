@@ -50,7 +50,11 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
   ['no size', ['forward', '--max-body', 'huge', ...COMMAND], /--max-body huge:.*write 4096, 64k, 16M or 1G/],
   ['no number', ['forward', '--max-sessions', 'many', ...COMMAND], /--max-sessions many: 'many' is no whole number/],
   ['nothing at all', ['forward', '--max-sessions', '0', ...COMMAND], /--max-sessions 0: 0 is not allowed/],
-  ['a size beyond all', ['forward', '--max-body', '99999999999G', ...COMMAND], /--max-body 99999999999G: that is too much/],
+  [
+    'a size beyond all',
+    ['forward', '--max-body', '99999999999G', ...COMMAND],
+    /--max-body 99999999999G: that is too much/
+  ],
   [
     'beyond loopback, under a name that looks like it',
     ['forward', '--listen', '127.evil.com:0', URL_TARGET],
@@ -62,7 +66,11 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
     /--redact-json: 'bad' is no JSON pointer.*write it like \/params/
   ],
   ['a password that cannot be read', ['forward', 'http://u:p%zz@127.0.0.1:9/'], /password holds a %.*write it as %25/],
-  ['two paths', ['forward', '--path', '/a', '--path', '/b', URL_TARGET], /--path is given more than once; give it once/],
+  [
+    'two paths',
+    ['forward', '--path', '/a', '--path', '/b', URL_TARGET],
+    /--path is given more than once; give it once/
+  ],
   ['two tapes', ['forward', '--record', 'a', '--record', 'b', URL_TARGET], /--record is given more than once/],
   ['two folders', ['forward', '--cwd', '/', '--cwd', '/', ...COMMAND], /--cwd is given more than once/],
   ['two limits', ['forward', '--max-body', '1', '--max-body', '2', ...COMMAND], /--max-body is given more than once/],

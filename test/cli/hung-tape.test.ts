@@ -1,6 +1,6 @@
 /** A tape that takes nothing (a FIFO whose reader does not read stands for a dead disk) must not make catflap unstoppable. */
 import { spawnSync } from 'node:child_process'
-import { constants, openSync, closeSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { runCatflap, startCatflap } from '../helpers/catflap.ts'
@@ -25,7 +25,7 @@ t.test('nobody opens the tape for reading: the start fails in time and says so',
   const file = await fifo(t)
   const catflap = runCatflap(['forward', '--no-tail', '--listen', '0', '--record', file, '--', ...PUPPET])
   t.teardown(() => catflap.kill9())
-  const event = await catflap.events.until(e => e.event === 'failed')
+  const event = await catflap.events.until(e => e.event === 'failed', { timeoutMs: 25_000 })
   t.match(event.text, /cannot record to .*hung\.fifo: it could not be opened within 5000 ms/)
   const { code } = await within(catflap.exit)
   t.not(code, 0)
@@ -44,7 +44,7 @@ t.test('the tape hangs while traffic passes: a warning, and two signals end it w
   const pad = 'x'.repeat(7_000_000)
   const pending: Promise<unknown>[] = []
   for (let id = 1; id <= 7; id++) pending.push(rawPost(catflap.url, rpc(id, 'do', { pad }), headers).catch(() => {}))
-  t.match(await catflap.events.until(e => e.event === 'recording-stalled'), { level: 'warn' })
+  t.match(await catflap.events.until(e => e.event === 'recording-stalled', { timeoutMs: 25_000 }), { level: 'warn' })
   catflap.proc.kill('SIGTERM')
   await catflap.events.until(e => e.event === 'stopping')
   catflap.proc.kill('SIGTERM')

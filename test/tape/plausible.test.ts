@@ -8,10 +8,28 @@ import { message, note } from './fixtures.ts'
 const CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"rm","arguments":{"path":"/etc"}}}'
 
 t.test('names, words and pieces of JSON are no credentials', async t => {
-  const words = ['tools/call', 'notifications/initialized', '"jsonrpc":"2.0"', 'structuredContent', 'MCP-Protocol-Version']
-  for (const word of [...words, '2025-11-25', 'application/json', '{"a":1}xxxxxxxxxx', '123456789012', 'a b c d e f 1 2 3'])
+  const words = [
+    'tools/call',
+    'notifications/initialized',
+    '"jsonrpc":"2.0"',
+    'structuredContent',
+    'MCP-Protocol-Version'
+  ]
+  for (const word of [
+    ...words,
+    '2025-11-25',
+    'application/json',
+    '{"a":1}xxxxxxxxxx',
+    '123456789012',
+    'a b c d e f 1 2 3'
+  ])
     t.notOk(isPlausibleCredential(word), word)
-  for (const key of ['sk-live-51Habc', 'CANARY1q7zX9k', 'bGlnaHRXb3JrLgXyZaBcQq', '0f8fad5b-d9cb-469f-a165-70867728950e'])
+  for (const key of [
+    'sk-live-51Habc',
+    'CANARY1q7zX9k',
+    'bGlnaHRXb3JrLgXyZaBcQq',
+    '0f8fad5b-d9cb-469f-a165-70867728950e'
+  ])
     t.ok(isPlausibleCredential(key), key)
 })
 

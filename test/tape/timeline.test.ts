@@ -1,9 +1,9 @@
 import t from 'tap'
+import { printable, printableJson } from '../../src/printable.ts'
 import { painter, wantsColour } from '../../src/tape/colour.ts'
 import { globToRegExp } from '../../src/tape/filter.ts'
 import type { TapeFrame } from '../../src/tape/format.ts'
 import { Pairing } from '../../src/tape/pairing.ts'
-import { printable, printableJson } from '../../src/printable.ts'
 import { formatTimeline, Timeline, type TimelineOptions } from '../../src/tape/timeline.ts'
 import { collect } from './fixtures.ts'
 
