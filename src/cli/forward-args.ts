@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { mayListen } from '../proxy/bind.ts'
+import { checkCa, checkHost, checkOrigin } from '../proxy/check-options.ts'
 import type { ForwardOptions } from '../proxy/forward.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
 import type { TargetOptions } from '../proxy/target.ts'
@@ -30,7 +31,18 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
     via: args.via === false || args.via === '' ? false : String(args.via)
   }
   if ('host' in listen) checkBind(listen.host, options)
+  for (const host of args['allow-host']) named('--allow-host', () => checkHost(host))
+  for (const origin of args['allow-origin']) named('--allow-origin', () => checkOrigin(origin))
   return options
+}
+
+/** The library's refusal, under the name of the command line's option. */
+function named(option: string, check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace(/^\w+:/, option))
+  }
 }
 
 function checkBind(host: string, options: ForwardOptions): void {
@@ -113,11 +125,14 @@ function envOf(given: readonly string[]): Record<string, string> {
 }
 
 function readCa(file: string): string {
+  let pem: string
   try {
-    return readFileSync(file, 'utf8')
+    pem = readFileSync(file, 'utf8')
   } catch (error) {
     throw new UsageError(`--ca ${file} cannot be read: ${(error as Error).message}`)
   }
+  named('--ca', () => checkCa(pem, file))
+  return pem
 }
 
 function listenOf(text: string): { host: string; port: number } {

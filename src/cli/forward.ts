@@ -67,5 +67,13 @@ function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
       ...(proxy.tape !== undefined && { tape: proxy.tape })
     }
     process.stderr.write(`${JSON.stringify(event)}\n`)
-  } else lineWriter(process.stdout)(`catflap: listening on ${proxy.url}, forwarding to ${proxy.target}${tape}\n`)
+  } else {
+    const open = isEverywhere(args.listen) ? ' (and on every other address of this machine)' : ''
+    lineWriter(process.stdout)(`catflap: listening on ${proxy.url}${open}, forwarding to ${proxy.target}${tape}\n`)
+  }
+}
+
+/** The URL names one address; a wildcard bind is open on all of them, which must not stay unsaid. */
+function isEverywhere(listen: string | undefined): boolean {
+  return /^(?:0\.0\.0\.0|\[::\]):/.test(listen ?? '')
 }

@@ -4,7 +4,7 @@ import { forwardCommand } from './forward.ts'
 import { REPEATABLE } from './forward-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
-import { UsageError } from './usage.ts'
+import { plainUsage, UsageError } from './usage.ts'
 
 /** Exit codes: 0 clean end, 1 failure with a one-line reason, 2 wrong usage. */
 const USAGE = 2
@@ -29,7 +29,7 @@ export async function main(args: readonly string[]): Promise<void> {
     .wrap(process.stdout.isTTY ? Math.min(120, process.stdout.columns) : 110)
     .epilogue('Exit codes: 0 clean end, 1 failure, 2 wrong usage. Documentation: docs/ in the package.')
     .exitProcess(false)
-    .fail((message, error) => wrongUsage(message || error?.message || 'wrong usage', error))
+    .fail((message, error) => wrongUsage(plainUsage(message || error?.message || 'wrong usage'), error))
   await cli.parseAsync()
 }
 

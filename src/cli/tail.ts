@@ -8,6 +8,7 @@ import type { LiveProcess } from '../tape/runtime-folder.ts'
 import { Timeline } from '../tape/timeline.ts'
 import { attach, runningProcesses } from '../tape/watch.ts'
 import { type FilterArgs, filterOf, filterOptions, reporting, targetText, untilInterrupted } from './tape.ts'
+import { UsageError } from './usage.ts'
 
 interface TailArgs extends FilterArgs {
   once?: boolean
@@ -25,7 +26,8 @@ export const tailCommand: CommandModule<object, TailArgs> = {
           describe: 'only those that run now; ends with the last of them'
         })
         .option('pid', {
-          type: 'number',
+          type: 'string',
+          coerce: asPid,
           requiresArg: true,
           describe: 'only the catflap with this process id; ends with it'
         })
@@ -153,4 +155,10 @@ class JsonTail {
     if (pid === this.#first) return own
     return { ...own, process: pid, ...(frame.session !== undefined && { session: `${pid}:${frame.session}` }) }
   }
+}
+
+function asPid(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^[1-9]\d{0,9}$/.test(text)) throw new UsageError(`--pid ${text} is no process id; give a number`)
+  return Number(text)
 }

@@ -2,3 +2,36 @@
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
+
+/** What yargs says of wrong arguments, in the words of ours: the option as it is written, and what to write instead. */
+export function plainUsage(message: string): string {
+  const lines = message.split('\n').map(line => line.trim())
+  const [first = ''] = lines
+  const unknown = /^Unknown arguments?: (.+)$/.exec(first)?.[1]
+  if (unknown !== undefined) return unknownArguments(unknown.split(', '))
+  const missing = /^Not enough arguments following: (.+)$/.exec(first)?.[1]
+  if (missing !== undefined) return `--${missing} needs a value: --${missing} VALUE`
+  if (first === 'Invalid values:') return lines.slice(1).filter(Boolean).map(invalidValue).join('; ')
+  if (/^Not enough non-option arguments/.test(first))
+    return `'catflap ${process.argv.slice(2).join(' ')}' needs one more argument`
+  const exclusive = /^Arguments (\S+) and (\S+) are mutually exclusive$/.exec(first)
+  if (exclusive) return `--${exclusive[1]} and --${exclusive[2]} exclude each other: give one of them`
+  return lines.filter(Boolean).join(' ')
+}
+
+function unknownArguments(names: readonly string[]): string {
+  // yargs lists `fooBar` beside `foo-bar`; nobody wrote that.
+  const written = names.filter(name => !/[A-Z]/.test(name) || !names.some(n => n.includes('-')))
+  const word = written.find(name => process.argv.includes(name))
+  const [command] = process.argv.slice(2)
+  if (word !== undefined && word === command) return `'${word}' is no command; there are forward, tape and tail`
+  if (word !== undefined && command === 'forward')
+    return `'${word}' is one argument too many. The command of a server goes after --: catflap forward -- COMMAND [ARGS…]`
+  if (word !== undefined) return `'${word}' is one argument too many`
+  return `${written.map(name => `${name.length === 1 ? '-' : '--'}${name}`).join(', ')}: no such option`
+}
+
+function invalidValue(line: string): string {
+  const m = /^Argument: (\S+), Given: (.+), Choices: (.+)$/.exec(line)
+  return m ? `--${m[1]} ${m[2]!.replaceAll('"', '')}: give one of ${m[3]!.replaceAll('"', '')}` : line
+}

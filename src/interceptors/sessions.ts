@@ -99,7 +99,9 @@ function asServer(x: Exchange, session: Session): Verdict {
   if (!LEGACY_VERSIONS.includes(version))
     return refuse('unsupported_version', `MCP-Protocol-Version '${version}' is not supported in this session.`)
   if (x.kind !== 'terminate') return undefined
-  return x.core.sessions.end(session, 'client').then(() => ({ http: { status: 200, headers: [], body: undefined } }))
+  // It is unknown from now on; how long its child takes to go is not for the client to wait for.
+  void x.core.sessions.end(session, 'client')
+  return { http: { status: 200, headers: [], body: undefined } }
 }
 
 async function start(x: Exchange): Promise<Answer | undefined> {

@@ -189,7 +189,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   let core: Core | undefined
   try {
     core = makeCore(options, chosen, given)
-    const parts = { core, recorder, tape: options.record?.path }
+    const parts = { core, recorder, tape: recorder?.path }
     if ('input' in listen) {
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
       const feed = await openFeed(options, given, undefined)

@@ -43,7 +43,9 @@ export function openTarget(
   settings: Settings,
   { name = 'default', via, scrub }: OpenTarget = {}
 ): Target {
-  return 'url' in options ? new HttpTarget(name, options, settings, via) : new StdioTarget(name, options, settings, scrub)
+  return 'url' in options
+    ? new HttpTarget(name, options, settings, via)
+    : new StdioTarget(name, options, settings, scrub)
 }
 
 class HttpTarget implements Target {

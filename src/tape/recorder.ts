@@ -102,6 +102,11 @@ export class TapeRecorder implements FrameSubscriber {
     return recorder
   }
 
+  /** The file that is written, or the folder. */
+  get path(): string {
+    return this.#single?.path ?? this.#options.path
+  }
+
   get full(): boolean {
     return this.#full
   }
@@ -165,7 +170,7 @@ export class TapeRecorder implements FrameSubscriber {
   }
 
   async #openFile(): Promise<void> {
-    const file = await TapeFile.create(this.#options.path, this.#started)
+    const file = await TapeFile.createNext(this.#options.path, this.#started)
     this.#single = file
     // A disk that is full already is a failure of the recording, not of the start.
     this.#run(() => this.#write(file, [this.#header(wallTime(this.#started))]))

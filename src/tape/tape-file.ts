@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { errnoOf, reasonOf, TapeError } from './format.ts'
+import { extname } from 'node:path'
+import { errnoOf, reasonOf, TAPE_SUFFIX, TapeError } from './format.ts'
 
 /** One tape being written. The handle may be closed in between (many sessions, few descriptors); `append` opens it again. */
 export class TapeFile {
@@ -27,7 +28,7 @@ export class TapeFile {
         await file.close(false)
         throw new TapeError(
           'tape_exists',
-          `${path} exists already and is not empty: name another file, or a folder (it gets one tape a session)`
+          `${path} exists already and is not empty, and so do those with a number behind it: name another file, or a folder (it gets one tape a session)`
         )
       }
       // An empty file may have been made by mktemp or a shell with a wider mode.
@@ -37,6 +38,20 @@ export class TapeFile {
       throw new TapeError('tape_unwritable', `cannot record to ${path}: ${reasonOf(error)}`, error)
     }
     return file
+  }
+
+  /**
+   * `path`, or where that holds something already, the next of `name-2.tape.jsonl`, `name-3.tape.jsonl` … that does not:
+   * clients start their command as often as they like, and none of those runs may fail for it, or overwrite another.
+   */
+  static async createNext(path: string, base: number): Promise<TapeFile> {
+    for (let k = 1; ; k++) {
+      try {
+        return await TapeFile.create(k === 1 ? path : numbered(path, k), base)
+      } catch (error) {
+        if (!(error instanceof TapeError && error.code === 'tape_exists') || k >= MAX_NUMBER) throw error
+      }
+    }
   }
 
   async append(data: Buffer): Promise<void> {
@@ -57,6 +72,14 @@ export class TapeFile {
       await handle.close()
     }
   }
+}
+
+const MAX_NUMBER = 1000
+
+/** `a.tape.jsonl` → `a-2.tape.jsonl`; whatever else has dots keeps its last ending. */
+function numbered(path: string, k: number): string {
+  const ending = path.endsWith(TAPE_SUFFIX) ? TAPE_SUFFIX : extname(path)
+  return `${path.slice(0, path.length - ending.length)}-${k}${ending}`
 }
 
 async function openNew(path: string): Promise<FileHandle> {

@@ -110,19 +110,10 @@ export class TapeFolder {
       .replaceAll(':', '-')
     const owner = session === undefined ? `p${process.pid}` : session.replace(/[^\w-]/g, '_').slice(0, 64)
     const stem = `${stamp}-${slugOf(this.#options.target)}-${owner}`
-    for (let k = 1; ; k++) {
-      try {
-        const file = await TapeFile.create(
-          path.join(this.#folder, `${stem}${k === 1 ? '' : `-${k}`}${TAPE_SUFFIX}`),
-          time
-        )
-        await file.append(Buffer.from(this.#options.header(started, session)))
-        return file
-      } catch (error) {
-        // Another process with the same target and handle began in the same second.
-        if (!(error instanceof TapeError && error.code === 'tape_exists') || k >= 1000) throw error
-      }
-    }
+    // Another process with the same target and handle may have begun in the same second.
+    const file = await TapeFile.createNext(path.join(this.#folder, `${stem}${TAPE_SUFFIX}`), time)
+    await file.append(Buffer.from(this.#options.header(started, session)))
+    return file
   }
 }
 

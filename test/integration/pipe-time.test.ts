@@ -159,3 +159,13 @@ t.test('stopping does not wait longer than it was told', async t => {
   // Its head was written when the silence had lasted long enough.
   t.match((await json).text, 'shutting_down')
 })
+
+t.test('DELETE is answered at once, however long the child takes to go', async t => {
+  const args = ['--handshake', '--ignore-eof', '--ignore-term']
+  const { url } = await pipeDoor(t, 'raw-stdio.ts', { settings: { killAfter: 1_500 }, args })
+  const s = await pipeSession(url)
+  const began = performance.now()
+  t.equal((await rawRequest(url, { method: 'DELETE', headers: s.headers })).status, 200)
+  t.ok(performance.now() - began < 1_400, 'before the child has gone')
+  t.equal((await s.post(rpc(1, 'x'))).status, 404)
+})

@@ -49,12 +49,16 @@ t.test('a frame is on disk without anybody flushing', async t => {
 })
 
 t.test(
-  'recording never overwrites: a file that is not empty is refused, an empty one is taken and made private',
+  'recording never overwrites: beside a file that is not empty comes one with a number, an empty one is taken and made private',
   async t => {
     const folder = await folderOf(t)
     const file = path.join(folder, 'a.tape.jsonl')
     await writeFile(file, 'precious')
-    await t.rejects(recorderAt(file), { code: 'tape_exists', message: /a\.tape\.jsonl exists already/ })
+    for (const name of ['a-2.tape.jsonl', 'a-3.tape.jsonl']) {
+      const beside = await recorderAt(file)
+      t.equal(beside.path, path.join(folder, name))
+      await beside.close()
+    }
     t.equal(await readFile(file, 'utf8'), 'precious')
     const empty = path.join(folder, 'b.tape.jsonl')
     await writeFile(empty, '')
