@@ -46,7 +46,7 @@ interface Envelope {
 
 /**
  * One JSON-RPC message with its original bytes. The envelope is located once, without building values; `json` parses the
- * whole once, if ever. Changing a message makes a new one in which only the changed bytes differ (design, rule 1).
+ * whole once, if ever. Changing a message makes a new one in which only the changed bytes differ.
  */
 export class Message {
   readonly bytes: Buffer

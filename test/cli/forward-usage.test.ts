@@ -8,7 +8,7 @@ const COMMAND = ['--', 'node', 'server.js']
 
 const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
   ['no command', [], /Name a command/],
-  ['an unknown command', ['fro'], /fro/],
+  ['an unknown command', ['fro'], /'fro' is no command; there are forward, tape and tail/],
   ['no target', ['forward'], /no server given: 'catflap forward <url>' or 'catflap forward -- <command>/],
   ['both targets', ['forward', URL_TARGET, ...COMMAND], /URL or a command, not both: 'http:.*' and 'node'/],
   [
@@ -17,8 +17,28 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
     /'server\.js' is no http or https URL; a command goes after --/
   ],
   ['another scheme', ['forward', 'ftp://x/'], /'ftp:\/\/x\/' is no http or https URL/],
-  ['an unknown option', ['forward', '--lissen', '1', URL_TARGET], /lissen/],
-  ['an option without its value', ['forward', URL_TARGET, '--listen'], /listen/],
+  ['an unknown option', ['forward', '--lissen', '1', URL_TARGET], /--lissen: no such option/],
+  [
+    'a command without --',
+    ['forward', 'npx', 'foo'],
+    /'foo' is one argument too many.*after --: catflap forward -- COMMAND/
+  ],
+  [
+    'a choice that is none',
+    ['forward', '--log-level', 'loud', URL_TARGET],
+    /--log-level loud: give one of debug, info/
+  ],
+  ['no origin', ['forward', '--allow-origin', 'foo', URL_TARGET], /--allow-origin 'foo'.*https:\/\/app\.example/],
+  ['no host', ['forward', '--allow-host', 'http://foo/', URL_TARGET], /--allow-host 'http:\/\/foo\/'.*host name/],
+  [
+    'no certificate',
+    ['forward', '--ca', process.execPath.replace(/[^/\\]*$/, 'none'), URL_TARGET],
+    /--ca .*cannot be read/
+  ],
+  ['no PEM', ['forward', '--ca', new URL(import.meta.url).pathname, URL_TARGET], /--ca .*BEGIN CERTIFICATE/],
+  ['no process id', ['tail', '--pid', 'foo'], /--pid foo is no process id/],
+  ['no tape', ['tape', 'show'], /'catflap tape show' needs one more argument/],
+  ['an option without its value', ['forward', URL_TARGET, '--listen'], /--listen needs a value/],
   ['no address', ['forward', '--listen', 'here', URL_TARGET], /--listen 'here' is no address; write --listen 7890/],
   ['no port', ['forward', '--listen', '127.0.0.1:99999', URL_TARGET], /--listen '127\.0\.0\.1:99999'/],
   [
