@@ -43,7 +43,19 @@ export const DEFAULT_LISTEN = '127.0.0.1:7890'
 
 /** Every option of `catflap forward`, as its help shows it. */
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {
-  return settingOptions(recordOptions(accessOptions(targetOptions(args)))) as unknown as Argv<ForwardArgs>
+  return settingOptions(recordOptions(accessOptions(targetOptions(grouped(args))))) as unknown as Argv<ForwardArgs>
+}
+
+/** What people look for comes first in the help; yargs would put its own group of the rest last. */
+function grouped(args: Argv): Argv {
+  return args
+    .group(['listen', 'stdio', 'path', 'header', 'env', 'cwd', 'ca', 'insecure', 'via'], 'Clients and server:')
+    .group(
+      ['record', 'record-overflow', 'record-max-message', 'redact-header', 'redact-json', 'tail'],
+      'Recording and watching:'
+    )
+    .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
+    .group(['log-level', 'log-format'], 'Log:')
 }
 
 function targetOptions(args: Argv): Argv {

@@ -281,7 +281,9 @@ export class Exchange implements Listener, ReplyListener {
     // A stream with ids that breaks has not failed: the client comes back with Last-Event-ID, and an error would end its wait.
     const resumed = error.code === 'upstream_reset' && this.reply.state === 'sse' && this.#call?.resumable === true
     if (this.core.bus.active) {
-      if (!resumed && (this.client || this.message?.kind === 'request'))
+      // On a pipe, a client that has cancelled is told nothing any more.
+      const told = this.client !== undefined || (this.message?.kind === 'request' && error.code !== 'cancelled')
+      if (!resumed && told)
         this.core.tap.own(this, this.client ? status : undefined, [], error.toJsonRpc(this.message?.idText))
       this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
     }
@@ -308,7 +310,8 @@ export class Exchange implements Listener, ReplyListener {
   abandon(reason: CancelReason): void {
     if (this.#ended) return
     this.#tellRequest()
-    if (this.core.bus.active) this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
+    if (this.core.bus.active && reason === 'client-gone')
+      this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
     const call = this.#call
     // A legacy server on stdio finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
     if (call && this.era === 'legacy' && this.core.target.kind === 'stdio' && reason === 'client-gone') call.detach()

@@ -89,7 +89,8 @@ export function legObserver(
     late(message) {
       core.log.debug('late', 'the server answered what nobody waits for any more')
       if (core.bus.active) {
-        tap.note(session(), 'late', 'an answer that nobody waits for any more')
+        const what = message.kind === 'response' ? 'an answer' : message.method
+        tap.note(session(), 'late', `${what} for a call that nobody waits for any more`)
         tap.loose(session(), stream, 'server', 'down', message)
       }
     },

@@ -30,7 +30,7 @@ export type NoteKind =
   | 'session-lost'
   | 'child-start'
   | 'child-exit'
-  | 'late' // an answer that nobody waits for any more
+  | 'late' // an answer, or progress, that nobody waits for any more
   | 'dropped' // frames that were lost (overflow policy `drop`)
 
 export interface HttpFacts {
