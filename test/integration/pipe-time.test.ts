@@ -73,7 +73,7 @@ t.test('a cancelled call ends within the grace also where no call times out', as
 })
 
 t.test('a client that leaves while it is asked: the server hears that, and calls time out again', async t => {
-  const settings = { requestTimeout: 500, mailboxTtl: 100 }
+  const settings = { requestTimeout: 2_000, mailboxTtl: 100 }
   const { url, log } = await pipeDoor(t, 'puppet-stdio.ts', { settings })
   const s = await pipeSession(url)
   const stream = await s.stream(rpc(1, 'do', { write: question(0), ...held }))
