@@ -37,11 +37,13 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
   try {
     const proxy = await start()
     const end = await Promise.race([stopped, proxy.ended])
-    if (typeof end === 'string') log.debug('stopping', `${end}: finishing what is in flight`)
-    else if (end.why === 'server') serverEnded(log, end.error)
     // A client that closed our input and then sends SIGTERM waits for no answers, and kills soon.
     const unheard = proxy.url === undefined && process.stdin.readableEnded
-    await proxy.close(typeof end === 'string' && !unheard ? {} : { drainTimeout: 0 })
+    const closing = proxy.close(typeof end === 'string' && !unheard ? {} : { drainTimeout: 0 })
+    // Told once it is so: whoever reads it may rely on nobody new coming in.
+    if (typeof end === 'string') log.debug('stopping', `${end}: finishing what is in flight`)
+    else if (end.why === 'server') serverEnded(log, end.error)
+    await closing
   } catch (error) {
     log.error('failed', startFailure(error))
     process.exitCode = 1
