@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { createForward } from '../../src/index.ts'
 import type { TapeFrame } from '../../src/tape/format.ts'
@@ -10,7 +11,7 @@ import { validateTape } from '../../src/tape/validate.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { echo, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { runCatflap, startCatflap } from '../helpers/catflap.ts'
-import { connectHttp, HANDLERS } from '../helpers/clients.ts'
+import { connectHttp, connectStdio, HANDLERS } from '../helpers/clients.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost } from '../helpers/raw-client.ts'
 import { initialize, notification, rpc, toolCall } from '../helpers/rpc.ts'
@@ -218,4 +219,20 @@ t.test('a server without sessions gets a tape of its own for its first initializ
   for (let i = 0; i < 5; i++) t.equal((await rawPost(door.url!, initialize(i))).status, 200)
   await door.close()
   t.equal((await readdir(folder)).length, 2, 'one from before this was known, one for all that is outside sessions')
+})
+
+t.test('clients that start the command twice, and start it again, each get a server and a tape', async t => {
+  trackLeaks(t)
+  const folder = t.testdir()
+  const tape = path.join(folder, 'x.tape.jsonl')
+  const entry = fileURLToPath(new URL('../../bin/catflap.ts', import.meta.url))
+  const args = ['--no-warnings', entry, 'forward', '--stdio', '--record', tape, '--', ...fixtureArgv('stdio-server.ts')]
+  for (const era of ['auto', 'modern'] as const) {
+    const { client, close } = await connectStdio({ args, era })
+    t.ok((await client.listTools()).tools.length > 0, era)
+    await close()
+  }
+  const tapes = (await readdir(folder)).sort()
+  t.ok(tapes.length >= 2 && tapes.includes('x.tape.jsonl') && tapes.includes('x-2.tape.jsonl'), tapes.join(' '))
+  for (const name of tapes) t.same(await faults(path.join(folder, name)), [], name)
 })
