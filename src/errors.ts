@@ -49,6 +49,23 @@ const table = {
     rpc: -31408,
     help: 'The client did not send its whole request within --client-timeout.'
   },
+  // Of revision 2026-07-28, where a server on a pipe is behind
+  header_mismatch: {
+    status: 400,
+    rpc: -32020,
+    help: 'A header that mirrors the message is missing or says something else. Send what the message says.'
+  },
+  missing_meta: {
+    status: 400,
+    rpc: -32602,
+    help: "The request's _meta lacks the protocol version or the client's capabilities. Every request carries both."
+  },
+  unsupported_modern_version: {
+    status: 400,
+    rpc: -32022,
+    help: 'The server does not speak the revision that the request names; data.supported lists those it does.'
+  },
+  method_not_found: { status: 404, rpc: -32601, help: 'The server does not know the method.' },
   // Who may come in
   forbidden_host: {
     status: 403,
@@ -130,6 +147,12 @@ const table = {
   upstream_connect_timeout: { status: 504, rpc: -31034, help: 'No connection to the server within --connect-timeout.' },
   upstream_redirect: { status: 502, rpc: -31035, help: 'The server redirects in a circle or too often.' },
   message_too_large: { status: 502, rpc: -31036, help: 'A message from the server exceeds --max-message.' },
+  upstream_status: {
+    status: 502,
+    rpc: -31037,
+    help: 'The server answered with an HTTP error and no JSON-RPC message.'
+  },
+  upstream_session_lost: { status: 502, rpc: -31038, help: 'The server no longer knows the session. Start anew.' },
   child_start_failed: {
     status: 502,
     rpc: -31040,

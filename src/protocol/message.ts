@@ -39,6 +39,7 @@ interface Envelope {
   progressToken?: Range // params.progressToken (a progress notification) or params._meta.progressToken (a request)
   protocolVersion?: Range
   metaVersion?: Range
+  task?: Range // params.task of a request (2025-11-25)
   subscription?: Range // params._meta or result._meta
   variants?: RoutingMember[] // members that differ from a routing member by case only
   twice?: string // a member that decides about routing, and occurs again
@@ -139,6 +140,11 @@ export class Message {
     return this.#string(this.#envelope.metaVersion)
   }
 
+  /** `params.task`: the answer is to be a task, which goes on behind it (spec 2025-11-25 basic/utilities/tasks). */
+  get asksForTask(): boolean {
+    return this.#envelope.task !== undefined
+  }
+
   withId(text: string): Message {
     return this.#replace(this.#envelope.id, text)
   }
@@ -234,6 +240,7 @@ function inParams(b: Buffer, start: number, end: number, e: Envelope): number {
       case 'name':
       case 'uri':
       case 'requestId':
+      case 'task':
       case 'protocolVersion':
         return put(e, key, s, skipValue(b, s, end))
       case 'progressToken':

@@ -48,6 +48,8 @@ export interface CallReceiver {
   onMessage(message: Message, last: boolean): void
   onEnd(): void
   onError(error: CatflapError): void
+  /** The server speaks another transport than this leg: nothing was done, and nothing else comes. */
+  onOtherTransport?(): void
   /** The client itself has cancelled this call: an answer may never come. */
   onCancelled?(): void
   /** A message of the server's own that belongs to this call. False: nobody is there to hear it. */
@@ -91,6 +93,8 @@ export interface LegEvents {
   changed?(client: Message, server: Message, dir: 'up' | 'down'): void
   /** catflap said something to the server on its own account. */
   own?(message: Message): void
+  /** Something worth a line in the log: a tool left out, a stream taken up again. */
+  note?(text: string): void
   /** The server does not read as fast as it is written to; and there is room again. */
   full?(): void
   drain?(): void

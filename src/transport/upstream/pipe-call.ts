@@ -5,9 +5,11 @@ import type { CallReceiver, CancelReason, UpstreamCall } from '../upstream.ts'
 /** The leg, as its calls know it. */
 export interface CallKeeper {
   /** Answered, or failed: its id and token are free. */
-  forget(call: StdioCall): void
+  forget(call: PipeCall): void
   /** Nobody waits for it, but it may still be answered. */
-  abandon(call: StdioCall): void
+  abandon(call: PipeCall): void
+  /** Answered with a task that goes on: its progress still comes. */
+  outlive(call: PipeCall): void
   sendOwn(message: Message): void
 }
 
@@ -19,9 +21,11 @@ export interface Wire {
   readonly token: string | undefined
   readonly tokenKey: string | undefined
   readonly method: string
+  /** The client wants a task (2025-11-25): the answer only says that it has begun. */
+  readonly task: boolean
 }
 
-export class StdioCall implements UpstreamCall {
+export class PipeCall implements UpstreamCall {
   readonly receiver: CallReceiver
   readonly idText: string
   readonly wireText: string
@@ -29,6 +33,7 @@ export class StdioCall implements UpstreamCall {
   readonly token: string | undefined
   readonly tokenKey: string | undefined
   readonly method: string
+  readonly #task: boolean
   readonly #leg: CallKeeper
   live = true
   /** By the client itself, which may all the same be answered. */
@@ -43,6 +48,7 @@ export class StdioCall implements UpstreamCall {
     this.token = wire.token
     this.tokenKey = wire.tokenKey
     this.method = wire.method
+    this.#task = wire.task
   }
 
   // The pipe is shared: one slow reader must not stop it, so its queue is bounded elsewhere.
@@ -52,7 +58,8 @@ export class StdioCall implements UpstreamCall {
   answer(message: Message): void {
     if (!this.live) return
     this.live = false
-    this.#leg.forget(this)
+    if (this.#task && this.token !== undefined && !message.isError) this.#leg.outlive(this)
+    else this.#leg.forget(this)
     this.receiver.onMessage(message, true)
     this.receiver.onEnd()
   }
