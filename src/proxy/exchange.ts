@@ -27,8 +27,10 @@ export interface ClientFacts {
   readonly remoteAddress: string | undefined
 }
 
-/** A stdio client's pipe: it is one conversation, so it holds the leg and, once there is one, the session. */
+/** A client's pipe: it is one conversation, so it holds the leg and, once there is one, the session. */
 export interface Connection {
+  /** What its stream is called on tapes. */
+  readonly stream: string
   readonly leg: Leg
   session: Session | undefined
   /** The server's requests that wait for the client. */

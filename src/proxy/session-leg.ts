@@ -45,7 +45,11 @@ export function send(leg: Leg, message: Message): void {
 }
 
 function legEvents(core: Core, holder: { session?: Session }): LegEvents {
-  const observe = legObserver(core, () => holder.session, 'pipe')
+  const observe = legObserver(
+    core,
+    () => holder.session,
+    () => 'pipe'
+  )
   const brake = new Brake(
     () => holder.session?.leg.pause?.(),
     () => holder.session?.leg.resume?.()
@@ -82,8 +86,8 @@ export function holdBack(core: Core, brake: Brake): void {
 export function legObserver(
   core: Core,
   session: () => Session | undefined,
-  stream: string
-): Omit<LegEvents, 'message' | 'drain'> {
+  stream: () => string
+): Omit<LegEvents, 'message' | 'full' | 'drain'> {
   const tap = core.tap
   return {
     late(message) {
@@ -91,7 +95,7 @@ export function legObserver(
       if (core.bus.active) {
         const what = message.kind === 'response' ? 'an answer' : message.method
         tap.note(session(), 'late', `${what} for a call that nobody waits for any more`)
-        tap.loose(session(), stream, 'server', 'down', message)
+        tap.loose(session(), stream(), 'server', 'down', message)
       }
     },
     noise(bytes) {
@@ -106,13 +110,17 @@ export function legObserver(
     lost(error, facts) {
       if (core.bus.active) tap.note(session(), 'child-exit', error.message, facts)
     },
+    note(text) {
+      core.log.warn('server', text)
+      if (core.bus.active) tap.note(session(), 'notice', text)
+    },
     own(message) {
-      if (core.bus.active) tap.loose(session(), stream, 'server', 'up', message, true)
+      if (core.bus.active) tap.loose(session(), stream(), 'server', 'up', message, true)
     },
     changed(client, server, dir) {
       if (!core.bus.active) return
       void client
-      tap.loose(session(), stream, 'server', dir, server)
+      tap.loose(session(), stream(), 'server', dir, server)
     }
   }
 }

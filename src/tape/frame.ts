@@ -31,6 +31,7 @@ export type NoteKind =
   | 'child-start'
   | 'child-exit'
   | 'late' // an answer, or progress, that nobody waits for any more
+  | 'notice' // worth knowing: a stream taken up again, a tool left out
   | 'dropped' // frames that were lost (overflow policy `drop`)
 
 export interface HttpFacts {

@@ -1,0 +1,157 @@
+import { CatflapError } from '../errors.ts'
+import { idKey, roundedKey } from '../protocol/id.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Session } from '../session/manager.ts'
+import { Brake } from '../transport/brake.ts'
+import type { Leg, LegEvents } from '../transport/upstream.ts'
+import type { Core } from './core.ts'
+import type { Connection } from './exchange.ts'
+import { InOrder } from './in-order.ts'
+import { refusal } from './own-message.ts'
+import type { PipeWriter } from './pipe-reply.ts'
+import { holdBack, legObserver, send } from './session-leg.ts'
+
+/**
+ * One client that hears everything on one pipe (stdio, or the stream of HTTP+SSE), and the one leg it has for itself. What
+ * the server says is written in the order it was said.
+ */
+export abstract class PipeConnection implements Connection, PipeWriter {
+  abstract readonly stream: string
+  session: Session | undefined
+  readonly order: InOrder
+  protected readonly core: Core
+  /** Holds the server. */
+  protected readonly serverBrake: Brake
+  /** The server's requests that the client has not answered, by id. */
+  readonly #asked = new Set<string>()
+
+  constructor(core: Core) {
+    this.core = core
+    this.serverBrake = new Brake(
+      () => this.leg.pause?.(),
+      () => this.leg.resume?.()
+    )
+    // This client owns the leg: what the server says behind a message that a hook holds need not be read yet.
+    this.order = new InOrder(
+      error => this.fault(error),
+      held => this.serverBrake.set('hook', held)
+    )
+  }
+
+  abstract readonly leg: Leg
+  /** Writes what stands on one line. False: the client reads slowly; `drained` follows. */
+  protected abstract transmit(line: Buffer): boolean
+  /** The server does not read as fast as this client writes; and it does again. */
+  protected abstract holdClient(held: boolean): void
+  /** The server is gone. */
+  protected abstract lost(error: CatflapError): void
+
+  /** The server's requests that wait for the client. */
+  get awaiting(): number {
+    return this.#asked.size
+  }
+
+  /** What is written towards the client goes through here, whoever said it. */
+  write(message: Message): boolean {
+    return this.writeLine(message.oneLine())
+  }
+
+  writeBatch(messages: readonly Message[]): void {
+    const parts = messages.flatMap((m, i) => (i === 0 ? [m.oneLine()] : [Buffer.from(','), m.oneLine()]))
+    this.writeLine(Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]))
+  }
+
+  refuse(request: Message, error: CatflapError): void {
+    this.answered(request.idText)
+    const message = refusal(request, error)
+    if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'server', 'up', message, true)
+    send(this.leg, message)
+  }
+
+  protected writeLine(line: Buffer): boolean {
+    const free = this.transmit(line)
+    // This client owns the leg, so its slowness may reach the server.
+    if (!free) this.serverBrake.hold('reader')
+    holdBack(this.core, this.serverBrake)
+    return free
+  }
+
+  protected drained(): void {
+    this.serverBrake.release('reader')
+  }
+
+  protected fault(error: unknown): void {
+    this.core.log.error('internal', `a message could not be handled: ${error}`)
+  }
+
+  protected legEvents(): LegEvents {
+    const observe = legObserver(
+      this.core,
+      () => this.session,
+      () => this.stream
+    )
+    return {
+      ...observe,
+      message: (message, call) => {
+        this.#noteAsked(message)
+        // What belongs to a call passes with it, so that it keeps its place before the answer and counts as progress.
+        if (!call?.deliver?.(message)) this.#fromServer(message)
+      },
+      lost: (error, facts) => {
+        observe.lost(error, facts)
+        this.lost(error)
+      },
+      full: () => this.holdClient(true),
+      drain: () => this.holdClient(false)
+    }
+  }
+
+  /** The client has answered a request of the server's, or the server took it back. */
+  protected answered(idText: string | undefined): void {
+    if (idText === undefined || this.#asked.size === 0) return
+    const key = idKey(idText)
+    if (this.#asked.delete(key)) return
+    for (const asked of this.#asked) if (roundedKey(asked) === key) this.#asked.delete(asked)
+  }
+
+  #noteAsked(message: Message): void {
+    if (message.kind === 'request' && this.#asked.size < this.core.settings.maxServerRequests)
+      this.#asked.add(idKey(message.idText!))
+    else if (message.method === 'notifications/cancelled') this.answered(message.requestIdText)
+  }
+
+  #fromServer(message: Message): void {
+    const { pipeline } = this.core
+    if (!pipeline.hasMessage) return this.order.run(() => this.#say(message))
+    const failed = (error: unknown): never => {
+      this.#keptBack(message)
+      throw error
+    }
+    this.order.run(() => {
+      try {
+        const after = pipeline.message(this.session ?? this, message, 'down')
+        if (!(after instanceof Promise)) return this.#sayHooked(message, after)
+        return after.then(m => this.#sayHooked(message, m), failed)
+      } catch (error) {
+        failed(error)
+      }
+    })
+  }
+
+  #sayHooked(before: Message, after: Message | undefined): void {
+    if (after !== before && this.core.bus.active)
+      this.core.tap.loose(this.session, this.stream, 'server', 'down', before)
+    if (after) this.#say(after)
+    else this.#keptBack(before)
+  }
+
+  #keptBack(message: Message): void {
+    if (message.kind === 'request')
+      this.refuse(message, new CatflapError('blocked', 'An interceptor kept the request from the client.'))
+  }
+
+  #say(message: Message): void {
+    if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'client', 'down', message)
+    this.write(message)
+  }
+}

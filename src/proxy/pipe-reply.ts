@@ -1,0 +1,69 @@
+import { CatflapError } from '../errors.ts'
+import { Message } from '../protocol/message.ts'
+import type { Reply, ReplyListener, WholeAnswer } from '../transport/reply.ts'
+
+/** Where everything for one client on a pipe is written. */
+export interface PipeWriter {
+  write(message: Message): boolean
+  writeBatch(messages: readonly Message[]): void
+}
+
+/** An answer on a pipe: there is no head, and silence is an answer to notifications. */
+export class PipeReply implements Reply {
+  state: Reply['state'] = 'pending'
+  extra: string[] = []
+  listener: ReplyListener | undefined
+  readonly queued = 0
+  readonly #connection: PipeWriter
+  readonly #idText: string | undefined
+  /** A batch gets one reply (spec 2025-03-26 basic/transports): its answers are gathered. */
+  readonly #gather: Message[] | undefined
+
+  constructor(connection: PipeWriter, asked: Message | readonly Message[]) {
+    this.#connection = connection
+    this.#idText = asked instanceof Message && asked.kind === 'request' ? asked.idText : undefined
+    this.#gather = asked instanceof Message ? undefined : []
+  }
+
+  head(): void {}
+
+  data(): boolean {
+    return true
+  }
+
+  message(message: Message, last: boolean): boolean {
+    if (this.state === 'ended') return true
+    if (this.#gather && message.kind === 'response') {
+      this.#gather.push(message)
+      return true
+    }
+    if (last) this.state = 'ended'
+    return this.#connection.write(message)
+  }
+
+  end(): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch(this.#gather)
+  }
+
+  fail(error: CatflapError, idText: string | undefined): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    const id = idText ?? this.#idText
+    // A notification gets no answer, not even an error; a client that cancelled wants none any more.
+    const told = error.code !== 'cancelled' && (id !== undefined || this.#gather !== undefined)
+    const answer = told ? [Message.parse(error.toJsonRpc(id))] : []
+    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch([...this.#gather, ...answer])
+    else if (answer[0]) this.#connection.write(answer[0])
+  }
+
+  answer(answer: WholeAnswer): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    if (this.#idText === undefined) return
+    this.#connection.write(
+      Message.parse(new CatflapError('blocked', `Answered with HTTP status ${answer.status}.`).toJsonRpc(this.#idText))
+    )
+  }
+}
