@@ -10,7 +10,7 @@ import {
 } from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
-import type { Exchange } from '../proxy/exchange.ts'
+import type { Connection, Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import type { Session } from '../session/manager.ts'
@@ -31,7 +31,8 @@ type Verdict = Answer | undefined | Promise<Answer | undefined>
 const begun = new Slot<Session>()
 
 function request(x: Exchange): Verdict {
-  if (x.transport === 'stdio') return onPipe(x)
+  if (x.opens) return x.opens.begin().then(() => undefined)
+  if (x.connection) return onPipe(x)
   const headers = x.client!.headers
   if (contradicts(headers, VERSION_HEADER)) return saidTwice('MCP-Protocol-Version')
   if (x.era === 'modern') return modern(x)
@@ -151,26 +152,30 @@ function negotiated(x: Exchange, session: Session, version: string): void {
 }
 
 /** A stdio client is one conversation with the child it has, whatever the era; only the legacy era calls it a session. */
-function startOnPipe(x: Exchange): undefined {
-  const connection = x.connection!
-  const session = x.core.sessions.adopt({
+function adopt(x: Exchange, connection: Connection): void {
+  connection.session = x.core.sessions.adopt({
     principal: x.principal,
     leg: connection.leg,
     initialize: x.message!.bytes.toString()
   })
-  connection.session = session
-  x.session = session
+}
+
+/** The answer to `initialize` names the revision that was negotiated. */
+function readVersion(x: Exchange, session: Session): void {
   x.onAnswer = bytes => {
     const version = parse(bytes)?.protocolVersion
     if (version !== undefined) negotiated(x, session, version)
   }
-  return undefined
 }
 
 function onPipe(x: Exchange): Verdict {
   const connection = x.connection!
-  if (x.message?.method === 'initialize' && !connection.session) return startOnPipe(x)
+  if (x.transport === 'sse' && x.era === 'modern')
+    return refuse('invalid_request', `Revision ${x.version} has no HTTP+SSE transport: connect to the endpoint itself.`)
+  const initialize = x.message?.method === 'initialize'
+  if (initialize && !connection.session) adopt(x, connection)
   x.session = connection.session
+  if (initialize && x.session) readVersion(x, x.session)
   if (x.session) x.core.sessions.touch(x.session)
   return checkBatch(x)
 }
@@ -220,10 +225,7 @@ function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Prom
     if (head.type !== 'sse') begun.set(x, session)
     setHeader(head.headers, 'Mcp-Session-Id', session.id)
     x.session = session
-    x.onAnswer = bytes => {
-      const version = parse(bytes)?.protocolVersion
-      if (version !== undefined) negotiated(x, session, version)
-    }
+    readVersion(x, session)
   }
   try {
     const session = x.core.sessions.start({

@@ -73,6 +73,10 @@ export class AnswerPath implements Attached {
     this.#order.run(() => (this.#filter ? this.#filter.onEnd() : this.#writeEnd()))
   }
 
+  onOtherTransport(): void {
+    this.#x.otherTransport()
+  }
+
   onError(error: CatflapError): void {
     this.#order.run(() => this.#x.fail(error))
   }
@@ -203,7 +207,7 @@ export class AnswerPath implements Attached {
     const { bus, tap } = x.core
     if (watching) tap.goesOn(watching)
     if (bus.active && (this.#head?.type === 'sse' || x.kind === 'listen')) tap.end(x, 'complete')
-    else if (bus.active && !this.#head && x.client && x.reply.state === 'pending') tap.own(x, 202, [], undefined)
+    else if (bus.active && !this.#head && !x.connection && x.reply.state === 'pending') tap.own(x, 202, [], undefined)
     x.reply.end()
     x.answered()
   }

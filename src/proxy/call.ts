@@ -12,6 +12,7 @@ export interface Attached {
   onMessage(message: Message, last: boolean): void
   onEnd(): void
   onError(error: CatflapError): void
+  onOtherTransport(): void
 }
 
 export interface CallOptions {
@@ -119,6 +120,12 @@ export class Call implements CallReceiver, Deadline {
     if (this.#done) return
     this.#finish()
     this.#attached?.onError(error)
+  }
+
+  onOtherTransport(): void {
+    if (this.#done) return
+    this.#finish()
+    this.#attached?.onOtherTransport()
   }
 
   deliver(message: Message): boolean {

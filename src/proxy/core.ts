@@ -2,7 +2,7 @@ import type { Log } from '../log.ts'
 import { Queue } from '../queue.ts'
 import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
-import type { CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
+import type { CallInput, CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import type { Pipeline } from './interceptor.ts'
@@ -14,13 +14,17 @@ export interface Target {
   readonly name: string
   /** For people; no credentials. */
   readonly label: string
-  readonly kind: 'http' | 'stdio'
-  /** The leg for requests outside any session; undefined where there is none (a child belongs to a session). */
+  /** `http` (Streamable HTTP, or not known yet): answers come each on its own. The others are pipes: one stream for all. */
+  readonly kind: 'http' | 'sse' | 'stdio'
+  /** The leg for requests outside any session; undefined where there is none (a pipe belongs to a session). */
   readonly sessionless: Leg | undefined
   /** Whether the last answer to `initialize` named a session; undefined until there was one. */
   assignsIds?: boolean
-  /** Opens a leg that has no name yet: spawns a child. */
-  open(events: LegEvents): Leg
+  /**
+   * Opens a leg for one client alone, which hears everything on one stream: spawns a child, or becomes an HTTP client.
+   * `headers` and `query` are what the client itself sent, where it is one of HTTP.
+   */
+  open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
   /** The leg behind a server's own session id. */
   resume(upstreamId: string): Leg | undefined
   close(): Promise<void>

@@ -41,18 +41,32 @@ export interface Connection {
   refuse(request: Message, error: CatflapError): void
 }
 
+/** A pipe of HTTP+SSE, as the exchange of its GET knows it. */
+export interface OpeningPipe {
+  /** Begins its session. */
+  begin(): Promise<void>
+  /** The GET was let in: its answer is the stream. */
+  opened(x: Exchange): void
+  /** The client has room again. */
+  roomAgain(): void
+  /** The stream has ended. */
+  close(): void
+}
+
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
  */
 export class Exchange implements Listener, ReplyListener {
   readonly core: Core
-  readonly reply: Reply
   readonly number: number
-  readonly transport: 'http' | 'stdio'
   readonly client: ClientFacts | undefined
-  readonly connection: Connection | undefined
+  /** The client's half; over HTTP+SSE not the answer to its POST, but its place on the stream. */
+  reply: Reply
+  transport: 'http' | 'sse' | 'stdio'
+  /** Where the client hears everything on one pipe. */
+  connection: Connection | undefined
   /** The way of what comes back. */
-  readonly answer: AnswerPath
+  answer: AnswerPath
   readonly startedAt = performance.now()
   /** Among those in flight. */
   readonly place: QueueNode<Exchange> = new QueueNode<Exchange>(this)
@@ -79,6 +93,10 @@ export class Exchange implements Listener, ReplyListener {
   /** End-to-end headers for the server (HTTP); hooks change them in place. */
   headers: string[] = []
   slots: unknown[] | undefined
+  /** This GET opens a pipe of HTTP+SSE. */
+  opens: OpeningPipe | undefined
+  /** The server turned out to speak another transport than the leg's: chooses another leg. */
+  onOtherTransport: (() => Answer | undefined | Promise<Answer | undefined>) | undefined
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
   #call: Call | undefined
@@ -109,8 +127,25 @@ export class Exchange implements Listener, ReplyListener {
     return this.client ? `${this.client.method.toLowerCase()}-${this.number}` : 'stdio'
   }
 
+  /** Where the answer goes. */
+  get downStream(): string {
+    return this.connection?.stream ?? this.stream
+  }
+
   get ended(): boolean {
     return this.#ended
+  }
+
+  /** Over HTTP+SSE: the POST has had its answer (202), and what it brought goes on as on any pipe. */
+  join(connection: Connection, reply: Reply): void {
+    this.reply.listener = undefined
+    this.connection = connection
+    this.transport = 'sse'
+    this.session = connection.session
+    this.leg = connection.leg
+    this.reply = reply
+    reply.listener = this
+    this.answer = new AnswerPath(this)
   }
 
   /** The client no longer wants the answer. */
@@ -143,7 +178,7 @@ export class Exchange implements Listener, ReplyListener {
 
   #routed(answer: Answer | undefined): void | Promise<void> {
     if (this.#ended) return
-    this.#tellRequest()
+    this.tellRequest()
     if (answer) return this.#answerInstead(answer)
     if (this.core.pipeline.hasMessage && this.core.pipeline.wants(this)) return this.#pastHooks()
     return this.#dispatch()
@@ -162,7 +197,8 @@ export class Exchange implements Listener, ReplyListener {
     return after instanceof Promise ? after.then(go) : go(after)
   }
 
-  #tellRequest(): void {
+  /** Whoever watches is told what the client sent, once. */
+  tellRequest(): void {
     const received = this.received
     if (!received) return
     this.received = undefined
@@ -184,6 +220,7 @@ export class Exchange implements Listener, ReplyListener {
     if (session) session.inFlight++
     this.#entered = session !== undefined
     const channel = session?.channel
+    if (this.opens) return this.opens.opened(this)
     if (channel && this.kind === 'listen') return this.#listen(session)
     if (channel && this.message?.kind === 'response') {
       if (!channel.answer(this.message) && this.core.bus.active)
@@ -226,6 +263,18 @@ export class Exchange implements Listener, ReplyListener {
       onCancel: reason => this.#cancelled(leg, reason)
     })
     this.#call.start()
+  }
+
+  /** Nothing was done yet: the request goes on as if this had been known when its leg was chosen. */
+  otherTransport(): void {
+    if (this.#ended) return
+    this.#call = undefined
+    const chosen = this.onOtherTransport?.()
+    const go = (answer: Answer | undefined): void | Promise<void> => {
+      if (this.#ended) return
+      return answer ? this.#answerInstead(answer) : this.#dispatch()
+    }
+    void this.#guard(chosen instanceof Promise ? chosen.then(go) : go(chosen))
   }
 
   #cancelled(leg: Leg, reason: CancelReason): void {
@@ -279,14 +328,14 @@ export class Exchange implements Listener, ReplyListener {
     const status = this.reply.state === 'pending' || this.reply.state === 'json' ? error.status : this.answer.status
     const refused = this.#call === undefined
     if (error.code === 'internal') this.core.log.error('internal', error.message, { cause: String(error.cause ?? '') })
-    this.#tellRequest()
+    this.tellRequest()
     // A stream with ids that breaks has not failed: the client comes back with Last-Event-ID, and an error would end its wait.
     const resumed = error.code === 'upstream_reset' && this.reply.state === 'sse' && this.#call?.resumable === true
     if (this.core.bus.active) {
       // On a pipe, a client that has cancelled is told nothing any more.
-      const told = this.client !== undefined || (this.message?.kind === 'request' && error.code !== 'cancelled')
+      const told = !this.connection || (this.message?.kind === 'request' && error.code !== 'cancelled')
       if (!resumed && told)
-        this.core.tap.own(this, this.client ? status : undefined, [], error.toJsonRpc(this.message?.idText))
+        this.core.tap.own(this, this.connection ? undefined : status, [], error.toJsonRpc(this.message?.idText))
       this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
     }
     // What was meant for the server's answer (a session's id) is no part of ours.
@@ -301,6 +350,7 @@ export class Exchange implements Listener, ReplyListener {
   }
 
   onDrained(): void {
+    this.opens?.roomAgain()
     this.#brake?.release('reader')
   }
 
@@ -311,12 +361,12 @@ export class Exchange implements Listener, ReplyListener {
   /** Nobody waits for the answer any more. What that means upstream depends on era and wire (the detach policy). */
   abandon(reason: CancelReason): void {
     if (this.#ended) return
-    this.#tellRequest()
+    this.tellRequest()
     if (this.core.bus.active && reason === 'client-gone')
       this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
     const call = this.#call
     // A legacy server on stdio finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
-    if (call && this.era === 'legacy' && this.core.target.kind === 'stdio' && reason === 'client-gone') call.detach()
+    if (call && this.era === 'legacy' && this.core.target.kind !== 'http' && reason === 'client-gone') call.detach()
     else call?.cancel(reason)
     if (reason === 'shutdown') return this.fail(new CatflapError(this.cancelled ? 'cancelled' : 'shutting_down'))
     this.#end({ result: 'gone', duration: this.#age() })
@@ -336,7 +386,7 @@ export class Exchange implements Listener, ReplyListener {
   #answerInstead(answer: Answer): void {
     if ('error' in answer) return this.fail(answer.error)
     if ('message' in answer) {
-      if (this.core.bus.active) this.core.tap.own(this, this.client ? 200 : undefined, [], answer.message.bytes)
+      if (this.core.bus.active) this.core.tap.own(this, this.connection ? undefined : 200, [], answer.message.bytes)
       this.reply.message(answer.message, true)
     } else {
       if (this.core.bus.active) this.core.tap.own(this, answer.http.status, answer.http.headers, answer.http.body)
@@ -372,6 +422,7 @@ export class Exchange implements Listener, ReplyListener {
     this.#ended = true
     if (outcome.result !== 'answered') this.answer.stop()
     this.#leave?.()
+    this.opens?.close()
     if (this.#entered && this.session) {
       this.session.inFlight--
       this.core.sessions.touch(this.session)

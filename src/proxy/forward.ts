@@ -18,6 +18,7 @@ import { openFeed, openRecorder } from './observers.ts'
 import { type SettingName, type Settings, settings } from './options.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
+import { ssePaths } from './serve-sse.ts'
 import { StdioConnection, type StdioEnd } from './serve-stdio.ts'
 import { openTarget, type TargetOptions } from './target.ts'
 
@@ -133,6 +134,8 @@ export class Forward {
     const drained = await core.drained(drainTimeout)
     if (!drained && drainTimeout > 0)
       core.log.warn('drain', `${core.inFlight.size} requests were still in flight after ${drainTimeout} ms`)
+    // Over HTTP+SSE errors go out on the streams, so these end last.
+    for (const x of [...core.inFlight]) if (!x.longLived) x.abandon('shutdown')
     for (const x of [...core.inFlight]) if (x.longLived) x.finish()
     core.cancelAll('shutdown')
     // A call has finished when its client can have the whole answer.
@@ -197,7 +200,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
       return new Forward({ ...parts, url: undefined, server: undefined, stdio, feed })
     }
     const path = listen.path ?? '/mcp'
-    const endpointOptions = { path, via: viaOf(options) }
+    const endpointOptions = { path, sse: ssePaths(path), via: viaOf(options) }
     const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, endpoint(core, endpointOptions))
     const address = await server.listen()
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`

@@ -1,6 +1,9 @@
-import { getHeader, removeHeader, setHeader } from '../protocol/headers.ts'
+import { getHeader, removeHeader, setHeader, VERSION_HEADER } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
+import { standardHeaders } from '../protocol/tool-headers.ts'
 import type { Exchange } from './exchange.ts'
+
+export { encodeHeaderValue } from '../protocol/tool-headers.ts'
 
 /**
  * The one way a changed message gets into an exchange: whatever derives from it is made anew. Content-Length follows from the
@@ -25,20 +28,12 @@ const OPEN = Buffer.from('[')
 const COMMA = Buffer.from(',')
 const CLOSE = Buffer.from(']')
 
-/** The requests whose `Mcp-Name` the spec asks for (same page, "Standard Request Headers"). */
-const NAMED = new Set(['tools/call', 'resources/read', 'prompts/get'])
-
 function deriveHeaders(headers: string[], message: Message): void {
-  if (message.method !== undefined) setHeader(headers, 'Mcp-Method', message.method)
-  if (message.name === undefined || !NAMED.has(message.method ?? '')) removeHeader(headers, 'mcp-name')
-  else setHeader(headers, 'Mcp-Name', encodeHeaderValue(message.name))
-  if (message.metaVersion !== undefined && getHeader(headers, 'mcp-protocol-version') !== undefined)
-    setHeader(headers, 'MCP-Protocol-Version', message.metaVersion)
-}
-
-/** Base64 where a header could not carry the value (same page, "Value Encoding"). */
-export function encodeHeaderValue(value: string): string {
-  const plain = /^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/.test(value) || value === ''
-  const sentinel = value.startsWith('=?base64?') && value.endsWith('?=')
-  return plain && !sentinel ? value : `=?base64?${Buffer.from(value).toString('base64')}?=`
+  const derived = standardHeaders(message)
+  if (getHeader(derived, 'mcp-name') === undefined) removeHeader(headers, 'mcp-name')
+  for (let i = 0; i < derived.length; i += 2) {
+    // A client that left the version out of its headers is for the server to judge.
+    if (derived[i] === 'MCP-Protocol-Version' && getHeader(headers, VERSION_HEADER) === undefined) continue
+    setHeader(headers, derived[i]!, derived[i + 1]!)
+  }
 }

@@ -15,10 +15,13 @@ import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { type RequestHandler, readBody } from '../transport/downstream/http-server.ts'
 import type { Core } from './core.ts'
 import { Exchange } from './exchange.ts'
+import { openStream, postMessage, type SsePaths } from './serve-sse.ts'
 
 export interface EndpointOptions {
   /** Where MCP is served, e.g. `/mcp`. */
   readonly path: string
+  /** Where HTTP+SSE is served. */
+  readonly sse: SsePaths | undefined
   /** Our name in Via; undefined: none is added. */
   readonly via: string | undefined
 }
@@ -47,7 +50,8 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
     return refuse(x, denied)
   }
   const { path, query } = partsOf(x.client!.path)
-  if (path !== options.path) {
+  const { sse } = options
+  if (path !== options.path && path !== sse?.stream && path !== sse?.messages) {
     const text = `Nothing is served at this path; MCP is at ${options.path}.`
     return refuse(x, new CatflapError('not_found', text))
   }
@@ -55,6 +59,8 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
   x.headers = forwardableRequestHeaders(req.rawHeaders)
   if (options.via) addVia(x.headers, req.httpVersion, options.via)
   x.version = getHeader(req.rawHeaders, VERSION_HEADER)
+  if (sse && path === sse.stream) return openStream(x, reply, sse)
+  if (sse && path === sse.messages) return postMessage(x, req, reply)
   switch (x.client!.method) {
     case 'POST':
       return post(x, req)
@@ -83,12 +89,27 @@ function bodiless(x: Exchange, kind: 'listen' | 'terminate'): void {
   x.era = eraOfHead(x.version)
   const accept = getHeader(x.client!.headers, 'accept')
   x.received = { bytes: undefined }
-  if (kind === 'listen' && x.core.target.kind === 'stdio' && !acceptsStream(accept))
+  if (kind === 'listen' && x.core.target.kind !== 'http' && !acceptsStream(accept))
     return x.fail(new CatflapError('not_acceptable'))
   void x.run()
 }
 
 function post(x: Exchange, req: IncomingMessage): void {
+  // Behind a server over HTTP it is the server's to judge, and some are content with less than the spec asks for.
+  if (x.core.target.kind !== 'http' && !acceptsBoth(getHeader(x.client!.headers, 'accept')))
+    return refuse(x, new CatflapError('not_acceptable'))
+  readPost(x, req, (parsed, body) => {
+    classify(x, parsed, body)
+    void x.run()
+  })
+}
+
+/** Reads a POST's message, or refuses what is none. */
+export function readPost(
+  x: Exchange,
+  req: IncomingMessage,
+  received: (parsed: Message | readonly Message[], body: Buffer) => void
+): void {
   const headers = x.client!.headers
   if (contentTypeOf(getHeader(headers, 'content-type')) !== 'json')
     return refuse(x, new CatflapError('unsupported_media_type'))
@@ -101,31 +122,25 @@ function post(x: Exchange, req: IncomingMessage): void {
         `Content-Encoding '${encoding}' is not supported: send the body as it is.`
       )
     )
-  // Behind a server over HTTP it is the server's to judge, and some are content with less than the spec asks for.
-  if (x.core.target.kind === 'stdio' && !acceptsBoth(getHeader(headers, 'accept')))
-    return refuse(x, new CatflapError('not_acceptable'))
   readBody(req, x.core.settings.maxBody, (error, body) => {
     if (x.ended) return
     if (error) return refuse(x, error)
-    received(x, body)
+    if (x.core.bus.active) x.received = prefixOf(body, x.core.settings.maxMessage)
+    let parsed: Message | readonly Message[]
+    try {
+      parsed = Message.parseBody(body)
+    } catch (fault) {
+      x.wellFormed = false
+      // No message of anybody's: its beginning says what it was.
+      if (x.received) x.received = prefixOf(body, 0)
+      return x.fail(fault instanceof MalformedMessage ? malformed(fault) : asCatflapError(fault))
+    }
+    received(parsed, body)
   })
 }
 
-function received(x: Exchange, body: Buffer): void {
-  if (x.core.bus.active) x.received = prefixOf(body, x.core.settings.maxMessage)
-  try {
-    classify(x, Message.parseBody(body), body)
-  } catch (error) {
-    x.wellFormed = false
-    // No message of anybody's: its beginning says what it was.
-    if (x.received) x.received = prefixOf(body, 0)
-    return x.fail(error instanceof MalformedMessage ? malformed(error) : asCatflapError(error))
-  }
-  void x.run()
-}
-
 /** Refused before there is a message. */
-function refuse(x: Exchange, error: CatflapError): void {
+export function refuse(x: Exchange, error: CatflapError): void {
   x.received = { bytes: undefined }
   x.fail(error)
 }

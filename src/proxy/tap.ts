@@ -82,6 +82,12 @@ export class Tap {
     this.#put(x, 'client', 'down', { kind: body ? 'message' : 'head', http, bytes: body, own: true })
   }
 
+  /** Over HTTP+SSE a POST is answered at once, and what it brought on the stream. */
+  accepted(x: Exchange): void {
+    const frame = { kind: 'head', http: { status: 202, headers: [] }, own: true } as const
+    this.#put(x, 'client', 'down', { ...frame, stream: x.stream })
+  }
+
   end(x: Exchange, outcome: string): void {
     this.#put(x, 'client', 'down', { kind: 'end', outcome })
   }
@@ -135,7 +141,7 @@ export class Tap {
       side,
       dir,
       session: x.session?.handle ?? x.handle,
-      stream: x.stream,
+      stream: dir === 'down' ? x.downStream : x.stream,
       ...this.#trust(x),
       ...rest
     })

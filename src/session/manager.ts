@@ -14,6 +14,8 @@ export class Session {
   readonly stored: boolean
   /** Where the upstream is one pipe, and what the server says must be handed to the right stream. */
   channel: Channel | undefined
+  /** The client's one pipe, where it has one that ends with the session (HTTP+SSE). */
+  pipe: { sessionEnded(): void } | undefined
   /** Exchanges and streams that are open now: such a session is in use, whatever the clock says. */
   inFlight = 0
   ended = false
@@ -191,6 +193,7 @@ export class SessionManager {
     const ours = await this.#delete(session)
     this.#live.delete(session.id)
     session.channel?.close()
+    session.pipe?.sessionEnded()
     this.#options.onEnd?.(session, why)
     // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
     const told = why === 'client' || why === 'lost' || !this.#farewells || !ours

@@ -1,0 +1,60 @@
+import { CatflapError } from '../../errors.ts'
+import { MalformedMessage, Message } from '../../protocol/message.ts'
+import { skipSpace, skipValue, walkObject } from '../../protocol/scan.ts'
+import { excerpt, printable } from '../../printable.ts'
+import type { ReplyHead } from '../upstream.ts'
+
+/** What people are shown of a body that is no message. */
+const SHOWN = 200
+
+/** The JSON-RPC error that a server sent with an HTTP status, or undefined. */
+export function errorIn(body: Buffer): Message | undefined {
+  try {
+    const parsed = Message.parseBody(body, 'server')
+    const message = parsed instanceof Message ? parsed : parsed[0]
+    return message?.isError ? message : undefined
+  } catch (error) {
+    if (error instanceof MalformedMessage) return undefined
+    throw error
+  }
+}
+
+/** Its number; undefined where it has none. */
+export function errorCodeOf(message: Message): number | undefined {
+  const { error } = message.json as { error?: { code?: unknown } }
+  return typeof error?.code === 'number' ? error.code : undefined
+}
+
+/** The same error as the answer to that request: what is refused unread has no id, or one that the server made up. */
+export function errorFor(message: Message, idText: string): Message {
+  const b = message.bytes
+  let error = Buffer.from('null')
+  walkObject(b, skipSpace(b, 0, b.length), b.length, (key, start, end) => {
+    const after = skipValue(b, start, end)
+    if (key === 'error') error = b.subarray(start, after)
+    return after
+  })
+  return Message.parse(
+    Buffer.concat([Buffer.from(`{"jsonrpc":"2.0","id":${idText},"error":`), error, Buffer.from('}')]),
+    'server'
+  )
+}
+
+/** An answer over HTTP that has no message in it. */
+export function noMessage(label: string, head: ReplyHead, body: Buffer): CatflapError {
+  const told = shown(body)
+  const status = `HTTP ${head.status}${head.statusText ? ` ${printable(head.statusText)}` : ''}`
+  const text = `${label} answered with ${status} and no JSON-RPC message${told ? `: ${told}` : '.'}${adviceFor(head.status)}`
+  return new CatflapError('upstream_status', text, { data: { target: label, status: head.status } })
+}
+
+export function adviceFor(status: number): string {
+  if (status !== 401 && status !== 403) return ''
+  return " Give credentials with --header 'Authorization: …'."
+}
+
+/** The beginning of a text, on one line. */
+function shown(body: Buffer): string {
+  const text = body.subarray(0, 4 * SHOWN).toString('utf8').replace(/\s+/g, ' ').trim()
+  return printable(excerpt(text, SHOWN))
+}
