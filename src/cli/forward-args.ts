@@ -74,10 +74,13 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
     throw new UsageError(`give a URL or a command, not both: '${url}' and '${command[0]}'`)
   if (command.length > 0) {
     if (args.header.length > 0) throw new UsageError('--header goes with a URL; a command takes --env NAME=value')
+    if (args['upstream-transport'] !== 'auto')
+      throw new UsageError('--upstream-transport goes with a URL; a command speaks stdio')
     return {
       command: command[0]!,
       args: command.slice(1),
       env: envOf(args.env),
+      era: args['upstream-era'],
       ...(args.cwd !== undefined && { cwd: args.cwd })
     }
   }
@@ -93,6 +96,8 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
     url,
     headers: headersOf(args.header),
     insecure: args.insecure,
+    transport: args['upstream-transport'],
+    era: args['upstream-era'],
     ...(args.ca !== undefined && { ca: readCa(args.ca) })
   }
 }

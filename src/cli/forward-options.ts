@@ -22,6 +22,8 @@ export interface ForwardArgs {
   'allow-origin': string[]
   ca?: string
   insecure: boolean
+  'upstream-transport': 'auto' | 'streamable-http' | 'sse'
+  'upstream-era': 'auto' | 'legacy' | 'modern'
   via: string | boolean
   tail: boolean
   'log-level': LogLevel
@@ -49,7 +51,13 @@ export function forwardOptions(args: Argv): Argv<ForwardArgs> {
 /** What people look for comes first in the help; yargs would put its own group of the rest last. */
 function grouped(args: Argv): Argv {
   return args
-    .group(['listen', 'stdio', 'path', 'header', 'env', 'cwd', 'ca', 'insecure', 'via'], 'Clients and server:')
+    .group(
+      [
+        ...['listen', 'stdio', 'path', 'header', 'env', 'cwd', 'ca', 'insecure'],
+        ...['upstream-transport', 'upstream-era', 'via']
+      ],
+      'Clients and server:'
+    )
     .group(
       ['record', 'record-overflow', 'record-max-message', 'redact-header', 'redact-json', 'tail'],
       'Recording and watching:'
@@ -61,7 +69,7 @@ function grouped(args: Argv): Argv {
 function targetOptions(args: Argv): Argv {
   return args
     .usage(
-      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP), or a command (stdio), which catflap starts.'
+      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP or the older HTTP+SSE), or a command (stdio), which catflap starts.\nClients of HTTP+SSE connect to /sse beside the endpoint.'
     )
     .positional('url', { type: 'string', describe: "the server's URL; or give its command after --" })
     .option('listen', {
@@ -81,11 +89,24 @@ function targetOptions(args: Argv): Argv {
     .option('cwd', { type: 'string', requiresArg: true, describe: 'folder the command runs in' })
     .option('ca', { type: 'string', requiresArg: true, describe: 'PEM file of a certificate authority to trust' })
     .option('insecure', { type: 'boolean', default: false, describe: "do not verify the server's certificate" })
+    .option('upstream-transport', {
+      choices: ['auto', 'streamable-http', 'sse'] as const,
+      default: 'auto' as const,
+      requiresArg: true,
+      describe: 'what the URL speaks; auto finds out, sse is the old HTTP+SSE'
+    })
+    .option('upstream-era', {
+      choices: ['auto', 'legacy', 'modern'] as const,
+      default: 'auto' as const,
+      requiresArg: true,
+      describe: 'revisions the server speaks: up to 2025-11-25 (legacy), from 2026-07-28 (modern)'
+    })
     .option('via', { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' })
     .example('$0 forward http://127.0.0.1:3001/mcp', 'clients connect to http://127.0.0.1:7890/mcp')
     .example('$0 forward --record ./tapes/ http://127.0.0.1:3001/mcp', 'one tape a session in ./tapes/')
     .example('$0 forward --stdio -- npx -y @modelcontextprotocol/server-everything', 'as the command of a client')
     .example('$0 forward --listen 8080 -- node server.js', 'a stdio server, served over HTTP')
+    .example('$0 forward --stdio https://mcp.example/mcp', 'a server over HTTP, as the command of a client')
 }
 
 function accessOptions(args: Argv): Argv {

@@ -9,7 +9,7 @@ import {
   VERSION_HEADER
 } from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
-import { ASSUMED_VERSION, allowsBatch, LEGACY_VERSIONS } from '../protocol/versions.ts'
+import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Connection, Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
@@ -31,20 +31,33 @@ type Verdict = Answer | undefined | Promise<Answer | undefined>
 const begun = new Slot<Session>()
 
 function request(x: Exchange): Verdict {
+  const refused = x.core.target.era === undefined ? undefined : otherEra(x, x.core.target.era)
+  if (refused) return refused
   if (x.opens) return x.opens.begin().then(() => undefined)
   if (x.connection) return onPipe(x)
   const headers = x.client!.headers
   if (contradicts(headers, VERSION_HEADER)) return saidTwice('MCP-Protocol-Version')
   if (x.era === 'modern') return modern(x)
   if (contradicts(headers, SESSION_HEADER)) return saidTwice('Mcp-Session-Id')
-  const refused = checkBatch(x)
-  if (refused) return refused
+  const batch = checkBatch(x)
+  if (batch) return batch
   const id = getHeader(headers, SESSION_HEADER)
   const initialize = x.message?.method === 'initialize'
   if (id === undefined) return initialize ? start(x) : sessionless(x)
   removeHeader(x.headers, SESSION_HEADER)
   const found = x.core.sessions.find(id, x.principal)
   return found instanceof Promise ? found.then(session => inSession(x, session)) : inSession(x, found)
+}
+
+/** The user has said which era the server speaks, so it need not be bothered with the other. */
+function otherEra(x: Exchange, era: Era): Answer | undefined {
+  if (x.message?.kind !== 'request') return undefined
+  if (era === 'legacy' && x.era === 'modern')
+    return refuse('pairing_unsupported', `The server speaks revisions up to 2025-11-25 (--upstream-era legacy).`)
+  if (era === 'legacy' || x.message.method !== 'initialize') return undefined
+  const data = { supported: [FIRST_MODERN_VERSION], requested: x.message.protocolVersion }
+  const text = `The server speaks revision ${FIRST_MODERN_VERSION}, which has no initialize (--upstream-era modern).`
+  return { error: new CatflapError('unsupported_modern_version', text, { data }) }
 }
 
 /** No sessions in the modern era: what would name one is ignored (spec 2026-07-28 streamable-http, "Earlier … Revisions"). */

@@ -8,7 +8,7 @@
 export type Era = 'legacy' | 'modern'
 
 export const LEGACY_VERSIONS: readonly string[] = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25']
-const FIRST_MODERN_VERSION = '2026-07-28'
+export const FIRST_MODERN_VERSION = '2026-07-28'
 
 /** What a legacy request without `MCP-Protocol-Version` speaks (spec 2025-06-18 and later, basic/transports). */
 export const ASSUMED_VERSION = '2025-03-26'

@@ -54,14 +54,24 @@ function checkTarget(target: TargetOptions): void {
   for (const [name, value] of Object.entries(env))
     if (typeof value !== 'string') fail(`target.env.${name}`, value, 'a string')
   if (cwd !== undefined && typeof cwd !== 'string') fail('target.cwd', cwd, 'a folder')
+  checkEra((target as CommandTarget).era)
 }
 
-function checkUrlTarget({ url, headers = [], ca }: UrlTarget): void {
+function checkUrlTarget({ url, headers = [], ca, transport = 'auto', era }: UrlTarget): void {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     fail('target.url', withoutSecrets(url), 'an http: or https: URL')
   if (!Array.isArray(headers) || headers.length % 2 !== 0 || headers.some(h => typeof h !== 'string'))
     fail('target.headers', '…', "names and values in turn: ['X-Name', 'value']")
   if (ca !== undefined) checkCa(ca, '…')
+  if (!['auto', 'streamable-http', 'sse'].includes(transport))
+    fail('target.transport', transport, "'auto', 'streamable-http' or 'sse'")
+  checkEra(era)
+  if (transport === 'sse' && era === 'modern')
+    fail('target.era', era, "'legacy': HTTP+SSE is older than modern revisions")
+}
+
+function checkEra(era: unknown = 'auto'): void {
+  if (era !== 'auto' && era !== 'legacy' && era !== 'modern') fail('target.era', era, "'auto', 'legacy' or 'modern'")
 }
 
 function checkListen(listen: ForwardOptions['listen']): void {

@@ -1,4 +1,5 @@
 import type { Log } from '../log.ts'
+import type { Era } from '../protocol/versions.ts'
 import { Queue } from '../queue.ts'
 import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
@@ -16,6 +17,8 @@ export interface Target {
   readonly label: string
   /** `http` (Streamable HTTP, or not known yet): answers come each on its own. The others are pipes: one stream for all. */
   readonly kind: 'http' | 'sse' | 'stdio'
+  /** The server's, where the user has said it. */
+  readonly era?: Era
   /** The leg for requests outside any session; undefined where there is none (a pipe belongs to a session). */
   readonly sessionless: Leg | undefined
   /** Whether the last answer to `initialize` named a session; undefined until there was one. */

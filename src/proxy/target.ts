@@ -1,4 +1,5 @@
 import { CatflapError } from '../errors.ts'
+import type { Era } from '../protocol/versions.ts'
 import { HttpUpstream } from '../transport/upstream/http.ts'
 import { StdioLeg } from '../transport/upstream/stdio.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
@@ -14,6 +15,10 @@ export interface UrlTarget {
   readonly ca?: string
   /** Do not verify the server's certificate. */
   readonly insecure?: boolean
+  /** Default `auto`: Streamable HTTP, and the older HTTP+SSE where the server turns out to speak that. */
+  readonly transport?: 'auto' | 'streamable-http' | 'sse'
+  /** Default `auto`: as the server's answers tell. */
+  readonly era?: 'auto' | Era
 }
 
 /** A server on stdio, spawned by catflap: an argument vector, never a shell's line. */
@@ -23,6 +28,8 @@ export interface CommandTarget {
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Default `auto`: where a modern client over HTTP asks, the server is asked with server/discover. */
+  readonly era?: 'auto' | Era
 }
 
 export type TargetOptions = UrlTarget | CommandTarget

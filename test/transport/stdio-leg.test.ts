@@ -257,3 +257,43 @@ t.test('close fails what is in flight and ends the child', async t => {
   t.same(held.log.items, ['error session_not_found'])
   t.match(log.items.at(-1), /^lost puppet exited with code 0/)
 })
+
+t.test('the progress token of a task outlives the answer that began it', async t => {
+  const { call, log, seen } = start(t)
+  const params = (more: string) => `{"task":{"ttl":60000},"_meta":{"progressToken":"p"},${more}}`
+  const begun = '{"task":{"taskId":"t1","status":"working"}}'
+  const first = call(request('1', params(`"write":${JSON.stringify(`${answer('1', begun)}\n`)},"answer":false`)))
+  t.equal(await first.log.next(), `last ${answer('1', begun)}`)
+  // The token is still taken, so that a second task under it is told apart.
+  const second = call(request('2', params('"n":2,"answer":false')))
+  const wire = JSON.parse(await seen(/"n":2/)).params._meta.progressToken
+  t.not(wire, 'p')
+  const progress = (token: string, n: number) =>
+    `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${token},"progress":${n}}}`
+  call(request('3', says(progress('"p"', 1))))
+  t.equal(await log.until(l => l.includes('"progress":1')), progress('"p"', 1), 'no call owns it any more')
+  call(request('4', says(answer(String(JSON.parse(await seen(/"n":2/)).id), begun))))
+  t.equal(await second.log.next(), `last ${answer('2', begun)}`)
+  call(request('5', says(progress(JSON.stringify(wire), 2))))
+  t.equal(
+    await log.until(l => l.startsWith('{') && l.includes('"progress":2')),
+    progress('"p"', 2),
+    'under the name the client gave it'
+  )
+  t.notOk(log.items.some(l => l.startsWith('late')))
+})
+
+t.test('progress behind an answer that began no task is late', async t => {
+  const { call, log } = start(t)
+  const progress = '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":1}}'
+  const plain = call(request('1', '{"_meta":{"progressToken":"p"}}'))
+  await plain.log.until(l => l === 'end')
+  const refused = `{"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"no"}}`
+  const failed = call(
+    request('2', `{"task":{},"_meta":{"progressToken":"q"},"write":${JSON.stringify(`${refused}\n`)},"answer":false}`)
+  )
+  t.equal(await failed.log.next(), `last ${refused}`)
+  call(request('3', says(progress)))
+  // Nobody has the token any more, so that whoever owns the leg decides.
+  t.equal(await log.until(l => l.includes('"progress":1')), progress)
+})
