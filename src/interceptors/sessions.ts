@@ -73,7 +73,7 @@ function modern(x: Exchange): Answer | undefined {
 function toSessionless(x: Exchange): Answer | undefined {
   x.leg = x.core.target.sessionless
   if (x.leg) return undefined
-  const text = `Requests of revision ${x.version} over HTTP to a server on stdio are not bridged yet. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
+  const text = `Requests of revision ${x.version} over HTTP to a server on a pipe are not bridged. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
   return refuse('pairing_unsupported', text)
 }
 
@@ -127,11 +127,17 @@ async function start(x: Exchange): Promise<Answer | undefined> {
     // Whether this becomes a session is the server's to say, in the head of its answer.
     x.leg = core.target.sessionless
     if (core.target.assignsIds !== false) x.handle = newHandle()
+    x.onOtherTransport = () => startOnLeg(x)
     return undefined
   }
-  const session = await openSessionLeg(core, x.principal, x.message!)
+  return startOnLeg(x)
+}
+
+/** Where answers come on a pipe, the session is ours: the client knows it from the head of the answer on. */
+async function startOnLeg(x: Exchange): Promise<undefined> {
+  const session = await openSessionLeg(x)
   if (x.ended) {
-    await core.sessions.end(session, 'failed')
+    await x.core.sessions.end(session, 'failed')
     return undefined
   }
   begun.set(x, session)

@@ -4,19 +4,22 @@ import type { Session } from '../session/manager.ts'
 import { Brake } from '../transport/brake.ts'
 import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
+import type { Exchange } from './exchange.ts'
 
 /**
- * A session whose leg is a child of its own: spawns it, and leads what it says on its own account through the session's
- * channel to the streams of an HTTP client. Rejects with too_many_sessions; a child that cannot start fails its first call.
+ * A session whose leg is a pipe of its own (a child, a server on HTTP+SSE): opens it, and leads what it says on its own
+ * account through the session's channel to the streams of an HTTP client. Rejects with too_many_sessions; a server that
+ * cannot be reached fails its first call.
  */
-export async function openSessionLeg(core: Core, principal: string, initialize: Message): Promise<Session> {
+export async function openSessionLeg(x: Exchange): Promise<Session> {
+  const { core, principal, handle, message: initialize } = x
   const holder: { session?: Session } = {}
-  const leg = core.target.open(legEvents(core, holder))
+  const leg = core.target.open(legEvents(core, holder), x)
   // What the child says before there is a session to hear it waits in the pipe.
   leg.pause?.()
   let session: Session
   try {
-    session = await core.sessions.start({ principal, leg, initialize: initialize.bytes.toString() })
+    session = await core.sessions.start({ principal, leg, handle, initialize: initialize?.bytes.toString() })
   } catch (error) {
     leg.resume?.()
     await leg.close()

@@ -1,9 +1,8 @@
-import { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
-import { HttpUpstream } from '../transport/upstream/http.ts'
 import { StdioLeg } from '../transport/upstream/stdio.ts'
-import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
+import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Target } from './core.ts'
+import { HttpTarget } from './http-target.ts'
 import type { Settings } from './options.ts'
 
 /** A server over HTTP. */
@@ -34,9 +33,6 @@ export interface CommandTarget {
 
 export type TargetOptions = UrlTarget | CommandTarget
 
-/** How long a server may take to answer the DELETE that ends a session. */
-const CLOSE_TIMEOUT = 3_000
-
 export interface OpenTarget {
   readonly name?: string
   /** Our name in the Via header of answers; undefined: none is added. */
@@ -55,56 +51,11 @@ export function openTarget(
     : new StdioTarget(name, options, settings, scrub)
 }
 
-class HttpTarget implements Target {
-  readonly kind = 'http'
-  readonly name: string
-  readonly #upstream: HttpUpstream
-
-  constructor(name: string, options: UrlTarget, settings: Settings, via: string | undefined) {
-    this.name = name
-    const url = new URL(options.url)
-    if (url.protocol !== 'http:' && url.protocol !== 'https:')
-      throw new TypeError(`target: '${url.protocol}' is not supported; give an http: or https: URL`)
-    this.#upstream = new HttpUpstream(url, {
-      headers: options.headers ?? [],
-      via,
-      connections: settings.maxUpstreamConnections,
-      maxPending: settings.maxPending,
-      connectTimeout: settings.connectTimeout,
-      headersTimeout: settings.headersTimeout,
-      keepAliveTimeout: settings.upstreamIdleTimeout,
-      closeTimeout: CLOSE_TIMEOUT,
-      ca: options.ca,
-      insecure: options.insecure
-    })
-  }
-
-  get label(): string {
-    return this.#upstream.label
-  }
-
-  get sessionless(): Leg {
-    return this.#upstream.sessionless
-  }
-
-  /** A stdio client's leg. catflap would have to be an HTTP client of its own there, which it is not yet. */
-  open(): Leg {
-    return new UnsupportedLeg(this.label)
-  }
-
-  resume(upstreamId: string): Leg {
-    return this.#upstream.sessionLeg(upstreamId)
-  }
-
-  close(): Promise<void> {
-    return this.#upstream.close()
-  }
-}
-
 class StdioTarget implements Target {
   readonly kind = 'stdio'
   readonly name: string
   readonly label: string
+  readonly era: Era | undefined
   readonly sessionless = undefined
   readonly #options: CommandTarget
   readonly #settings: Settings
@@ -115,6 +66,7 @@ class StdioTarget implements Target {
     this.name = name
     // Arguments can hold secrets, so a command is called by its name alone.
     this.label = options.command
+    this.era = options.era === 'auto' ? undefined : options.era
     this.#options = options
     this.#settings = settings
     this.#scrub = scrub
@@ -160,23 +112,4 @@ class StdioTarget implements Target {
 /** catflap's own settings (its token among them) are no business of the server's. */
 function withoutOwn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CATFLAP_/i.test(name)))
-}
-
-class UnsupportedLeg implements Leg {
-  readonly upstreamId = undefined
-  readonly #label: string
-
-  constructor(label: string) {
-    this.#label = label
-  }
-
-  call(input: CallInput, receiver: CallReceiver): UpstreamCall {
-    const text = `A client on stdio cannot reach ${this.#label} yet. Connect the client by URL: run 'catflap forward ${this.#label}' and give it the URL that is printed.`
-    queueMicrotask(() =>
-      input.kind === 'notify' ? receiver.onEnd() : receiver.onError(new CatflapError('pairing_unsupported', text))
-    )
-    return { pause() {}, resume() {}, cancel() {} }
-  }
-
-  async close(): Promise<void> {}
 }

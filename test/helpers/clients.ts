@@ -12,6 +12,7 @@ import {
   type JSONRPCMessage,
   type JSONRPCNotification,
   type ListRootsResult,
+  SSEClientTransport,
   StreamableHTTPClientTransport,
   type StreamableHTTPClientTransportOptions,
   type Transport
@@ -87,6 +88,12 @@ export interface HttpTestClient extends TestClient<StreamableHTTPClientTransport
   terminate(): Promise<void>
 }
 
+/** On HTTP+SSE there is one stream, and the session ends with it. */
+export interface SseTestClient extends TestClient<SSEClientTransport> {
+  /** What went over HTTP, in the order of the answers' heads. */
+  readonly http: Inbox<HttpFact>
+}
+
 export interface StdioTestClient extends TestClient<StdioClientTransport> {
   readonly pid: number
   readonly stderr: Inbox<string>
@@ -117,6 +124,32 @@ export async function connectHttp(url: string | URL, options: HttpClientOptions 
     http,
     listening: () => http.until(({ method }) => method === 'GET', { what: 'the answer to GET' }),
     terminate: () => transport.terminateSession(),
+    async close() {
+      await client.close()
+      await agent.destroy()
+    }
+  }
+}
+
+/** The old transport, HTTP+SSE: `url` is where the stream is opened. */
+export async function connectSse(
+  url: string | URL,
+  options: Omit<HttpClientOptions, 'reconnection'> = {}
+): Promise<SseTestClient> {
+  const agent = new Agent({ keepAliveTimeout: 1_000, connections: 64 })
+  const http = new Inbox<HttpFact>('HTTP answers')
+  const transport = new SSEClientTransport(new URL(url), {
+    fetch: recordingFetch(agent, http),
+    requestInit: { headers: { ...options.headers } }
+  })
+  const client = await connect(transport, options).catch(async error => {
+    await agent.destroy()
+    throw error
+  })
+  return {
+    ...client,
+    transport,
+    http,
     async close() {
       await client.close()
       await agent.destroy()

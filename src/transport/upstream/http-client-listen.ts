@@ -38,7 +38,9 @@ export class ListenStream implements ReplySink {
   }
 
   head(head: ReplyHead): void {
-    if (!isSuccess(head) || head.type !== 'sse') return
+    if (!isSuccess(head)) return
+    // Whatever this is, it is no stream, and may have no end.
+    if (head.type !== 'sse') return this.#reader?.cancel()
     this.#reopening.opened()
     if (this.#broken) this.#options.note("the stream of the server's own messages broke, and stands again")
     this.#broken = false
@@ -54,7 +56,6 @@ export class ListenStream implements ReplySink {
 
   end(end: ReplyEnd): void {
     if (end.how === 'refused' && !mayComeBack(end.head.status)) return
-    if (end.how === 'unreadable' || (end.how === 'complete' && !this.#reader?.streaming)) return
     if (end.how === 'failed') {
       this.#broken = true
       // The server would begin with the same event again.

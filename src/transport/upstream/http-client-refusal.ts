@@ -1,8 +1,9 @@
 import { CatflapError } from '../../errors.ts'
+import { excerpt, printable } from '../../printable.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { skipSpace, skipValue, walkObject } from '../../protocol/scan.ts'
-import { excerpt, printable } from '../../printable.ts'
 import type { ReplyHead } from '../upstream.ts'
+import { isSuccess } from './reply-reader.ts'
 
 /** What people are shown of a body that is no message. */
 const SHOWN = 200
@@ -28,7 +29,7 @@ export function errorCodeOf(message: Message): number | undefined {
 /** The same error as the answer to that request: what is refused unread has no id, or one that the server made up. */
 export function errorFor(message: Message, idText: string): Message {
   const b = message.bytes
-  let error = Buffer.from('null')
+  let error: Buffer = Buffer.from('null')
   walkObject(b, skipSpace(b, 0, b.length), b.length, (key, start, end) => {
     const after = skipValue(b, start, end)
     if (key === 'error') error = b.subarray(start, after)
@@ -45,7 +46,13 @@ export function noMessage(label: string, head: ReplyHead, body: Buffer): Catflap
   const told = shown(body)
   const status = `HTTP ${head.status}${head.statusText ? ` ${printable(head.statusText)}` : ''}`
   const text = `${label} answered with ${status} and no JSON-RPC message${told ? `: ${told}` : '.'}${adviceFor(head.status)}`
-  return new CatflapError('upstream_status', text, { data: { target: label, status: head.status } })
+  const code = isSuccess(head) ? 'upstream_protocol' : 'upstream_status'
+  return new CatflapError(code, text, { data: { target: label, status: head.status } })
+}
+
+export function sessionLost(label: string): CatflapError {
+  const text = `${label}: the server no longer knows the session. Start anew.`
+  return new CatflapError('upstream_session_lost', text, { data: { target: label } })
 }
 
 export function adviceFor(status: number): string {
@@ -55,6 +62,10 @@ export function adviceFor(status: number): string {
 
 /** The beginning of a text, on one line. */
 function shown(body: Buffer): string {
-  const text = body.subarray(0, 4 * SHOWN).toString('utf8').replace(/\s+/g, ' ').trim()
+  const text = body
+    .subarray(0, 4 * SHOWN)
+    .toString('utf8')
+    .replace(/\s+/g, ' ')
+    .trim()
   return printable(excerpt(text, SHOWN))
 }

@@ -6,7 +6,7 @@ import type { HttpUpstream } from './http.ts'
 import { type Cursor, ReplyReader, type ReplySink } from './reply-reader.ts'
 
 export interface WireOptions {
-  readonly upstream: HttpUpstream
+  readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
   readonly maxMessage: number
 }
 
@@ -14,6 +14,8 @@ export interface WireOptions {
 export interface Outgoing {
   readonly message: Message | undefined
   readonly batch: readonly Message[] | undefined
+  /** As the client wrote it, where that is known. */
+  readonly body?: Buffer
   readonly era: Era
   /** End-to-end headers of the client's; none: those it sent last. */
   readonly headers: readonly string[]
@@ -36,6 +38,7 @@ export class HttpClientWire {
   readonly #open = new Map<ReplyReader, NodeJS.Timeout | undefined>()
   #headers: readonly string[] = []
   #paused = false
+  #ending: Promise<unknown> = Promise.resolve()
 
   constructor(options: WireOptions) {
     this.#options = options
@@ -62,7 +65,7 @@ export class HttpClientWire {
     setHeader(headers, 'Accept', ACCEPT_BOTH)
     const requests = message ? message.kind === 'request' : batch?.some(m => m.kind === 'request')
     const kind = !requests ? 'notify' : batch ? 'batch' : 'request'
-    const body = message ? message.bytes : arrayOf(batch ?? [])
+    const body = out.body ?? (message ? message.bytes : arrayOf(batch ?? []))
     const leg = era === 'modern' || initialize ? this.#options.upstream.sessionless : this.#leg
     return this.#reader(leg, { kind, era, message, batch, body, headers }, cursor, sink)
   }
@@ -101,15 +104,17 @@ export class HttpClientWire {
   async close(headers: readonly string[]): Promise<void> {
     this.remember(headers)
     for (const reader of [...this.#open.keys()]) reader.cancel()
-    await this.endSession()
+    this.endSession()
+    await this.#ending
   }
 
-  async endSession(): Promise<void> {
+  /** Says so to the server; `close` waits for it. */
+  endSession(): void {
     if (this.sessionId === undefined) return
     const leg = this.#leg
     const headers = this.#ownHeaders()
     this.sessionId = undefined
-    await leg.close(headers)
+    this.#ending = Promise.all([this.#ending, leg.close(headers)])
   }
 
   get #leg(): Leg {

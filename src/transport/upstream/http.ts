@@ -51,6 +51,28 @@ export class HttpUpstream {
     return new HttpLeg(this, upstreamId)
   }
 
+  /** One request past all legs: to this path (and query) of the same origin instead of the target's. */
+  call(input: CallInput, receiver: CallReceiver, path?: string): UpstreamCall {
+    return this.start(input, receiver, this.headersFrom(input.headers), path)
+  }
+
+  /** `headers` are sent as they are. */
+  start(input: CallInput, receiver: CallReceiver, headers: readonly string[], path?: string): UpstreamCall {
+    const call = new HttpCall(this, input, headers, receiver, path ?? withQuery(this.path, input.query))
+    call.begin()
+    return call
+  }
+
+  /** A copy, with what is the same for all requests to this server. */
+  headersFrom(from: readonly string[]): string[] {
+    const headers = [...from]
+    const extra = this.options.headers
+    for (let i = 0; i < extra.length; i += 2) setHeader(headers, extra[i]!, extra[i + 1]!)
+    // Identity is asked for: what an observer or a hook has to see need not be unpacked first.
+    headers.push('Accept-Encoding', 'identity')
+    return headers
+  }
+
   async close(): Promise<void> {
     await this.pools.destroy()
   }
@@ -68,9 +90,9 @@ class HttpLeg implements Leg {
   }
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
-    const call = new HttpCall(this.#upstream, input, this.#headers(input.headers), receiver)
-    call.begin()
-    return call
+    const headers = this.#upstream.headersFrom(input.headers)
+    if (this.upstreamId !== undefined) headers.push('Mcp-Session-Id', this.upstreamId)
+    return this.#upstream.start(input, receiver, headers)
   }
 
   async close(headers: readonly string[] = []): Promise<void> {
@@ -96,16 +118,6 @@ class HttpLeg implements Leg {
       const call = this.call(input, { onHead() {}, onData() {}, onMessage() {}, onEnd: done, onError: done })
     })
   }
-
-  #headers(from: readonly string[]): string[] {
-    const headers = [...from]
-    const extra = this.#upstream.options.headers
-    for (let i = 0; i < extra.length; i += 2) setHeader(headers, extra[i]!, extra[i + 1]!)
-    // Identity is asked for: what an observer or a hook has to see need not be unpacked first.
-    headers.push('Accept-Encoding', 'identity')
-    if (this.upstreamId !== undefined) headers.push('Mcp-Session-Id', this.upstreamId)
-    return headers
-  }
 }
 
 /** One HTTP request to the server; also undici's handler for it, so that no closure is made per request. */
@@ -114,6 +126,8 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   readonly #input: CallInput
   readonly #headers: readonly string[]
   #receiver: CallReceiver | undefined
+  /** With the query; changes with redirects. */
+  #path: string
   #controller: Dispatcher.DispatchController | undefined
   #paused = false
   #redirects = 0
@@ -123,7 +137,14 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   /** While it waits for one. */
   #place: QueueNode<QueuedCall> | undefined
 
-  constructor(upstream: HttpUpstream, input: CallInput, headers: readonly string[], receiver: CallReceiver) {
+  constructor(
+    upstream: HttpUpstream,
+    input: CallInput,
+    headers: readonly string[],
+    receiver: CallReceiver,
+    path: string
+  ) {
+    this.#path = path
     this.#upstream = upstream
     this.#input = input
     this.#headers = headers
@@ -152,14 +173,14 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
     return (kind === 'request' && message?.method !== 'subscriptions/listen') || kind === 'batch'
   }
 
-  #send(path = withQuery(this.#upstream.path, this.#input.query)): void {
+  #send(): void {
     const { pools, origin, label } = this.#upstream
     const pool = this.#isCall ? pools.calls : pools.streams
     try {
       pool.dispatch(
         {
           origin,
-          path,
+          path: this.#path,
           method: METHODS[this.#input.kind],
           headers: pools.proxy === undefined ? (this.#headers as string[]) : byName(this.#headers),
           body: this.#input.body ?? null,
@@ -241,7 +262,8 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
       this.#redirectTo = undefined
       this.#redirects++
       this.#controller = undefined
-      this.#send(to)
+      this.#path = to
+      this.#send()
       return
     }
     const receiver = this.#receiver
@@ -278,7 +300,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
       !(METHODS[this.#input.kind] === 'GET' && (status === 301 || status === 302))
     )
       return undefined
-    const to = sameOriginPath(getHeader(raw, 'location'), this.#upstream.url)
+    const to = sameOriginPath(getHeader(raw, 'location'), new URL(this.#upstream.origin + this.#path))
     if (to === undefined) return undefined
     if (this.#redirects >= MAX_REDIRECTS) {
       const error = new CatflapError(

@@ -29,6 +29,8 @@ export interface ReplySink {
   message(message: Message): void
   /** An event that is no message. */
   noise(bytes: Buffer): void
+  /** The server speaks another transport; told in place of an end. */
+  otherTransport?(): void
   end(end: ReplyEnd): void
 }
 
@@ -109,6 +111,13 @@ export class ReplyReader implements CallReceiver {
   }
 
   onMessage(): void {}
+
+  onOtherTransport(): void {
+    const sink = this.#sink
+    this.#sink = undefined
+    this.#options.done()
+    sink?.otherTransport?.()
+  }
 
   onEnd(): void {
     this.#received = true

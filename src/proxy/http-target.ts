@@ -1,0 +1,131 @@
+import type { Era } from '../protocol/versions.ts'
+import { probing } from '../transport/upstream/detect.ts'
+import { serverProbes } from '../transport/upstream/detect-probes.ts'
+import { HttpUpstream } from '../transport/upstream/http.ts'
+import { HttpClientLeg } from '../transport/upstream/http-client.ts'
+import { SseLeg } from '../transport/upstream/sse.ts'
+import { UrlLeg } from '../transport/upstream/url-leg.ts'
+import type { CallInput, Leg, LegEvents } from '../transport/upstream.ts'
+import type { Target } from './core.ts'
+import type { Settings } from './options.ts'
+import type { UrlTarget } from './target.ts'
+
+/** How long a server may take to answer the DELETE that ends a session. */
+const CLOSE_TIMEOUT = 3_000
+/** A server that did not speak HTTP+SSE is not asked again for so long, in ms: a client may try a hundred times a second. */
+const ASK_AGAIN = 10_000
+
+/**
+ * A server behind a URL: on Streamable HTTP, or on the older HTTP+SSE, where answers come on one stream. Which it is shows at
+ * the first `initialize` (spec 2025-11-25 basic/transports, "Backwards Compatibility").
+ */
+export class HttpTarget implements Target {
+  readonly name: string
+  readonly era: Era | undefined
+  readonly #upstream: HttpUpstream
+  readonly #settings: Settings
+  /** The user has said what it speaks. */
+  readonly #forced: boolean
+  readonly #front: Leg
+  #sse: boolean
+  #askAt = 0
+
+  constructor(name: string, options: UrlTarget, settings: Settings, via: string | undefined) {
+    this.name = name
+    const url = new URL(options.url)
+    if (url.protocol !== 'http:' && url.protocol !== 'https:')
+      throw new TypeError(`target: '${url.protocol}' is not supported; give an http: or https: URL`)
+    const { transport = 'auto', era = 'auto' } = options
+    this.era = era === 'auto' ? undefined : era
+    this.#forced = transport !== 'auto'
+    this.#sse = transport === 'sse'
+    this.#settings = settings
+    this.#upstream = new HttpUpstream(url, {
+      headers: options.headers ?? [],
+      via,
+      connections: settings.maxUpstreamConnections,
+      maxPending: settings.maxPending,
+      connectTimeout: settings.connectTimeout,
+      headersTimeout: settings.headersTimeout,
+      keepAliveTimeout: settings.upstreamIdleTimeout,
+      closeTimeout: CLOSE_TIMEOUT,
+      ca: options.ca,
+      insecure: options.insecure
+    })
+    this.#front = this.#forced ? this.#upstream.sessionless : this.#probingLeg()
+  }
+
+  get kind(): 'http' | 'sse' {
+    return this.#sse ? 'sse' : 'http'
+  }
+
+  get label(): string {
+    return this.#upstream.label
+  }
+
+  get sessionless(): Leg | undefined {
+    return this.#sse ? undefined : this.#front
+  }
+
+  open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {
+    if (this.#sse) return this.#sseLeg(events, from)
+    const { maxMessage, maxExchangeQueue } = this.#settings
+    const upstream = {
+      label: this.label,
+      sessionless: this.#front,
+      sessionLeg: (id: string) => this.#upstream.sessionLeg(id)
+    }
+    const leg = new HttpClientLeg({ upstream, maxMessage, maxWaiting: maxExchangeQueue }, events)
+    return this.#forced ? leg : new UrlLeg(leg, () => this.#sseLeg(events, from))
+  }
+
+  resume(upstreamId: string): Leg {
+    return this.#upstream.sessionLeg(upstreamId)
+  }
+
+  close(): Promise<void> {
+    return this.#upstream.close()
+  }
+
+  #sseLeg(events: LegEvents, from: Pick<CallInput, 'headers' | 'query'> | undefined): Leg {
+    const { connectTimeout, maxMessage: maxLine, maxExchangeQueue: maxInput } = this.#settings
+    const options = { connectTimeout, maxLine, maxInput, headers: from?.headers, query: from?.query }
+    return new SseLeg(this.#upstream, options, {
+      ...events,
+      lost: (error, facts) => {
+        // What was found out once may have changed: the next client finds out anew.
+        if (!this.#forced && error.code !== 'upstream_session_lost') this.#sse = false
+        events.lost(error, facts)
+      }
+    })
+  }
+
+  /** What is not known yet is found out on the way. */
+  #probingLeg(): Leg {
+    const inner = this.#upstream.sessionless
+    return {
+      upstreamId: undefined,
+      close: headers => inner.close(headers),
+      call: (input, receiver) => {
+        if (input.message?.method !== 'initialize') return inner.call(input, receiver)
+        const probes = serverProbes(this.#upstream, input, {
+          connectTimeout: this.#settings.connectTimeout,
+          found: () => {
+            this.#sse = true
+          }
+        })
+        return probing(inner, input, receiver, {
+          ...probes,
+          getEndpoint: signal => this.#ask(() => probes.getEndpoint(signal))
+        })
+      }
+    }
+  }
+
+  async #ask(question: () => Promise<boolean>): Promise<boolean> {
+    if (performance.now() < this.#askAt) return false
+    const found = await question()
+    if (!found) this.#askAt = performance.now() + ASK_AGAIN
+    return found
+  }
+}

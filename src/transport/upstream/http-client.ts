@@ -1,0 +1,226 @@
+import { CatflapError } from '../../errors.ts'
+import { getHeader, SESSION_HEADER } from '../../protocol/headers.ts'
+import { idKey } from '../../protocol/id.ts'
+import type { Message } from '../../protocol/message.ts'
+import { standardHeaders } from '../../protocol/tool-headers.ts'
+import type { Era } from '../../protocol/versions.ts'
+import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead, UpstreamCall } from '../upstream.ts'
+import type { HttpUpstream } from './http.ts'
+import { HttpClientCall } from './http-client-call.ts'
+import type { ClientHost, InFlight } from './http-client-host.ts'
+import { ListenStream } from './http-client-listen.ts'
+import { MessageOrder } from './http-client-order.ts'
+import { HttpClientPost } from './http-client-post.ts'
+import { sessionLost } from './http-client-refusal.ts'
+import type { ReopenDelays } from './http-client-reopen.ts'
+import { ToolHeaderBook } from './http-client-tools.ts'
+import { HttpClientWire, type Outgoing } from './http-client-wire.ts'
+
+export interface HttpClientOptions {
+  readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
+  readonly maxMessage: number
+  /** Bytes that may wait for the server to accept what the client said before. */
+  readonly maxWaiting: number
+  /** Before a stream is taken up again; default 1 s, growing to 30 s. */
+  readonly delays?: ReopenDelays
+  /** How long what follows a notification waits for the server to accept that, in ms; default 5 s. */
+  readonly patience?: number
+}
+
+const DELAYS: ReopenDelays = { first: 1_000, max: 30_000 }
+const PATIENCE = 5_000
+/** Nobody waits for the outcome of what catflap says by itself, so nobody else would end it, in ms. */
+const OWN_TIMEOUT = 5_000
+
+/**
+ * The leg of one client on a pipe, in front of a server on Streamable HTTP. The client knows nothing of HTTP, so that catflap
+ * owes the server all that the specification asks of an HTTP client, in either era.
+ */
+export class HttpClientLeg implements Leg, ClientHost {
+  readonly wire: HttpClientWire
+  readonly tools: ToolHeaderBook
+  readonly events: LegEvents
+  readonly delays: ReopenDelays
+  readonly #order: MessageOrder
+  readonly #inFlight = new Set<InFlight>()
+  #listen: ListenStream | undefined
+  #over: CatflapError | undefined
+  #closed: Promise<void> | undefined
+  #minted = 0
+  /** The client has sent `initialize`: what does not say otherwise is legacy. */
+  #initialized = false
+
+  constructor(options: HttpClientOptions, events: LegEvents) {
+    this.events = events
+    this.delays = options.delays ?? DELAYS
+    this.wire = new HttpClientWire(options)
+    this.tools = new ToolHeaderBook(text => events.note?.(text))
+    this.#order = new MessageOrder({
+      patience: options.patience ?? PATIENCE,
+      maxWaiting: options.maxWaiting,
+      full: () => events.full?.(),
+      drain: () => events.drain?.()
+    })
+  }
+
+  get upstreamId(): string | undefined {
+    return this.wire.sessionId
+  }
+
+  call(input: CallInput, receiver: CallReceiver): UpstreamCall {
+    const messages = input.batch ?? (input.message ? [input.message] : [])
+    if (this.#over) return failed(receiver, this.#over)
+    if (messages.length === 0 || input.kind === 'listen' || input.kind === 'terminate') return ended(receiver)
+    this.wire.remember(input.headers)
+    const era = this.#eraOf(input.era, messages)
+    const out = { ...input, era, derived: era === 'modern' && input.message ? standardHeaders(input.message) : [] }
+    const cancelled = messages.filter(m => m.method === 'notifications/cancelled')
+    const told = cancelled.map(m => this.#clientCancels(m, era))
+    // In the modern era a cancellation is a closed stream (spec 2026-07-28 basic/transports/streamable-http, "Cancellation").
+    if (input.message && told[0] === false) return ended(receiver)
+    const asks = messages.some(m => m.kind === 'request')
+    const made = asks ? new HttpClientCall(this, out, receiver) : new HttpClientPost(this, out, receiver)
+    return this.#enter(made, messages, receiver)
+  }
+
+  pause(): void {
+    this.wire.pause()
+  }
+
+  resume(): void {
+    this.wire.resume()
+  }
+
+  /** A closed pipe says nothing over HTTP. */
+  endInput(): void {}
+
+  close(headers: readonly string[] = []): Promise<void> {
+    this.#closed ??= this.#close(headers)
+    return this.#closed
+  }
+
+  accepted(out: Outgoing, head: ReplyHead): void {
+    if (out.era === 'modern') return
+    const messages = out.batch ?? [out.message]
+    if (out.message?.method === 'initialize') this.#begin(getHeader(head.headers, SESSION_HEADER))
+    if (messages.some(m => m?.method === 'notifications/initialized')) this.#openListen()
+  }
+
+  negotiated(answer: Message): void {
+    this.wire.version = answer.protocolVersion
+  }
+
+  fromServer(message: Message, call: CallReceiver | undefined): void {
+    if (message.method === 'notifications/tools/list_changed') this.tools.clear()
+    this.events.message(message, call)
+  }
+
+  sessionLost(): void {
+    if (this.#over) return
+    // There is nothing left that could be ended.
+    this.wire.sessionId = undefined
+    const error = sessionLost(this.wire.label)
+    this.#end(error)
+    this.events.lost(error, {})
+  }
+
+  sendOwn(message: Message, headers: readonly string[]): void {
+    if (this.#over) return
+    this.events.own?.(message)
+    const done = (): void => clearTimeout(timer)
+    const receiver = { onHead() {}, onData() {}, onMessage() {}, onEnd: done, onError: done }
+    const out = { message, batch: undefined, era: 'legacy', headers, derived: [] } as const
+    const post = new HttpClientPost(this, out, receiver)
+    const timer = setTimeout(() => post.cancel('timeout'), OWN_TIMEOUT)
+    this.#inFlight.add(post)
+    post.start(() => {})
+  }
+
+  mintId(): string {
+    return `catflap-tools-${++this.#minted}`
+  }
+
+  forget(over: InFlight): void {
+    this.#inFlight.delete(over)
+  }
+
+  #enter(made: HttpClientCall | HttpClientPost, messages: readonly Message[], receiver: CallReceiver): UpstreamCall {
+    this.#inFlight.add(made)
+    const size = messages.reduce((sum, m) => sum + m.bytes.length, 0)
+    const first = messages.some(m => m.kind !== 'request')
+    const leave = this.#order.enter(size, first, accepted => made.start(accepted))
+    if (leave) {
+      made.leave = leave
+      return made
+    }
+    this.#inFlight.delete(made)
+    const text = `${this.wire.label} does not accept what was sent before. Try again later.`
+    return failed(receiver, new CatflapError('upstream_queue_full', text))
+  }
+
+  /** Notifications of the modern era need not say that they are. */
+  #eraOf(said: Era, messages: readonly Message[]): Era {
+    const named = messages.find(m => m.metaVersion !== undefined)?.metaVersion
+    if (named !== undefined) this.wire.modernVersion = named
+    if (said === 'modern' || named !== undefined) return 'modern'
+    const request = messages.find(m => m.kind === 'request')
+    if (request?.method === 'initialize') this.#initialized = true
+    return request || this.#initialized || this.wire.modernVersion === undefined ? 'legacy' : 'modern'
+  }
+
+  /** The client names its own id; of several calls under it, the newest is meant. Returns whether the server is told. */
+  #clientCancels(message: Message, era: Era): boolean {
+    const key = message.requestIdText === undefined ? undefined : idKey(message.requestIdText)
+    const call = key === undefined ? undefined : this.#newest(key)
+    return call && key !== undefined ? call.cancelledByClient(key) : era === 'legacy'
+  }
+
+  #newest(key: string): HttpClientCall | undefined {
+    return [...this.#inFlight].findLast(x => x instanceof HttpClientCall && x.awaits(key)) as HttpClientCall | undefined
+  }
+
+  /** A session begins; a client that begins anew leaves its old one. */
+  #begin(sessionId: string | undefined): void {
+    this.#listen?.close()
+    this.#listen = undefined
+    if (this.wire.sessionId !== sessionId) this.wire.endSession()
+    this.wire.version = undefined
+    this.wire.sessionId = sessionId
+  }
+
+  #openListen(): void {
+    if (this.#listen || this.#over) return
+    this.#listen = new ListenStream({
+      wire: this.wire,
+      delays: this.delays,
+      message: m => (m.kind === 'response' ? this.events.late(m) : this.fromServer(m, undefined)),
+      noise: bytes => this.events.noise(bytes),
+      note: text => this.events.note?.(text)
+    })
+    this.#listen.open()
+  }
+
+  async #close(headers: readonly string[]): Promise<void> {
+    this.#end(new CatflapError('session_not_found', 'The session has ended.'))
+    await this.wire.close(headers)
+  }
+
+  #end(error: CatflapError): void {
+    this.#over ??= error
+    this.#order.close()
+    this.#listen?.close()
+    for (const one of [...this.#inFlight]) one.fail(error)
+  }
+}
+
+const NO_CALL: UpstreamCall = { pause() {}, resume() {}, cancel() {} }
+
+function ended(receiver: CallReceiver): UpstreamCall {
+  queueMicrotask(() => receiver.onEnd())
+  return NO_CALL
+}
+
+function failed(receiver: CallReceiver, error: CatflapError): UpstreamCall {
+  queueMicrotask(() => receiver.onError(error))
+  return NO_CALL
+}

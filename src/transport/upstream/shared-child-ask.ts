@@ -1,0 +1,46 @@
+import { CatflapError } from '../../errors.ts'
+import { Message } from '../../protocol/message.ts'
+import type { CallInput, CallReceiver, Leg } from '../upstream.ts'
+
+/** Asks a server on our own account, and resolves with its answer. Rejects with the leg's error, or `upstream_timeout`. */
+export function ask(leg: Leg, label: string, request: Message, timeout: number): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const receiver: CallReceiver = {
+      onHead() {},
+      onData() {},
+      onMessage(message, last) {
+        if (!last) return
+        clearTimeout(timer)
+        resolve(message)
+      },
+      onEnd() {},
+      onError(error) {
+        clearTimeout(timer)
+        reject(error)
+      }
+    }
+    const timer = setTimeout(() => {
+      call.cancel('timeout')
+      const text = `${label} did not answer ${request.method} within ${Math.ceil(timeout / 1000)} s.`
+      reject(new CatflapError('upstream_timeout', text, { data: { target: label } }))
+    }, timeout)
+    const call = leg.call(inputOf(request), receiver)
+  })
+}
+
+/** The server of revision 2026-07-28 must not ask (basic/transports/stdio, "Receiving Messages"): it is told so, and goes on. */
+export function refuseRequest(leg: Leg, request: Message, own: ((message: Message) => void) | undefined): void {
+  const error = {
+    code: -32601,
+    message: `A server of this revision sends no requests: '${request.method}' is not known.`
+  }
+  const text = `{"jsonrpc":"2.0","id":${request.idText},"error":${JSON.stringify(error)}}`
+  const message = Message.parse(Buffer.from(text))
+  own?.(message)
+  leg.call(inputOf(message), { onHead() {}, onData() {}, onMessage() {}, onEnd() {}, onError() {} })
+}
+
+function inputOf(message: Message): CallInput {
+  const kind = message.kind === 'request' ? 'request' : 'notify'
+  return { kind, era: 'modern', message, batch: undefined, body: undefined, headers: [] }
+}

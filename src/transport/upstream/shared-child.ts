@@ -1,0 +1,253 @@
+import { CatflapError } from '../../errors.ts'
+import type { Message } from '../../protocol/message.ts'
+import type { Era } from '../../protocol/versions.ts'
+import type { CallReceiver, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
+import { refuseRequest } from './shared-child-ask.ts'
+import { FairInput } from './shared-child-input.ts'
+import { ExclusiveChildren, type ExclusiveEvents } from './shared-child-pool.ts'
+import { probe, type Verdict } from './shared-child-probe.ts'
+import { ToolLists } from './shared-child-tools.ts'
+
+export interface SharedChildOptions {
+  /** For people. */
+  readonly label: string
+  /** Starts a child. */
+  readonly open: (events: LegEvents) => Leg
+  /** What the server is; `auto` (default) asks it. */
+  readonly era?: 'auto' | Era
+  /** How long the server may take to say so, in ms. Default 10 s. */
+  readonly probeTimeout?: number
+  /** Bytes of one client that may wait while the child does not read. */
+  readonly maxQueue: number
+  /** Children for requests that ask for logs, at once. Default 16. */
+  readonly maxExclusive?: number
+  /** How long such a child may be without work, in ms. Default 60 s. */
+  readonly exclusiveIdle?: number
+  /** After a child that ended soon after its start the next one waits, in ms; twice as long each time. Default 100. */
+  readonly restartDelay?: number
+}
+
+/** What is told of the children besides what belongs to a call. */
+export type SharedChildEvents = ExclusiveEvents
+
+const DEFAULTS = { probeTimeout: 10_000, maxExclusive: 16, exclusiveIdle: 60_000, restartDelay: 100 }
+/** Who lives so long has started well. */
+const STEADY = 10_000
+const MAX_RESTART_DELAY = 10_000
+/** Ended soon so often in a row: perhaps it is another server by now, and it is asked again. */
+const DOUBTFUL = 3
+/** A server that said nothing when it was asked is asked again after this, then after twice as long …, in ms. */
+const ASK_AGAIN = 30_000
+const MAX_ASK_AGAIN = 3_600_000
+
+interface Running {
+  readonly leg: Leg
+  readonly input: FairInput
+  readonly startedAt: number
+}
+
+/**
+ * A command as one server for many modern clients, who share a child: nothing in that era binds a request to a connection.
+ * Ids are told apart by the leg beneath. What the child says belongs to the call that its progress token or subscription id
+ * names; what names none belongs to nobody.
+ */
+export class SharedChild {
+  readonly label: string
+  readonly tools = new ToolLists()
+  readonly #options: SharedChildOptions & typeof DEFAULTS
+  readonly #events: SharedChildEvents
+  readonly #exclusive: ExclusiveChildren
+  readonly #ending = new Set<Promise<void>>()
+  #known: Verdict | undefined
+  /** When a vague verdict ends. */
+  #askAgainAt = 0
+  #askAgainIn = ASK_AGAIN
+  #running: Running | undefined
+  #probed: Running | undefined
+  #starting: Promise<Verdict> | undefined
+  #early = 0
+  #wake: (() => void) | undefined
+  #closed = false
+
+  constructor(options: SharedChildOptions, events: SharedChildEvents) {
+    this.label = options.label
+    this.#options = { ...DEFAULTS, ...options }
+    this.#events = events
+    if (options.era === 'modern') this.#known = { era: 'modern', versions: undefined }
+    if (options.era === 'legacy')
+      this.#known = { era: 'legacy', error: undefined, reason: `${options.label} is said to be legacy.`, vague: false }
+    const { maxExclusive: max, exclusiveIdle: idle } = this.#options
+    this.#exclusive = new ExclusiveChildren({ label: options.label, open: options.open, max, idle }, this.#told())
+  }
+
+  /**
+   * What the server is; where it is modern, its child runs afterwards. A promise only where something has to be started.
+   * Rejects with `child_start_failed`, and with `shutting_down` after `close`.
+   */
+  ready(): Verdict | Promise<Verdict> {
+    const known = this.#known
+    if (!this.#closed && known && (known.era === 'modern' ? this.#running : this.#believed(known))) return known
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined
+    })
+    return this.#starting
+  }
+
+  /** The shared child, for one client. Only after `ready`. */
+  leg(client: string): Leg {
+    return asLeg((input, receiver) => {
+      const running = this.#running
+      if (running) return running.input.call(client, input, receiver)
+      const text = `${this.label} ended before it was asked. Try again.`
+      return failed(receiver, new CatflapError('child_exited', text, { data: { target: this.label } }))
+    })
+  }
+
+  /** A child for one call alone, with whatever comes meanwhile. Only after `ready`. */
+  exclusive(client: string): Leg {
+    return asLeg((input, receiver) => this.#exclusive.call(client, input, receiver))
+  }
+
+  /** All children are read no further until `resume`. */
+  pause(): void {
+    this.#running?.leg.pause?.()
+    this.#exclusive.pause()
+  }
+
+  resume(): void {
+    this.#running?.leg.resume?.()
+    this.#exclusive.resume()
+  }
+
+  /** Ends all children. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#wake?.()
+    for (const child of [this.#running, this.#probed]) if (child) this.#end(child)
+    this.#running = undefined
+    await Promise.all([this.#exclusive.close(), this.#starting?.catch(() => {})])
+    await Promise.all(this.#ending)
+  }
+
+  #believed(known: Verdict): boolean {
+    return known.era === 'modern' || !known.vague || performance.now() < this.#askAgainAt
+  }
+
+  async #start(): Promise<Verdict> {
+    await this.#delay()
+    if (this.#closed) throw new CatflapError('shutting_down')
+    const known = this.#known
+    if (known?.era === 'modern') {
+      this.#running = this.#open()
+      return known
+    }
+    const verdict = await this.#probe(this.#open())
+    this.#learned(verdict)
+    return verdict
+  }
+
+  async #probe(child: Running): Promise<Verdict> {
+    this.#probed = child
+    try {
+      const verdict = await probe(child.leg, this.label, this.#options.probeTimeout, this.#events.own)
+      if (this.#closed) throw new CatflapError('shutting_down')
+      if (verdict.era === 'modern' && this.#probed === child) this.#running = child
+      else this.#end(child)
+      return verdict
+    } catch (error) {
+      this.#end(child)
+      throw this.#closed ? new CatflapError('shutting_down') : error
+    } finally {
+      this.#probed = undefined
+    }
+  }
+
+  #learned(verdict: Verdict): void {
+    this.#known = verdict
+    if (verdict.era === 'modern') {
+      this.#askAgainIn = ASK_AGAIN
+    } else {
+      this.#askAgainAt = performance.now() + this.#askAgainIn
+      this.#askAgainIn = Math.min(this.#askAgainIn * 2, MAX_ASK_AGAIN)
+      this.#early = 0
+    }
+  }
+
+  #open(): Running {
+    const events: LegEvents = {
+      ...this.#told(),
+      message: (message, call) => this.#message(child.leg, message, call),
+      lost: (error, facts) => this.#lost(child, error, facts),
+      full: () => child.input.full(),
+      drain: () => child.input.drain()
+    }
+    const leg = this.#options.open(events)
+    const child: Running = { leg, input: new FairInput(leg, this.#options), startedAt: performance.now() }
+    return child
+  }
+
+  #message(leg: Leg, message: Message, call: CallReceiver | undefined): void {
+    this.#events.speaking?.()
+    if (message.kind === 'request') return refuseRequest(leg, message, this.#events.own)
+    if (!call) return this.#events.unowned(message)
+    if (!call.deliver?.(message)) this.#events.late(message)
+  }
+
+  #lost(child: Running, error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void {
+    if (this.#running === child) this.#running = undefined
+    if (this.#probed === child) this.#probed = undefined
+    this.tools.clear()
+    if (facts.expected !== 1) {
+      this.#early = performance.now() - child.startedAt < STEADY ? this.#early + 1 : 0
+      const asked = this.#options.era === undefined || this.#options.era === 'auto'
+      if (asked && this.#early >= DOUBTFUL && this.#known?.era === 'modern') this.#known = undefined
+    }
+    child.input.fail(error)
+    this.#events.lost(error, facts)
+  }
+
+  /** A server that ends as soon as it is started is not started as fast as clients ask. */
+  async #delay(): Promise<void> {
+    if (this.#early === 0 || this.#closed) return
+    const ms = Math.min(this.#options.restartDelay * 2 ** (this.#early - 1), MAX_RESTART_DELAY)
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#wake = undefined
+  }
+
+  #end(child: Running): void {
+    const ended = child.leg.close().finally(() => this.#ending.delete(ended))
+    this.#ending.add(ended)
+  }
+
+  /** What all children tell alike. */
+  #told(): ExclusiveEvents {
+    const events = this.#events
+    return {
+      unowned: message => events.unowned(message),
+      late: message => events.late(message),
+      noise: bytes => events.noise(bytes),
+      stderr: line => events.stderr(line),
+      lost: (error, facts) => events.lost(error, facts),
+      changed: (client, server, dir) => events.changed?.(client, server, dir),
+      own: message => events.own?.(message),
+      note: text => events.note?.(text),
+      speaking: () => events.speaking?.()
+    }
+  }
+}
+
+/** As many clients have it, none of them can end it. */
+function asLeg(call: Leg['call']): Leg {
+  return { upstreamId: undefined, call, close: async () => {} }
+}
+
+function failed(receiver: CallReceiver, error: CatflapError): UpstreamCall {
+  queueMicrotask(() => receiver.onError(error))
+  return { pause() {}, resume() {}, cancel() {} }
+}

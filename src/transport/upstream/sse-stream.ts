@@ -1,0 +1,101 @@
+import { CatflapError } from '../../errors.ts'
+import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader } from '../../protocol/headers.ts'
+import type { SseEvent } from '../../protocol/sse.ts'
+import type { OversizeLine } from '../lines.ts'
+import type { CallInput, CallReceiver, ReplyHead } from '../upstream.ts'
+import { DecodedCall } from './decoded-call.ts'
+import type { HttpUpstream } from './http.ts'
+import { EventSplitter } from './sse-events.ts'
+import { statusError } from './status-error.ts'
+
+export interface EventStreamOptions {
+  /** The client's end-to-end headers. */
+  readonly headers: readonly string[]
+  /** What the client's URL had behind its path. */
+  readonly query?: string
+  /** Bytes of one event's data. */
+  readonly maxData: number
+}
+
+export interface EventStreamHandlers {
+  event(event: SseEvent): void
+  oversize(info: OversizeLine): void
+  /** It is over, or could not be opened. Nothing comes afterwards. */
+  ended(error: CatflapError): void
+}
+
+/** The stream that a GET to the target's URL opens. */
+export class EventStream implements CallReceiver {
+  readonly #label: string
+  readonly #handlers: EventStreamHandlers
+  readonly #events: EventSplitter
+  readonly #call: DecodedCall
+  #closed = false
+  /** The server has answered with a stream. */
+  opened = false
+
+  constructor(upstream: HttpUpstream, options: EventStreamOptions, handlers: EventStreamHandlers) {
+    this.#label = upstream.label
+    this.#handlers = handlers
+    this.#events = new EventSplitter(options.maxData, {
+      event: event => this.#closed || handlers.event(event),
+      oversize: info => this.#closed || handlers.oversize(info)
+    })
+    const input: CallInput = {
+      kind: 'listen',
+      era: 'legacy',
+      message: undefined,
+      batch: undefined,
+      body: undefined,
+      query: options.query,
+      headers: withoutBody(options.headers)
+    }
+    this.#call = new DecodedCall(this.#label, this, receiver => upstream.call(input, receiver))
+  }
+
+  onHead(head: ReplyHead): void {
+    if (head.status !== 200) return this.#end(statusError(this.#label, head.status))
+    if (head.type === 'sse') this.opened = true
+    else this.#end(new CatflapError('upstream_protocol', `${this.#label} answered a GET with no event stream.`))
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.#closed) this.#events.push(chunk)
+  }
+
+  onMessage(): void {}
+
+  onEnd(): void {
+    this.#end(new CatflapError('upstream_reset', `${this.#label} has ended its event stream.`))
+  }
+
+  onError(error: CatflapError): void {
+    this.#end(error)
+  }
+
+  pause(): void {
+    this.#call.pause()
+  }
+
+  resume(): void {
+    this.#call.resume()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#call.cancel('shutdown')
+  }
+
+  #end(error: CatflapError): void {
+    if (this.#closed) return
+    this.close()
+    this.#handlers.ended(error)
+  }
+}
+
+function withoutBody(from: readonly string[]): string[] {
+  const headers = [...from]
+  for (const name of ['content-type', SESSION_HEADER, EVENT_ID_HEADER]) removeHeader(headers, name)
+  setHeader(headers, 'Accept', 'text/event-stream')
+  return headers
+}
