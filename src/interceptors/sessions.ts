@@ -16,6 +16,7 @@ import { openSessionLeg } from '../proxy/session-leg.ts'
 import type { Session } from '../session/manager.ts'
 import { newHandle } from '../session/new-session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
+import { sharedLeg } from './modern-rules.ts'
 
 /**
  * Maps sessions. Wherever the upstream leg is a session (a server that assigns an id, a stdio child) the client knows an id
@@ -61,7 +62,7 @@ function otherEra(x: Exchange, era: Era): Answer | undefined {
 }
 
 /** No sessions in the modern era: what would name one is ignored (spec 2026-07-28 streamable-http, "Earlier … Revisions"). */
-function modern(x: Exchange): Answer | undefined {
+function modern(x: Exchange): Verdict {
   removeHeader(x.headers, SESSION_HEADER)
   removeHeader(x.headers, EVENT_ID_HEADER)
   if (x.kind === 'listen' || x.kind === 'terminate') return methodNotAllowed('POST')
@@ -70,9 +71,11 @@ function modern(x: Exchange): Answer | undefined {
   return toSessionless(x)
 }
 
-function toSessionless(x: Exchange): Answer | undefined {
+/** A server over HTTP judges for itself; a command's child is shared, as nothing binds a request to a client's own. */
+function toSessionless(x: Exchange): Verdict {
   x.leg = x.core.target.sessionless
   if (x.leg) return undefined
+  if (x.core.target.kind === 'stdio') return sharedLeg(x)
   const text = `Requests of revision ${x.version} over HTTP to a server on a pipe are not bridged. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
   return refuse('pairing_unsupported', text)
 }
@@ -93,7 +96,8 @@ function sessionless(x: Exchange): Answer | undefined {
 }
 
 function inSession(x: Exchange, session: Session | undefined): Verdict {
-  if (!session) return refuse('session_not_found')
+  // One of HTTP+SSE hears its answers on its own stream, and nowhere else.
+  if (!session || session.pipe) return refuse('session_not_found')
   x.session = session
   x.leg = session.leg
   x.core.sessions.touch(session)

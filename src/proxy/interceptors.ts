@@ -1,5 +1,6 @@
 import { admission } from '../interceptors/admission.ts'
 import { limits } from '../interceptors/limits.ts'
+import { modernRules } from '../interceptors/modern-rules.ts'
 import { sessions } from '../interceptors/sessions.ts'
 import { token } from '../interceptors/token.ts'
 import { isLoopback } from '../transport/upstream/http-pool.ts'
@@ -28,6 +29,7 @@ export function interceptorList(options: InterceptorOptions): readonly Intercept
     ...(options.tokens.length > 0 ? [token(options.tokens)] : []),
     limits(settings),
     sessions(),
+    modernRules(),
     ...options.interceptors
   ]
 }

@@ -67,6 +67,17 @@ export const SETTINGS = {
   clientTimeout: { unit: 'ms', value: 60_000, help: 'wait for a client to send its whole request; then 408' },
   sessionIdle: { unit: 'ms', value: 1_800_000, help: 'a session ends when nothing happened in it for so long' },
   sessionMax: { unit: 'ms', value: 86_400_000, help: 'a session ends at this age' },
+  probeTimeout: {
+    unit: 'ms',
+    value: 10_000,
+    help: 'wait for what a stdio server says when it is asked for its revisions'
+  },
+  maxLogChildren: {
+    unit: 'count',
+    value: 16,
+    help: 'children for requests that ask for logs (2026-07-28), at once; more get 503'
+  },
+  logChildIdle: { unit: 'ms', value: 60_000, help: 'such a child ends when it had nothing to do for so long' },
   keepAlive: { unit: 'ms', value: 25_000, zero: true, help: 'silence on a stream after which a comment is written' },
   streamAfter: { unit: 'ms', value: 3_000, help: 'silence of a stdio server after which the answer becomes a stream' },
   cancelGrace: { unit: 'ms', value: 5_000, help: 'wait for the answer to a request that its client has cancelled' },

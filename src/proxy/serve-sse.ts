@@ -1,12 +1,15 @@
 import type { IncomingMessage } from 'node:http'
-import { CatflapError } from '../errors.ts'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { accepts, getHeader } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
 import { encodeMessageEvent } from '../protocol/sse.ts'
+import { QueueNode } from '../queue.ts'
 import type { Session } from '../session/manager.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { Leg } from '../transport/upstream.ts'
+import type { Deadline } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
+import { InOrder } from './in-order.ts'
 import { PipeConnection } from './pipe-connection.ts'
 import { PipeReply } from './pipe-reply.ts'
 import { classify, readPost, refuse } from './serve-http.ts'
@@ -55,10 +58,15 @@ export function postMessage(x: Exchange, req: IncomingMessage, reply: HttpReply)
       new CatflapError('session_required', `The URL lacks ${SESSION_PARAM}: POST where the stream said.`)
     )
   readPost(x, req, (parsed, body) => {
-    const found = x.core.sessions.find(id, x.principal)
     const go = (session: Session | undefined): void => received(x, reply, session, parsed, body)
-    if (!(found instanceof Promise)) return go(found)
-    found.then(go).catch(error => x.fail(error instanceof CatflapError ? error : new CatflapError('internal')))
+    const failed = (error: unknown): void => x.fail(asCatflapError(error))
+    try {
+      const found = x.core.sessions.find(id, x.principal)
+      if (!(found instanceof Promise)) return go(found)
+      found.then(go).catch(failed)
+    } catch (error) {
+      failed(error)
+    }
   })
 }
 
@@ -72,8 +80,7 @@ function received(
   const connection = session?.pipe
   if (!(connection instanceof SseConnection)) return x.fail(new CatflapError('session_not_found'))
   if (x.ended) return
-  connection.whenFree(() => {
-    if (x.ended) return
+  connection.whenFree(x, body.length, () => {
     // Its stream may have gone while it waited.
     if (connection.closed) return x.fail(new CatflapError('session_not_found'))
     x.session = session
@@ -91,8 +98,13 @@ export class SseConnection extends PipeConnection {
   readonly #paths: SsePaths
   readonly #query: string | undefined
   #reply: HttpReply | undefined
+  /** What was posted is handed over in the order of its 202s, whatever a hook takes its time for. */
+  readonly #input = new InOrder(error => this.fault(error))
+  #queued = 0
+  /** The server does not read. */
   #held = false
-  #waiting: (() => void)[] = []
+  #waiting: WaitingPost[] = []
+  #lost = false
 
   constructor(x: Exchange, paths: SsePaths) {
     super(x.core)
@@ -109,10 +121,14 @@ export class SseConnection extends PipeConnection {
       await core.sessions.admit(core.settings.maxSessions)
       if (this.closed) return
       this.leg = core.target.open(this.legEvents(), { headers: this.#x.headers, query: this.#query })
+      // What the server says before the client has its stream waits.
+      this.serverBrake.hold('reader')
       const session = await core.sessions.start({ principal, leg: this.leg, initialize: undefined })
       this.session = session
       this.#x.session = session
       session.pipe = this
+      // A command that cannot be started is known in the next turn: the client is told so, while it still can be.
+      await new Promise(resolve => setImmediate(resolve))
     } catch (error) {
       // A leg without a session is ended with the exchange.
       this.close()
@@ -128,7 +144,7 @@ export class SseConnection extends PipeConnection {
     const base = `${this.#paths.messages}?${SESSION_PARAM}=${this.session!.id}`
     reply.openStream()
     if (this.core.bus.active) this.core.tap.own(x, 200, [], undefined)
-    reply.data(Buffer.from(`event: endpoint\ndata: ${base}\n\n`), true)
+    if (reply.data(Buffer.from(`event: endpoint\ndata: ${base}\n\n`), true)) this.drained()
   }
 
   accept(x: Exchange, reply: HttpReply, parsed: Message | readonly Message[], body: Buffer): void {
@@ -136,35 +152,48 @@ export class SseConnection extends PipeConnection {
     x.join(this, new PipeReply(this, parsed))
     if (this.core.bus.active) this.core.tap.accepted(x)
     reply.answer({ status: 202, headers: [], body: undefined })
-    x.version ??= this.session?.record.protocolVersion
     classify(x, parsed, body)
+    x.version ??= this.session?.record.protocolVersion
     x.query = this.#query
     for (const m of x.batch ?? [x.message]) if (m?.kind === 'response') this.answered(m.idText)
-    void x.run()
+    this.#queued++
+    this.#input.run(() => {
+      if (this.#queued-- === MAX_WAITING) this.#letIn()
+      if (!x.ended) return x.run()
+    })
   }
 
-  /** The server reads again; or at once. Whoever posts waits for its 202 meanwhile. */
-  whenFree(go: () => void): void {
-    if (this.#held) this.#waiting.push(go)
-    else go()
+  /** `go` at once, or when there is room for what is posted. Meanwhile it waits for its 202, as long as a call would. */
+  whenFree(x: Exchange, size: number, go: () => void): void {
+    this.#letIn()
+    if (!this.#full) return go()
+    this.#waiting = this.#waiting.filter(post => !post.gone)
+    const bytes = this.#waiting.reduce((sum, post) => sum + post.size, 0)
+    if (this.#waiting.length >= MAX_WAITING || bytes > this.core.settings.maxExchangeQueue) return x.fail(this.#why())
+    const post = new WaitingPost(x, size, go, () => x.fail(this.#why()))
+    this.#waiting.push(post)
+    this.core.deadlines.start(post)
   }
 
   /** The stream has ended, whoever ended it, and with it the session. */
   close(): void {
     if (this.closed) return
     this.closed = true
-    this.holdClient(false)
-    for (const x of [...this.core.inFlight]) if (x.connection === this) x.abandon('client-gone')
+    this.#letIn()
+    for (const x of this.#exchanges()) x.abandon('client-gone')
     this.#endSession()
   }
 
   #endSession(): void {
-    if (this.session) void this.core.sessions.end(this.session, this.core.draining ? 'shutdown' : 'client')
+    const why = this.#lost ? 'lost' : this.core.draining ? 'shutdown' : 'client'
+    if (this.session) void this.core.sessions.end(this.session, why)
     else void this.leg?.close()
   }
 
   /** The session was ended by other means: expired, or its server is gone. */
   sessionEnded(): void {
+    if (this.closed) return
+    for (const x of this.#exchanges()) x.broken(new CatflapError('session_not_found', 'The session has ended.'))
     this.#x.finish()
     this.close()
   }
@@ -172,6 +201,7 @@ export class SseConnection extends PipeConnection {
   /** The client has room again. */
   roomAgain(): void {
     this.drained()
+    this.#letIn()
   }
 
   protected transmit(line: Buffer): boolean {
@@ -180,13 +210,66 @@ export class SseConnection extends PipeConnection {
 
   protected holdClient(held: boolean): void {
     this.#held = held
-    if (held) return
-    for (const go of this.#waiting.splice(0)) go()
+    this.#letIn()
   }
 
   protected lost(error: CatflapError): void {
+    if (this.closed) return
     this.core.log.warn('server-lost', error.message)
-    if (this.session) void this.core.sessions.end(this.session, 'lost')
-    else this.close()
+    this.#lost = true
+    // Nothing was promised yet: the client can be told why.
+    if (!this.#reply) this.#x.fail(error)
+    else if (this.session) void this.core.sessions.end(this.session, 'lost')
+  }
+
+  #exchanges(): Exchange[] {
+    return [...this.core.inFlight].filter(x => x.connection === this)
+  }
+
+  /** Either side takes nothing more: the server does not read, a hook has too much in hand, or the client reads no answers. */
+  get #full(): boolean {
+    return this.#held || this.#queued >= MAX_WAITING || this.#clientIsSlow
+  }
+
+  get #clientIsSlow(): boolean {
+    return (this.#reply?.queued ?? 0) > this.core.settings.maxExchangeQueue
+  }
+
+  #why(): CatflapError {
+    if (this.#clientIsSlow) return new CatflapError('slow_client')
+    const text = `${this.core.target.label} does not read what was sent to it. Try again later.`
+    return new CatflapError('upstream_queue_full', text)
+  }
+
+  #letIn(): void {
+    while (this.#waiting.length > 0 && (this.closed || !this.#full)) {
+      const post = this.#waiting.shift()!
+      this.core.deadlines.end(post)
+      if (!post.gone) post.go()
+    }
   }
 }
+
+/** A POST that waits for its 202. */
+class WaitingPost implements Deadline {
+  at = 0
+  readonly place: QueueNode<Deadline> = new QueueNode<Deadline>(this)
+  readonly size: number
+  readonly go: () => void
+  readonly expired: () => void
+  readonly #x: Exchange
+
+  constructor(x: Exchange, size: number, go: () => void, expired: () => void) {
+    this.#x = x
+    this.size = size
+    this.go = go
+    this.expired = expired
+  }
+
+  get gone(): boolean {
+    return this.#x.ended
+  }
+}
+
+/** Messages of one client that may wait, before and behind their 202. */
+const MAX_WAITING = 256

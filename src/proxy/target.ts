@@ -1,4 +1,5 @@
 import type { Era } from '../protocol/versions.ts'
+import { SharedChild, type SharedChildEvents } from '../transport/upstream/shared-child.ts'
 import { StdioLeg } from '../transport/upstream/stdio.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Target } from './core.ts'
@@ -51,6 +52,11 @@ export function openTarget(
     : new StdioTarget(name, options, settings, scrub)
 }
 
+/** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Undefined for a URL. */
+export function sharedChild(target: Target, events?: () => SharedChildEvents): SharedChild | undefined {
+  return target instanceof StdioTarget ? target.shared(events) : undefined
+}
+
 class StdioTarget implements Target {
   readonly kind = 'stdio'
   readonly name: string
@@ -61,6 +67,7 @@ class StdioTarget implements Target {
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
   readonly #legs = new Set<StdioLeg>()
+  #shared: SharedChild | undefined
 
   constructor(name: string, options: CommandTarget, settings: Settings, scrub: OpenTarget['scrub']) {
     this.name = name
@@ -104,8 +111,25 @@ class StdioTarget implements Target {
     return undefined
   }
 
+  shared(events: (() => SharedChildEvents) | undefined): SharedChild | undefined {
+    if (this.#shared || !events) return this.#shared
+    this.#shared = new SharedChild(
+      {
+        label: this.label,
+        open: legEvents => this.open(legEvents),
+        era: this.#options.era,
+        maxQueue: this.#settings.maxExchangeQueue,
+        probeTimeout: this.#settings.probeTimeout,
+        maxExclusive: this.#settings.maxLogChildren,
+        exclusiveIdle: this.#settings.logChildIdle
+      },
+      events()
+    )
+    return this.#shared
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#legs].map(leg => leg.close()))
+    await Promise.all([this.#shared?.close(), ...[...this.#legs].map(leg => leg.close())])
   }
 }
 

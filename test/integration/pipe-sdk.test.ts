@@ -48,7 +48,7 @@ for (const version of ['2025-03-26', '2025-06-18', '2025-11-25']) {
 }
 
 t.test('a client that knows both eras falls back to initialize by itself', async t => {
-  const { url, door } = await pipeDoor(t, 'stdio-server.ts')
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts', { args: ['--era', 'legacy'] })
   const c = await client(t, url, { era: 'auto' })
   t.equal(c.client.getNegotiatedProtocolVersion(), '2025-11-25')
   t.ok((await c.client.listTools()).tools.some(tool => tool.name === 'slow'))
@@ -56,8 +56,8 @@ t.test('a client that knows both eras falls back to initialize by itself', async
   await c.terminate()
 })
 
-t.test('a client of the modern era alone is told plainly that this pairing is not there yet', async t => {
-  const { url, door } = await pipeDoor(t, 'stdio-server.ts')
+t.test('a client of the modern era alone is told plainly that the server is of the other', async t => {
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts', { args: ['--era', 'legacy'] })
   await t.rejects(client(t, url, { era: 'modern' }))
   t.equal(door.stats.sessions, 0)
 })

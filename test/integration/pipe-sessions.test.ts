@@ -172,7 +172,8 @@ t.test(
     const answer = await rawPost(url, message, modernHeaders(message))
     t.equal(answer.status, 400)
     t.match(answer.json(), { id: 1, error: { code: -31050, data: { code: 'pairing_unsupported' } } })
-    t.equal(log.items.length, 0, 'no child was started')
+    t.equal((await rawPost(url, message, modernHeaders(message))).status, 400)
+    t.equal(log.items.filter(l => l.text.startsWith('pid')).length, 1, 'one child was asked, once')
   }
 )
 

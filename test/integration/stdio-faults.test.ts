@@ -161,12 +161,12 @@ t.test('a flood reaches the client whole, however slowly it reads, and holds the
   t.equal(lines.items.length, 20_001)
 })
 
-t.test('a client on stdio and a URL: each request is answered, notifications are not', async t => {
+t.test('a client on stdio and a server that is not there: each request is answered, notifications are not', async t => {
   const { send, nextMessage, lines } = await stdioDoor(t, 'puppet-stdio.ts', {
     target: { url: 'http://127.0.0.1:9/mcp' }
   })
   send(initialize(0), notification('notifications/initialized'), rpc('2', 'tools/list'))
   for (const id of [0, '2'])
-    t.match(await nextMessage(), { id, error: { code: -31050, data: { code: 'pairing_unsupported' } } })
+    t.match(await nextMessage(), { id, error: { code: -31030, data: { code: 'upstream_unreachable' } } })
   t.equal(lines.items.length, 2)
 })

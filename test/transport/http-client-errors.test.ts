@@ -125,9 +125,10 @@ t.test('404 in a session: the request fails as the server says, all others and t
 })
 
 t.test('404 without a message, to a notification or to a stream that is taken up again', async t => {
+  const id = 'a-session-with-a-long-id'
   for (const how of ['request', 'notification', 'resume'] as const)
     await t.test(how, async t => {
-      const { server, door } = await withServer(t, startRawHttp(echoWithHandshake('s')))
+      const { server, door } = await withServer(t, startRawHttp(echoWithHandshake(id)))
       await door.handshake()
       await server.counters.until('GET')
       if (how === 'resume')
@@ -151,4 +152,14 @@ t.test('initialize that is refused leaves no session, and may be tried again', a
   t.equal(door.leg.upstreamId, undefined)
   await door.handshake()
   t.equal(door.leg.upstreamId, 's')
+})
+
+t.test('servers that name the session they refuse do not make it known', async t => {
+  const id = 'a-session-with-a-long-id'
+  const { server, door } = await withServer(t, startRawHttp(echoWithHandshake(id)))
+  await door.handshake()
+  server.always(x => x.respond(400, 'text/plain', `${id} is not ready`))
+  t.match(await door.say(rpc(1, 'a')).heard.next(), /message: … is not ready$/)
+  t.equal(await door.say(notification('n')).heard.next(), 'end')
+  t.match(door.log.items, [/message: … is not ready$/])
 })

@@ -63,8 +63,10 @@ class TransportProbe implements CallReceiver, UpstreamCall {
   }
 
   onHead(head: ReplyHead): void {
-    if (SUSPICIOUS.has(head.status)) this.#head = head
-    else this.#receiver?.onHead(head)
+    if (!SUSPICIOUS.has(head.status)) return this.#receiver?.onHead(head)
+    this.#head = head
+    // What is held does not reach the one who cannot take more.
+    if (this.#paused) this.#call.resume()
   }
 
   onData(chunk: Buffer): void {
@@ -93,7 +95,6 @@ class TransportProbe implements CallReceiver, UpstreamCall {
 
   pause(): void {
     this.#paused = true
-    // What is held has not reached the one who cannot take more.
     if (!this.#head) this.#call.pause()
   }
 

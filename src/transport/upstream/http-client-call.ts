@@ -48,8 +48,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   start(accepted: () => void): void {
     this.#accepted = accepted
-    this.#inSession =
-      this.#host.wire.sessionId !== undefined && !this.#modern && this.out.message?.method !== 'initialize'
+    this.#inSession = this.#host.wire.sessionId !== undefined && !this.#modern && !this.#initialize
     this.#derived = this.#derive()
     this.#post()
   }
@@ -100,7 +99,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   head(head: ReplyHead): void {
     if (!this.#resuming) {
-      this.#accepted()
+      if (!this.#initialize) this.#accepted()
       if (isSuccess(head)) this.#host.accepted(this.out, head)
     } else if (isSuccess(head) && head.type === 'sse') {
       this.#reopening.opened()
@@ -130,7 +129,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     this.#accepted()
     if (!this.#live) return
     if (end.how === 'refused') return this.#resuming ? this.#notResumed(end) : this.#refused(end.head, end.body)
-    if (end.how === 'unreadable') return this.fail(noMessage(this.#label, end.head, end.body))
+    if (end.how === 'unreadable') return this.fail(this.#noMessage(end.head, end.body))
     if (end.how === 'failed') this.#broken = true
     const tooLarge = end.how === 'failed' && end.error.code === 'message_too_large'
     if (!tooLarge && !this.#modern && this.#reopening.cursor.lastEventId !== undefined) return this.#comeBack()
@@ -141,6 +140,10 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   get #modern(): boolean {
     return this.out.era === 'modern'
+  }
+
+  get #initialize(): boolean {
+    return this.out.message?.method === 'initialize'
   }
 
   get #label(): string {
@@ -230,7 +233,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   #relay(head: ReplyHead, body: Buffer, error: Message | undefined): void {
     const lost = this.#inSession && head.status === 404
-    if (!error) this.fail(lost ? sessionLost(this.#label) : noMessage(this.#label, head, body))
+    if (!error) this.fail(lost ? sessionLost(this.#label) : this.#noMessage(head, body))
     else {
       const advice = adviceFor(head.status)
       if (advice) this.#host.events.note?.(`${this.#label} answered with HTTP ${head.status}.${advice}`)
@@ -248,7 +251,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
       this.#resuming = true
       this.#begin(this.#host.wire.get(this.#reopening.cursor, this))
     })
-    if (fruitless > MAX_FRUITLESS) this.fail(this.#reset())
+    if (fruitless >= MAX_FRUITLESS) this.fail(this.#reset())
   }
 
   #notResumed({ head }: { head: ReplyHead }): void {
@@ -256,6 +259,10 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     const lost = this.#inSession && head.status === 404
     this.fail(lost ? sessionLost(this.#label) : this.#reset())
     if (lost) this.#host.sessionLost()
+  }
+
+  #noMessage(head: ReplyHead, body: Buffer): CatflapError {
+    return noMessage(this.#label, head, body, this.#host.wire.sessionId)
   }
 
   #reset(): CatflapError {

@@ -69,7 +69,8 @@ export class HttpClientPost implements UpstreamCall, InFlight, ReplySink {
     if (end.how === 'failed') return receiver.onError(end.error)
     if (end.how === 'refused') {
       const what = this.#out.message?.method ?? (this.#out.batch ? 'a batch' : "the client's answer")
-      const why = noMessage(this.#host.wire.label, end.head, end.body).message
+      const { label, sessionId } = this.#host.wire
+      const why = noMessage(label, end.head, end.body, sessionId).message
       this.#host.events.note?.(`${what} was refused: ${why}`)
     }
     receiver.onEnd()

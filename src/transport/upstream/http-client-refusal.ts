@@ -41,9 +41,9 @@ export function errorFor(message: Message, idText: string): Message {
   )
 }
 
-/** An answer over HTTP that has no message in it. */
-export function noMessage(label: string, head: ReplyHead, body: Buffer): CatflapError {
-  const told = shown(body)
+/** An answer over HTTP that has no message in it. `secret`: servers like to name the session that they refuse. */
+export function noMessage(label: string, head: ReplyHead, body: Buffer, secret?: string): CatflapError {
+  const told = shown(body, secret)
   const status = `HTTP ${head.status}${head.statusText ? ` ${printable(head.statusText)}` : ''}`
   const text = `${label} answered with ${status} and no JSON-RPC message${told ? `: ${told}` : '.'}${adviceFor(head.status)}`
   const code = isSuccess(head) ? 'upstream_protocol' : 'upstream_status'
@@ -61,11 +61,13 @@ export function adviceFor(status: number): string {
 }
 
 /** The beginning of a text, on one line. */
-function shown(body: Buffer): string {
-  const text = body
+function shown(body: Buffer, secret: string | undefined): string {
+  const whole = body
     .subarray(0, 4 * SHOWN)
     .toString('utf8')
     .replace(/\s+/g, ' ')
     .trim()
+  // A short one is no secret, but a word that may stand anywhere.
+  const text = secret !== undefined && secret.length >= 8 ? whole.replaceAll(secret, '…') : whole
   return printable(excerpt(text, SHOWN))
 }

@@ -31,6 +31,12 @@ export class Reopening {
 
   /** Returns how many attempts in a row have brought nothing. */
   later(open: () => void): number {
+    this.#timer = setTimeout(open, this.delay())
+    return this.#fruitless
+  }
+
+  /** What the attempt that has just ended means for the wait until the next, in ms. */
+  delay(): number {
     const { first, max } = this.#delays
     const { events, retry } = this.cursor
     // Proxies close silent streams after a while; that is no reason to come back ever later.
@@ -40,8 +46,7 @@ export class Reopening {
     this.#openedAt = undefined
     const base = Math.max(SHORTEST, retry ?? first)
     const grown = Math.min(base * 2 ** Math.min(20, Math.max(0, this.#fruitless - 1)), Math.max(base, max))
-    this.#timer = setTimeout(open, Math.min(grown, LONGEST))
-    return this.#fruitless
+    return Math.min(grown, LONGEST)
   }
 
   stop(): void {

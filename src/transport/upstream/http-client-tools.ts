@@ -1,3 +1,4 @@
+import { excerpt } from '../../printable.ts'
 import { Message } from '../../protocol/message.ts'
 import { skipSpace, skipValue, walkArray, walkObject } from '../../protocol/scan.ts'
 import { paramHeaders, ToolCatalog } from '../../protocol/tool-headers.ts'
@@ -5,6 +6,9 @@ import { paramHeaders, ToolCatalog } from '../../protocol/tool-headers.ts'
 interface ToolList {
   readonly result?: { readonly tools?: unknown; readonly nextCursor?: unknown }
 }
+
+/** Of one list: a server can name as many invalid tools as it likes. */
+const MAX_NOTES = 20
 
 /** What the tools of a modern server ask of the headers of their calls (spec 2026-07-28 basic/transports/streamable-http). */
 export class ToolHeaderBook {
@@ -19,8 +23,11 @@ export class ToolHeaderBook {
   learn(answer: Message): Message {
     const { invalid } = this.#catalog.learn((answer.json as ToolList).result?.tools)
     if (invalid.length === 0) return answer
-    for (const { name, reason } of invalid)
-      this.#note(`the tool '${name}' is left out of tools/list: its header annotations are invalid (${reason})`)
+    for (const { name, reason } of invalid.slice(0, MAX_NOTES)) {
+      const why = `its header annotations are invalid (${excerpt(reason, 200)})`
+      this.#note(`the tool '${excerpt(name, 100)}' is left out of tools/list: ${why}`)
+    }
+    if (invalid.length > MAX_NOTES) this.#note(`so are ${invalid.length - MAX_NOTES} more tools`)
     const names = new Set(invalid.map(tool => tool.name))
     return withoutTools(answer, names)
   }
@@ -57,8 +64,8 @@ function withoutTools(answer: Message, names: ReadonlySet<string>): Message {
   let from = 0
   let kept = 0
   for (const [i, tool] of tools.entries()) {
-    const { name } = JSON.parse(b.toString('utf8', tool.start, tool.end)) as { name?: unknown }
-    if (typeof name !== 'string' || !names.has(name)) {
+    const value = JSON.parse(b.toString('utf8', tool.start, tool.end)) as { name?: unknown } | null
+    if (typeof value?.name !== 'string' || !names.has(value.name)) {
       kept++
       continue
     }

@@ -23,14 +23,12 @@ export interface HttpClientOptions {
   readonly maxWaiting: number
   /** Before a stream is taken up again; default 1 s, growing to 30 s. */
   readonly delays?: ReopenDelays
-  /** How long what follows a notification waits for the server to accept that, in ms; default 5 s. */
+  /** How long the server may take to accept a notification: what follows waits so long, in ms; default 5 s. */
   readonly patience?: number
 }
 
 const DELAYS: ReopenDelays = { first: 1_000, max: 30_000 }
 const PATIENCE = 5_000
-/** Nobody waits for the outcome of what catflap says by itself, so nobody else would end it, in ms. */
-const OWN_TIMEOUT = 5_000
 
 /**
  * The leg of one client on a pipe, in front of a server on Streamable HTTP. The client knows nothing of HTTP, so that catflap
@@ -41,6 +39,7 @@ export class HttpClientLeg implements Leg, ClientHost {
   readonly tools: ToolHeaderBook
   readonly events: LegEvents
   readonly delays: ReopenDelays
+  readonly #patience: number
   readonly #order: MessageOrder
   readonly #inFlight = new Set<InFlight>()
   #listen: ListenStream | undefined
@@ -55,8 +54,9 @@ export class HttpClientLeg implements Leg, ClientHost {
     this.delays = options.delays ?? DELAYS
     this.wire = new HttpClientWire(options)
     this.tools = new ToolHeaderBook(text => events.note?.(text))
+    this.#patience = options.patience ?? PATIENCE
     this.#order = new MessageOrder({
-      patience: options.patience ?? PATIENCE,
+      patience: this.#patience,
       maxWaiting: options.maxWaiting,
       full: () => events.full?.(),
       drain: () => events.drain?.()
@@ -102,7 +102,7 @@ export class HttpClientLeg implements Leg, ClientHost {
   accepted(out: Outgoing, head: ReplyHead): void {
     if (out.era === 'modern') return
     const messages = out.batch ?? [out.message]
-    if (out.message?.method === 'initialize') this.#begin(getHeader(head.headers, SESSION_HEADER))
+    if (out.message?.method === 'initialize') this.#begin(getHeader(head.headers, SESSION_HEADER) || undefined)
     if (messages.some(m => m?.method === 'notifications/initialized')) this.#openListen()
   }
 
@@ -131,7 +131,8 @@ export class HttpClientLeg implements Leg, ClientHost {
     const receiver = { onHead() {}, onData() {}, onMessage() {}, onEnd: done, onError: done }
     const out = { message, batch: undefined, era: 'legacy', headers, derived: [] } as const
     const post = new HttpClientPost(this, out, receiver)
-    const timer = setTimeout(() => post.cancel('timeout'), OWN_TIMEOUT)
+    // Nobody waits for the outcome, so nobody else would end it.
+    const timer = setTimeout(() => post.cancel('timeout'), this.#patience)
     this.#inFlight.add(post)
     post.start(() => {})
   }
@@ -147,7 +148,8 @@ export class HttpClientLeg implements Leg, ClientHost {
   #enter(made: HttpClientCall | HttpClientPost, messages: readonly Message[], receiver: CallReceiver): UpstreamCall {
     this.#inFlight.add(made)
     const size = messages.reduce((sum, m) => sum + m.bytes.length, 0)
-    const first = messages.some(m => m.kind !== 'request')
+    // Its answer names the session that everything behind it belongs to: `echo … | catflap` does not wait for that.
+    const first = messages.some(m => m.kind !== 'request' || m.method === 'initialize')
     const leave = this.#order.enter(size, first, accepted => made.start(accepted))
     if (leave) {
       made.leave = leave

@@ -5,8 +5,8 @@ import { ask } from './shared-child-ask.ts'
 
 /** Pages of one list; a server that names a next one without end is not followed for ever. */
 const MAX_PAGES = 100
-/** For one page, in ms. */
-const PAGE_TIMEOUT = 30_000
+/** For all pages, in ms: a call waits for them. */
+const TIMEOUT = 30_000
 /** A tool that is not in the list may be new; so long a list is believed, in ms. */
 const BELIEVED = 10_000
 
@@ -40,8 +40,8 @@ export class ToolLists {
   }
 
   /**
-   * Asks for the whole list. Those who want it at once share one answer. `meta`: the `_meta` of a client's request. A server
-   * that answers with an error has no tools; rejects where there is no answer at all.
+   * Asks for the whole list. Those who want it at once share one answer; `meta` is the `_meta` of the first one's request.
+   * A server that answers with an error has no tools; rejects where there is no answer at all.
    */
   refresh(leg: Leg, label: string, meta: object, own?: LegEvents['own']): Promise<void> {
     this.#asking ??= this.#ask(leg, label, meta, own).finally(() => {
@@ -52,13 +52,14 @@ export class ToolLists {
 
   async #ask(leg: Leg, label: string, meta: object, own: LegEvents['own']): Promise<void> {
     const catalog = new ToolCatalog()
+    const until = performance.now() + TIMEOUT
     let cursor: string | undefined
     for (let page = 0; page < MAX_PAGES; page++) {
       const params = cursor === undefined ? { _meta: meta } : { cursor, _meta: meta }
       const id = `catflap-tools-${++lists}`
       const request = Message.from({ jsonrpc: '2.0', id, method: 'tools/list', params })
       own?.(request)
-      const answer = await ask(leg, label, request, PAGE_TIMEOUT)
+      const answer = await ask(leg, label, request, Math.max(1, until - performance.now()))
       const { result } = answer.json as { result?: { tools?: unknown; nextCursor?: unknown } | null }
       catalog.learn(result?.tools)
       const next = result?.nextCursor

@@ -65,7 +65,9 @@ export class SharedChild {
   #running: Running | undefined
   #probed: Running | undefined
   #starting: Promise<Verdict> | undefined
+  /** Children in a row that ended soon, and when the last one did. */
   #early = 0
+  #endedAt = 0
   #wake: (() => void) | undefined
   #closed = false
 
@@ -106,6 +108,11 @@ export class SharedChild {
   /** A child for one call alone, with whatever comes meanwhile. Only after `ready`. */
   exclusive(client: string): Leg {
     return asLeg((input, receiver) => this.#exclusive.call(client, input, receiver))
+  }
+
+  /** Asks for the whole list of tools. Only after `ready`. */
+  refreshTools(meta: object): Promise<void> {
+    return this.tools.refresh(this.leg('catflap'), this.label, meta, this.#events.own)
   }
 
   /** All children are read no further until `resume`. */
@@ -198,7 +205,8 @@ export class SharedChild {
     if (this.#probed === child) this.#probed = undefined
     this.tools.clear()
     if (facts.expected !== 1) {
-      this.#early = performance.now() - child.startedAt < STEADY ? this.#early + 1 : 0
+      this.#endedAt = performance.now()
+      this.#early = this.#endedAt - child.startedAt < STEADY ? this.#early + 1 : 0
       const asked = this.#options.era === undefined || this.#options.era === 'auto'
       if (asked && this.#early >= DOUBTFUL && this.#known?.era === 'modern') this.#known = undefined
     }
@@ -209,7 +217,9 @@ export class SharedChild {
   /** A server that ends as soon as it is started is not started as fast as clients ask. */
   async #delay(): Promise<void> {
     if (this.#early === 0 || this.#closed) return
-    const ms = Math.min(this.#options.restartDelay * 2 ** (this.#early - 1), MAX_RESTART_DELAY)
+    const wait = Math.min(this.#options.restartDelay * 2 ** (this.#early - 1), MAX_RESTART_DELAY)
+    const ms = this.#endedAt + wait - performance.now()
+    if (ms <= 0) return
     await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, ms)
       this.#wake = () => {

@@ -3,8 +3,8 @@ import { LineSplitter, type OversizeLine } from '../lines.ts'
 
 export interface EventHandlers {
   event(event: SseEvent): void
-  /** A `message` event with more data than allowed, once it has ended. `sha256` is of its longest line as it came. */
-  oversize(info: OversizeLine): void
+  /** An event of that name with more data than allowed, once it has ended. `sha256` is of its longest line as it came. */
+  oversize(info: OversizeLine, event: string): void
 }
 
 /** What an event may have beside its data: names, comments, blanks. */
@@ -67,17 +67,18 @@ export class EventSplitter {
 
   #oversize(long: LongEvent): void {
     const info = long.finish()
-    if (info) this.#handlers.oversize(info)
+    if (info) this.#handlers.oversize(info, long.name)
   }
 }
 
 /** Lines up to this length are kept whole, of longer ones the two ends. */
 const SHORT = 4096
+const CR = 0x0d
 
 /** An event of which only the ends of its data are kept. */
 class LongEvent {
+  name = ''
   readonly #lines: LineSplitter
-  #name = ''
   #head: Buffer | undefined
   #tail: Buffer | undefined
   #length = 0
@@ -92,13 +93,14 @@ class LongEvent {
   }
 
   add(part: Buffer): void {
-    this.#lines.push(part)
+    // A CR ends a line of a stream, but not for the splitter; blank lines it leaves out.
+    this.#lines.push(part.includes(CR) ? Buffer.from(part.toString('latin1').replaceAll('\r', '\n'), 'latin1') : part)
   }
 
-  /** Undefined where it is not a message. */
+  /** Undefined where there is no data: a comment. */
   finish(): OversizeLine | undefined {
     this.#lines.end()
-    if (!this.#head || !this.#tail || (this.#name !== '' && this.#name !== 'message')) return undefined
+    if (!this.#head || !this.#tail) return undefined
     return { length: this.#length, head: this.#head, tail: this.#tail, sha256: this.#sha256 }
   }
 
@@ -107,7 +109,7 @@ class LongEvent {
     if (matched === undefined) return
     const prefix = matched.length
     if (field === 'event') {
-      this.#name = head.toString('utf8', prefix)
+      this.name = head.toString('utf8', prefix)
       return
     }
     // Copies: a line may share memory with a chunk.

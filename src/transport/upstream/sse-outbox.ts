@@ -4,8 +4,14 @@ import { Queue } from '../../queue.ts'
 import type { HttpUpstream } from './http.ts'
 import { Post, type PostHandlers, type PostOutcome } from './sse-post.ts'
 
-/** How long what follows a notification or an answer waits for the server to take that, in ms. */
-const ORDER_WAIT = 5_000
+export interface OutboxOptions {
+  /** Bytes that may wait for the server to take them. */
+  readonly maxBytes: number
+  /** How long what follows a notification or an answer waits for the server to take that, in ms. Default 5000. */
+  readonly orderWait?: number
+  /** How long the server may take with what nobody waits for, in ms. Default 30,000. */
+  readonly unheardWait?: number
+}
 
 export interface OutboxHandlers {
   done(message: Message, outcome: PostOutcome): void
@@ -19,7 +25,9 @@ export interface OutboxHandlers {
  */
 export class Outbox implements PostHandlers {
   readonly #upstream: HttpUpstream
+  readonly unheardWait: number
   readonly #maxBytes: number
+  readonly #orderWait: number
   readonly #handlers: OutboxHandlers
   readonly #waiting = new Queue<Post>()
   readonly #sent = new Set<Post>()
@@ -32,9 +40,11 @@ export class Outbox implements PostHandlers {
   #full = false
   #closed = false
 
-  constructor(upstream: HttpUpstream, maxBytes: number, handlers: OutboxHandlers) {
+  constructor(upstream: HttpUpstream, options: OutboxOptions, handlers: OutboxHandlers) {
     this.#upstream = upstream
-    this.#maxBytes = maxBytes
+    this.#maxBytes = options.maxBytes
+    this.#orderWait = options.orderWait ?? 5_000
+    this.unheardWait = options.unheardWait ?? 30_000
     this.#handlers = handlers
   }
 
@@ -100,7 +110,7 @@ export class Outbox implements PostHandlers {
       this.#sent.add(post)
       if (post.message.kind !== 'request') {
         this.#barrier = post
-        this.#timer = setTimeout(() => this.#pass(post), ORDER_WAIT)
+        this.#timer = setTimeout(() => this.#pass(post), this.#orderWait)
       }
       post.send(this.#upstream, this.#path)
     }

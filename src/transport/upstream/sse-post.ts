@@ -6,8 +6,6 @@ import type { CallInput, CallReceiver, ReplyHead } from '../upstream.ts'
 import { DecodedCall } from './decoded-call.ts'
 import type { HttpUpstream } from './http.ts'
 
-/** How long a POST that nobody waits for may take, in ms. A server that never answers one would else collect sockets. */
-const UNHEARD = 30_000
 /** Bytes of a body that are read. */
 const MAX_BODY = 64 * 1024
 
@@ -15,6 +13,8 @@ const MAX_BODY = 64 * 1024
 export type PostOutcome = { readonly status: number; readonly body: Buffer } | { readonly error: CatflapError }
 
 export interface PostHandlers {
+  /** How long a POST that nobody waits for may take, in ms. A server that never answers one would else collect sockets. */
+  readonly unheardWait: number
   /** The server has taken or refused it. */
   arrived(post: Post): void
   /** Once. Without `arrived` before it the message may not have reached the server. */
@@ -63,7 +63,7 @@ export class Post implements CallReceiver {
   /** Nobody waits for what comes of it any more. */
   unheard(): void {
     if (this.#done || this.#timer || !this.sent) return
-    this.#timer = setTimeout(() => this.#expired(), UNHEARD)
+    this.#timer = setTimeout(() => this.#expired(), this.#handlers.unheardWait)
   }
 
   onHead(head: ReplyHead): void {
@@ -102,7 +102,7 @@ export class Post implements CallReceiver {
 
   #expired(): void {
     if (this.#status !== undefined) return this.#finish()
-    const text = `${this.#label} did not take a message within ${UNHEARD / 1000} s.`
+    const text = `${this.#label} did not take a message within ${this.#handlers.unheardWait / 1000} s.`
     this.#finish(new CatflapError('upstream_timeout', text))
   }
 

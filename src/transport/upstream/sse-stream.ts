@@ -19,7 +19,7 @@ export interface EventStreamOptions {
 
 export interface EventStreamHandlers {
   event(event: SseEvent): void
-  oversize(info: OversizeLine): void
+  oversize(info: OversizeLine, event: string): void
   /** It is over, or could not be opened. Nothing comes afterwards. */
   ended(error: CatflapError): void
 }
@@ -39,7 +39,7 @@ export class EventStream implements CallReceiver {
     this.#handlers = handlers
     this.#events = new EventSplitter(options.maxData, {
       event: event => this.#closed || handlers.event(event),
-      oversize: info => this.#closed || handlers.oversize(info)
+      oversize: (info, event) => this.#closed || handlers.oversize(info, event)
     })
     const input: CallInput = {
       kind: 'listen',

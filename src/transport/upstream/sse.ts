@@ -8,12 +8,12 @@ import { errorFor, errorIn } from './http-client-refusal.ts'
 import { sameOriginPath } from './http-path.ts'
 import type { PipeCall } from './pipe-call.ts'
 import { PipeLeg, type PipeLegOptions } from './pipe-leg.ts'
-import { Outbox } from './sse-outbox.ts'
+import { Outbox, type OutboxOptions } from './sse-outbox.ts'
 import type { PostOutcome } from './sse-post.ts'
 import { EventStream } from './sse-stream.ts'
 import { statusError } from './status-error.ts'
 
-export interface SseLegOptions extends Omit<PipeLegOptions, 'label'> {
+export interface SseLegOptions extends Omit<PipeLegOptions, 'label'>, Pick<OutboxOptions, 'orderWait' | 'unheardWait'> {
   /** How long the server may take to open the stream and to name its endpoint, in ms. */
   readonly connectTimeout: number
   /** End-to-end headers of the GET; without them it has those of the first call. */
@@ -42,10 +42,14 @@ export class SseLeg extends PipeLeg {
     super({ ...options, label: upstream.label }, events)
     this.#upstream = upstream
     this.#options = options
-    this.#outbox = new Outbox(upstream, options.maxInput, {
-      done: (message, outcome) => this.#posted(message, outcome),
-      drained: () => this.drained()
-    })
+    this.#outbox = new Outbox(
+      upstream,
+      { ...options, maxBytes: options.maxInput },
+      {
+        done: (message, outcome) => this.#posted(message, outcome),
+        drained: () => this.drained()
+      }
+    )
   }
 
   pause(): void {
@@ -96,7 +100,7 @@ export class SseLeg extends PipeLeg {
       { headers, query, maxData: maxLine },
       {
         event: event => this.#event(event),
-        oversize: info => this.oversize(info),
+        oversize: (info, event) => isMessage(event) && this.oversize(info),
         ended: error => this.#ended(error)
       }
     )
@@ -105,7 +109,7 @@ export class SseLeg extends PipeLeg {
   #event({ event = '', data }: SseEvent): void {
     if (data === undefined || data.length === 0) return
     if (event === 'endpoint') this.#endpoint(data.toString())
-    else if (event === '' || event === 'message') this.line(data)
+    else if (isMessage(event)) this.line(data)
   }
 
   #endpoint(text: string): void {
@@ -168,6 +172,11 @@ export class SseLeg extends PipeLeg {
     this.#outbox.close()
     this.lose(error, { reason: error.code })
   }
+}
+
+/** Events without a name are messages too (WHATWG HTML §9.2.6). */
+function isMessage(event: string): boolean {
+  return event === '' || event === 'message'
 }
 
 /** A JSON-RPC error that came with the status, as the answer to that request; one without an id gets it. */

@@ -1,0 +1,95 @@
+import type { Message } from '../../protocol/message.ts'
+import type { CallInput, CallReceiver, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
+import type { ToolLists } from './shared-child-tools.ts'
+
+/**
+ * What a modern server on a pipe answers, as HTTP says it: some errors have a status (spec 2026-07-28
+ * basic/transports/streamable-http). By that, too, clients tell such a server from one of the legacy era.
+ */
+export class WithStatus implements Leg {
+  readonly upstreamId = undefined
+  readonly #leg: Leg
+  readonly #tools: ToolLists
+  readonly #committed: () => boolean
+
+  /** `committed`: a status was told already, or is about to be. */
+  constructor(leg: Leg, tools: ToolLists, committed: () => boolean) {
+    this.#leg = leg
+    this.#tools = tools
+    this.#committed = committed
+  }
+
+  call(input: CallInput, receiver: CallReceiver): UpstreamCall {
+    const lists = input.message?.method === 'tools/list'
+    return this.#leg.call(input, new StatusReceiver(receiver, lists ? this.#tools : undefined, this.#committed))
+  }
+
+  async close(): Promise<void> {}
+}
+
+class StatusReceiver implements CallReceiver {
+  readonly #receiver: CallReceiver
+  readonly #committed: () => boolean
+  /** What the client learns of tools, we learn as well: its headers will say it. */
+  readonly #tools: ToolLists | undefined
+  #begun = false
+
+  constructor(receiver: CallReceiver, tools: ToolLists | undefined, committed: () => boolean) {
+    this.#receiver = receiver
+    this.#tools = tools
+    this.#committed = committed
+  }
+
+  onMessage(message: Message, last: boolean): void {
+    if (last && !message.isError) this.#tools?.learn(message)
+    const status = last && message.isError && !this.#begun && !this.#committed() ? statusOf(message) : 200
+    if (status === 200) return this.#receiver.onMessage(message, last)
+    this.#receiver.onHead(headOf(status, message.bytes.length))
+    this.#receiver.onData(message.bytes)
+  }
+
+  deliver(message: Message): boolean {
+    const told = this.#receiver.deliver?.(message) ?? false
+    if (told) this.#begun = true
+    return told
+  }
+
+  onHead(head: ReplyHead): void {
+    this.#receiver.onHead(head)
+  }
+
+  onData(chunk: Buffer): void {
+    this.#receiver.onData(chunk)
+  }
+
+  onEnd(): void {
+    this.#receiver.onEnd()
+  }
+
+  onError(...[error]: Parameters<CallReceiver['onError']>): void {
+    this.#receiver.onError(error)
+  }
+
+  onCancelled(): void {
+    this.#receiver.onCancelled?.()
+  }
+}
+
+function statusOf(answer: Message): number {
+  const { error } = answer.json as { error?: { code?: unknown } | null }
+  switch (error?.code) {
+    case -32601:
+      return 404
+    case -32020:
+    case -32021:
+    case -32022:
+      return 400
+    default:
+      return 200
+  }
+}
+
+function headOf(status: number, length: number): ReplyHead {
+  const headers = ['Content-Type', 'application/json', 'Content-Length', String(length)]
+  return { status, statusText: '', headers, type: 'json', length, encoding: undefined }
+}
