@@ -102,11 +102,10 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   x.leg = session.leg
   x.core.sessions.touch(session)
   session.authorization = getHeader(x.headers, 'authorization') ?? session.authorization
-  if (x.kind === 'batch' && !allowsBatch(x.version ?? session.record.protocolVersion))
-    return refuse(
-      'invalid_request',
-      `A batch is not allowed in revision ${session.record.protocolVersion}: send one message a request.`
-    )
+  const negotiated = session.record.protocolVersion
+  // Whatever the header says, it is the server that would have to understand it.
+  if (x.kind === 'batch' && negotiated !== undefined && !allowsBatch(negotiated))
+    return refuse('invalid_request', `A batch is not allowed in revision ${negotiated}: send one message a request.`)
   return session.channel ? asServer(x, session) : undefined
 }
 

@@ -1,4 +1,5 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
+import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Attached } from './call.ts'
@@ -18,6 +19,8 @@ export class AnswerPath implements Attached {
   #observer: ReplyObserver | undefined
   #filter: ReplyFilter | undefined
   #waiting = 0
+  /** Ids of answers to a batch's requests, where they come one by one. */
+  readonly #answered: string[] = []
 
   constructor(x: Exchange) {
     this.#x = x
@@ -66,6 +69,16 @@ export class AnswerPath implements Attached {
   /** Bytes that wait behind a message that a hook holds. */
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** Requests of the batch that have no answer yet. */
+  get unanswered(): Message[] {
+    const left = [...this.#answered]
+    return (this.#x.batch ?? []).filter(m => {
+      const at = m.kind === 'request' ? left.indexOf(idKey(m.idText!)) : 0
+      if (at >= 0) left.splice(at, 1)
+      return at < 0
+    })
   }
 
   onEnd(): void {
@@ -195,6 +208,7 @@ export class AnswerPath implements Attached {
     if (x.transport === 'http' && x.reply.queued > x.core.settings.maxExchangeQueue)
       return x.broken(new CatflapError('slow_client'))
     if (last) x.onAnswer?.(message.bytes)
+    if (x.batch && message.kind === 'response') this.#answered.push(idKey(message.idText ?? ''))
     if (x.core.bus.active) x.core.tap.message(x, message)
     // The last answer to a batch is not the whole of it.
     x.reply.message(message, last && x.kind !== 'batch')

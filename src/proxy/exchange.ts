@@ -1,6 +1,6 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
 import type { RawHeaders } from '../protocol/headers.ts'
-import type { Message } from '../protocol/message.ts'
+import { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { QueueNode } from '../queue.ts'
 import type { Channel, Listener } from '../session/channel.ts'
@@ -153,6 +153,11 @@ export class Exchange implements Listener, ReplyListener {
     return this.#call?.cancelled ?? false
   }
 
+  /** The client waits for an answer. */
+  get #asks(): boolean {
+    return this.kind === 'request' || this.kind === 'batch'
+  }
+
   /** Meant to stay open: a GET stream, a subscription. */
   get longLived(): boolean {
     return this.kind === 'listen' || this.message?.method === 'subscriptions/listen'
@@ -207,8 +212,7 @@ export class Exchange implements Listener, ReplyListener {
 
   /** A hook swallowed what the client sent: a request needs an answer all the same. */
   #dropped(): void {
-    if (this.kind === 'request' || this.kind === 'batch')
-      this.fail(new CatflapError('blocked', 'An interceptor dropped the message.'))
+    if (this.#asks) this.fail(new CatflapError('blocked', 'An interceptor dropped the message.'))
     else this.#answerInstead({ http: { status: 202, headers: [], body: undefined } })
   }
 
@@ -333,13 +337,14 @@ export class Exchange implements Listener, ReplyListener {
     const resumed = error.code === 'upstream_reset' && this.reply.state === 'sse' && this.#call?.resumable === true
     if (this.core.bus.active) {
       // On a pipe, a client that has cancelled is told nothing any more.
-      const told = !this.connection || (this.message?.kind === 'request' && error.code !== 'cancelled')
+      const told = !this.connection || (this.#asks && error.code !== 'cancelled')
       if (!resumed && told)
         this.core.tap.own(this, this.connection ? undefined : status, [], error.toJsonRpc(this.message?.idText))
       this.core.tap.note(this, refused ? 'refused' : 'error', error.message, { code: error.code }, 'client')
     }
     // What was meant for the server's answer (a session's id) is no part of ours.
     if (!refused) this.reply.extra = []
+    if (this.batch) this.#failEach(error)
     this.reply.fail(error, this.message?.kind === 'request' && !resumed ? this.message.idText : undefined)
     this.#end({
       result: error.code === 'cancelled' ? 'cancelled' : refused ? 'refused' : 'failed',
@@ -347,6 +352,16 @@ export class Exchange implements Listener, ReplyListener {
       code: error.code,
       duration: this.#age()
     })
+  }
+
+  /** On a pipe, and on a stream that has begun, nothing but an answer of its own ends a request's wait. */
+  #failEach(error: CatflapError): void {
+    // What is no batch is refused as a whole (JSON-RPC 2.0 §6); who has cancelled is told nothing any more.
+    if (error.code === 'invalid_request' || error.code === 'cancelled') return
+    const oneByOne =
+      this.connection !== undefined || (this.session?.channel !== undefined && this.reply.state === 'sse')
+    if (!oneByOne) return
+    for (const m of this.answer.unanswered) this.reply.message(Message.parse(error.toJsonRpc(m.idText)), false)
   }
 
   onDrained(): void {
@@ -389,7 +404,11 @@ export class Exchange implements Listener, ReplyListener {
       if (this.core.bus.active) this.core.tap.own(this, this.connection ? undefined : 200, [], answer.message.bytes)
       this.reply.message(answer.message, true)
     } else {
-      if (this.core.bus.active) this.core.tap.own(this, answer.http.status, answer.http.headers, answer.http.body)
+      const { status, headers, body } = answer.http
+      // On a pipe there is no status: who asks gets an error in its place, and anybody else nothing.
+      if (this.connection && this.#asks)
+        return this.fail(new CatflapError('blocked', `Answered with HTTP status ${status}.`))
+      if (this.core.bus.active && !this.connection) this.core.tap.own(this, status, headers, body)
       this.reply.answer(answer.http)
     }
     this.#end({ result: 'refused', status: 'http' in answer ? answer.http.status : 200, duration: this.#age() })

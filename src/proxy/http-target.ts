@@ -1,5 +1,6 @@
+import type { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
-import { probing } from '../transport/upstream/detect.ts'
+import { type Probes, probing } from '../transport/upstream/detect.ts'
 import { serverProbes } from '../transport/upstream/detect-probes.ts'
 import { HttpUpstream } from '../transport/upstream/http.ts'
 import { HttpClientLeg } from '../transport/upstream/http-client.ts'
@@ -94,7 +95,7 @@ export class HttpTarget implements Target {
       ...events,
       lost: (error, facts) => {
         // What was found out once may have changed: the next client finds out anew.
-        if (!this.#forced && error.code !== 'upstream_session_lost') this.#sse = false
+        if (!this.#forced && facts.expected !== 1 && speaksOtherwise(error)) this.#sse = false
         events.lost(error, facts)
       }
     })
@@ -116,16 +117,24 @@ export class HttpTarget implements Target {
         })
         return probing(inner, input, receiver, {
           ...probes,
-          getEndpoint: signal => this.#ask(() => probes.getEndpoint(signal))
+          getEndpoint: signal => this.#ask(signal, probes)
         })
       }
     }
   }
 
-  async #ask(question: () => Promise<boolean>): Promise<boolean> {
+  async #ask(signal: AbortSignal, probes: Probes): Promise<boolean> {
     if (performance.now() < this.#askAt) return false
-    const found = await question()
-    if (!found) this.#askAt = performance.now() + ASK_AGAIN
+    const found = await probes.getEndpoint(signal)
+    // A client that left meanwhile has found out nothing.
+    if (!found && !signal.aborted) this.#askAt = performance.now() + ASK_AGAIN
     return found
   }
 }
+
+/** The GET of HTTP+SSE was answered by something that is no such server (any more). */
+function speaksOtherwise({ code, data }: CatflapError): boolean {
+  return code === 'upstream_protocol' || (code === 'upstream_status' && REFUSALS.has(data?.status))
+}
+
+const REFUSALS: ReadonlySet<unknown> = new Set([400, 404, 405, 406])

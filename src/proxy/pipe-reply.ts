@@ -1,6 +1,6 @@
-import { CatflapError } from '../errors.ts'
+import type { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
-import type { Reply, ReplyListener, WholeAnswer } from '../transport/reply.ts'
+import type { Reply, ReplyListener } from '../transport/reply.ts'
 
 /** Where everything for one client on a pipe is written. */
 export interface PipeWriter {
@@ -35,6 +35,7 @@ export class PipeReply implements Reply {
     if (this.state === 'ended') return true
     if (this.#gather && message.kind === 'response') {
       this.#gather.push(message)
+      if (last) this.end()
       return true
     }
     if (last) this.state = 'ended'
@@ -53,17 +54,13 @@ export class PipeReply implements Reply {
     const id = idText ?? this.#idText
     // A notification gets no answer, not even an error; a client that cancelled wants none any more.
     const told = error.code !== 'cancelled' && (id !== undefined || this.#gather !== undefined)
-    const answer = told ? [Message.parse(error.toJsonRpc(id))] : []
-    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch([...this.#gather, ...answer])
-    else if (answer[0]) this.#connection.write(answer[0])
+    // Whatever a batch has gathered tells the error too, where it is for one of its requests.
+    if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch(this.#gather)
+    else if (told) this.#connection.write(Message.parse(error.toJsonRpc(id)))
   }
 
-  answer(answer: WholeAnswer): void {
-    if (this.state === 'ended') return
+  /** There is no status, so this is silence. Who waits for an answer is told an error instead. */
+  answer(): void {
     this.state = 'ended'
-    if (this.#idText === undefined) return
-    this.#connection.write(
-      Message.parse(new CatflapError('blocked', `Answered with HTTP status ${answer.status}.`).toJsonRpc(this.#idText))
-    )
   }
 }

@@ -72,7 +72,7 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
     },
     lost(error, facts) {
       observe.lost(error, facts)
-      if (facts.expected !== 1) core.log.warn('child-exit', error.message, facts)
+      if (facts.expected !== 1) core.log.warn(lossOf(core), error.message, facts)
       const session = holder.session
       if (session) void core.sessions.end(session, 'lost')
     }
@@ -103,7 +103,7 @@ export function legObserver(
     },
     noise(bytes) {
       const text = bytes.subarray(0, 500).toString('utf8')
-      core.log.warn('noise', `the server wrote something to its stdout that is no MCP message: ${text}`)
+      core.log.warn('noise', `the server said something that is no MCP message: ${text}`)
       if (core.bus.active) tap.note(session(), 'noise', bytes.subarray(0, 64 * 1024).toString('utf8'))
     },
     stderr(line) {
@@ -111,7 +111,7 @@ export function legObserver(
       if (core.bus.active) tap.note(session(), 'stderr', line)
     },
     lost(error, facts) {
-      if (core.bus.active) tap.note(session(), 'child-exit', error.message, facts)
+      if (core.bus.active) tap.note(session(), lossOf(core), error.message, facts)
     },
     note(text) {
       core.log.warn('server', text)
@@ -126,4 +126,9 @@ export function legObserver(
       tap.loose(session(), stream(), 'server', dir, server)
     }
   }
+}
+
+/** What it is that was lost: a process, or what a server elsewhere knew. */
+function lossOf(core: Core): 'child-exit' | 'session-lost' {
+  return core.target.kind === 'stdio' ? 'child-exit' : 'session-lost'
 }

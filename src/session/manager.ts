@@ -197,7 +197,8 @@ export class SessionManager {
     this.#options.onEnd?.(session, why)
     // After `client` the server has been told, after `lost` it is the server that told us; a child has to go in any case.
     const told = why === 'client' || why === 'lost' || !this.#farewells || !ours
-    if (session.leg.upstreamId === undefined || !told) await session.leg.close(farewell(session))
+    // A client on a pipe has no way to tell the server: its leg does that, and has streams of its own to close.
+    if (session.leg.upstreamId === undefined || session.pipe || !told) await session.leg.close(farewell(session))
   }
 
   /** False: another process has deleted it, and with that taken over to tell the server. */

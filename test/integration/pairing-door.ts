@@ -7,8 +7,8 @@ import { type RawResponse, rawRequest, send } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, notification, POST_HEADERS } from '../helpers/rpc.ts'
 import { readLines } from '../helpers/stdio-peer.ts'
 import { Inbox } from '../helpers/wait.ts'
-import { LogInbox } from './pipe-door.ts'
 import { type Json, type PairServer, pairServer, type Wire } from './pairing-servers.ts'
+import { LogInbox } from './pipe-door.ts'
 import { sseReady, sseSession } from './sse-down-door.ts'
 
 export type { Json, Wire } from './pairing-servers.ts'
@@ -65,16 +65,19 @@ async function stdioClient(
   { input, output }: { input: PassThrough; output: PassThrough },
   version: string | undefined
 ): Promise<PairClient> {
+  const handshake = new Inbox<Json>('the handshake')
   const heard = new Inbox<Json>('what the client hears')
+  let into = version === undefined ? heard : handshake
   const lines = new Inbox<string>('lines')
-  lines.push = line => void heard.push(JSON.parse(line))
+  lines.push = line => into.push(JSON.parse(line))
   readLines(output, lines)
   const say = async (message: object | string): Promise<undefined> => {
     input.write(`${typeof message === 'string' ? message : JSON.stringify(message)}\n`)
   }
   if (version !== undefined) {
     await say(initialize(0, version))
-    await heard.next()
+    await handshake.next()
+    into = heard
     await say(notification('notifications/initialized'))
   }
   return { say, heard, next: () => heard.next() }
@@ -84,8 +87,6 @@ async function sseClient(t: Test, url: string, version: string | undefined): Pro
   const session = version === undefined ? await sseSession(url) : await sseReady(url, version)
   t.teardown(() => session.close())
   const heard = new Inbox<Json>('what the client hears')
-  const skipped = session.stream.events.items.length
-  for (const event of session.stream.events.items.slice(skipped)) heard.push(JSON.parse(event.data))
   const push = session.stream.events.push.bind(session.stream.events)
   session.stream.events.push = event => {
     push(event)

@@ -33,6 +33,8 @@ export interface PairServer {
   readonly heard: Inbox<Heard>
   /** Says something on its own account: over HTTP on the GET stream. */
   tell(message: object): Promise<void>
+  /** Breaks every connection: the child ends, streams are cut. */
+  break(): Promise<void>
   /** Over HTTP and HTTP+SSE. */
   readonly http: RawHttpServer | undefined
   /** GET streams of Streamable HTTP. */
@@ -71,7 +73,12 @@ async function httpServer(t: Test): Promise<PairServer> {
     const stream = await streams.until(() => true)
     await stream.sendMessage(message)
   }
-  return { target: { url: server.url }, heard, tell, http: server, streams }
+  const target = { url: server.url }
+  return { target, heard, tell, break: () => breakOff(server), http: server, streams }
+}
+
+async function breakOff(server: RawHttpServer): Promise<void> {
+  for (const exchange of server.exchanges) exchange.cut()
 }
 
 function overHttp(x: RawExchange, json: Json): Heard {
@@ -103,7 +110,9 @@ async function sseServer(t: Test): Promise<PairServer> {
     }
   })
   t.teardown(() => server.close())
-  return { target: { url: server.url }, heard, tell: server.tell, http: server.http, streams: new Inbox('no streams') }
+  const cut = (): Promise<void> => breakOff(server.http)
+  const target = { url: server.url }
+  return { target, heard, tell: server.tell, break: cut, http: server.http, streams: new Inbox('no streams') }
 }
 
 function onPipe(text: string, http: RawExchange | undefined, tell: (message: object) => unknown): Heard {
@@ -148,5 +157,6 @@ async function stdioServer(t: Test): Promise<PairServer> {
   })
   const { port } = server.address() as { port: number }
   const target = { command: process.execPath, args: ['-e', CARRIER, String(port)] }
-  return { target, heard, tell, http: undefined, streams: new Inbox('no streams') }
+  const end = async (): Promise<void> => void (await sockets.until(() => true)).destroy()
+  return { target, heard, tell, break: end, http: undefined, streams: new Inbox('no streams') }
 }

@@ -55,11 +55,15 @@ t.test('a client that reads slowly holds its own server back, and gets everythin
   s.stream.pause()
   await s.post(rpc(1, 'do', FLOOD))
   await most.waits()
-  for (let id = 1; id <= 20; id++) {
-    await other.post(rpc(id, 'do'))
-    t.match(await other.next(), { id }, 'another is unharmed')
-    t.ok(most.look() > 0, 'held back')
+  // Until nothing moves any more, however much the kernel takes.
+  for (let before = -1; before !== most.look() || before === 0; ) {
+    before = most.look()
+    for (let id = 1; id <= 20; id++) {
+      await other.post(rpc(id, 'do'))
+      t.match(await other.next(), { id }, 'another is unharmed')
+    }
   }
+  t.notOk(s.stream.events.items.some(event => event.data.includes('"id":1')))
   s.stream.resume()
   await s.stream.events.until(event => event.data.includes('"id":1'), { timeoutMs: 30_000 })
   t.equal(s.stream.events.items.length, 2 + FLOOD.times + 1)
@@ -151,7 +155,7 @@ t.test("catflap's own answers are bounded too for a client that reads nothing", 
   while (answer.status === 202 && taken++ < 40) answer = await s.post(modern(rpc('x'.repeat(1_000_000), 'do')))
   t.same([answer.status, codeOf(answer)], [503, 'slow_client'])
   s.stream.resume()
-  await s.stream.events.until(() => s.stream.events.items.length === 2 + 1 + taken, { timeoutMs: 30_000 })
+  await s.stream.events.until(() => s.stream.events.items.length === 2 + taken, { timeoutMs: 30_000 })
   await s.post(rpc('after', 'do'))
   await s.stream.events.until(event => event.data.includes('"after"'))
   s.close()

@@ -217,11 +217,13 @@ t.test('-32020 again is relayed, and so is one that new headers could not mend',
   t.equal(await door.ask(modernCall('c', 'gone')), MISMATCH)
   server.always(x => x.json(x.text.includes('tools/list') ? 500 : 400, MISMATCH))
   t.equal(await door.ask(modernCall('c', 'x', { p: 'w' })), MISMATCH, 'nor without a list')
-  server.always(x => x.json(400, MISMATCH))
   const before = server.exchanges.length
+  server.always(x => x.json(404, MISMATCH))
+  t.equal(await door.ask(modernCall('c', 'x', { p: 'v' })), MISMATCH)
+  server.always(x => x.json(400, MISMATCH))
   t.equal(await door.ask(modern(rpc('c', 'prompts/get', { name: 'x' }))), MISMATCH)
   t.equal(await door.ask(rpc('c', 'tools/call', { name: 'x' })), MISMATCH)
-  t.equal(server.exchanges.length, before + 2, 'only for tools, and in the modern era alone')
+  t.equal(server.exchanges.length, before + 3, 'only with a 400, for tools, and in the modern era')
 })
 
 t.test('a list without end is left after a hundred pages', async t => {

@@ -1,5 +1,6 @@
 /** How long a stream that has ended stays closed. */
 import t from 'tap'
+import { mayComeBack } from '../../src/transport/upstream/http-client-listen.ts'
 import { Reopening } from '../../src/transport/upstream/http-client-reopen.ts'
 
 const delays = { first: 1_000, max: 30_000 }
@@ -41,4 +42,9 @@ t.test('a silent stream that stood for long is no failure', async t => {
     reopening.stop()
   }
   t.same(counts, [1, 2, 0, 1])
+})
+
+t.test('which statuses mean that there is no stream, and which that there is none now', async t => {
+  const statuses = [302, 400, 401, 403, 404, 405, 408, 409, 410, 429, 500, 501, 502, 503, 504]
+  t.same(statuses.filter(mayComeBack), [408, 409, 429, 500, 502, 503, 504])
 })

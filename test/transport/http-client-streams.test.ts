@@ -137,7 +137,7 @@ t.test('nor is there in the modern era, ids or not', async t => {
 })
 
 t.test('a call that is given up while it waits is not taken up again', async t => {
-  const { server, door } = await withServer(t, silent(), { delays: { first: 1_000, max: 1_000 } })
+  const { server, door } = await withServer(t, silent(), { delays: { first: 60_000, max: 60_000 } })
   const { heard, handle } = door.say(rpc(1, 'a'))
   const x = await server.exchange()
   x.sse()
@@ -211,6 +211,23 @@ t.test('a message over the limit fails its call, packed or not, and no other', a
   t.match(await door.ask(rpc(4, 'a')), '"id":4')
   await server.exchanges[2]!.aborted
   t.equal(server.exchanges.length, 4, 'nobody asks for the rest of it')
+})
+
+t.test('a call that is held before it was sent stays held', async t => {
+  const { server, door } = await withServer(t, silent())
+  const note = door.say(notification('n'))
+  const { handle, heard } = door.say(rpc(1, 'a'))
+  handle.pause()
+  ;(await server.exchange(1)).head(202).end()
+  t.equal(await note.heard.next(), 'end')
+  const x = await server.exchange(2)
+  x.json(200, answerTo(1))
+  await x.closed
+  server.next(y => y.json(200, answerTo(2)))
+  await door.ask(rpc(2, 'b'))
+  t.same(heard.items, [])
+  handle.resume()
+  t.match(await heard.next(), /^last/)
 })
 
 t.test('a call or the whole leg can be held, packed content too', async t => {
@@ -290,6 +307,20 @@ t.test('the stream of its own is opened again when it ends or breaks, behind the
   )
   await door.leg.close()
   await sixth.aborted
+})
+
+t.test('a stream that waits to be opened again keeps nobody from closing', async t => {
+  const { server, door } = await withServer(t, withListen(), { delays: { first: 60_000, max: 60_000 } })
+  await door.handshake()
+  const first = await listening(server)
+  first.sse()
+  await first.sendMessage(list)
+  await door.log.until(l => l.startsWith('message'))
+  first.end()
+  await first.closed
+  await door.ask(rpc(1, 'ping'))
+  await door.leg.close()
+  t.equal(server.counters.count('GET'), 1)
 })
 
 t.test('a server without that stream is not asked again, whatever it says', async t => {

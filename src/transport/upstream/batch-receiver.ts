@@ -1,45 +1,66 @@
 import type { CatflapError } from '../../errors.ts'
-import type { Message } from '../../protocol/message.ts'
+import { Message } from '../../protocol/message.ts'
 import type { CallReceiver } from '../upstream.ts'
 
-/** Hears the calls of one batch and tells its receiver of them as of one: an end at the last end, an error at the first. */
-export class BatchReceiver implements CallReceiver {
+/**
+ * Hears the calls of one batch and tells its receiver of them as of one: an end at the last end. A call that fails alone is
+ * answered with its error; what ends them all is an error of the whole.
+ */
+export class BatchReceiver {
   readonly #receiver: CallReceiver
+  readonly #endsAll: () => boolean
   #open: number
   #cancelled = 0
   #failed = false
 
-  constructor(receiver: CallReceiver, calls: number) {
+  constructor(receiver: CallReceiver, calls: number, endsAll: () => boolean) {
     this.#receiver = receiver
     this.#open = calls
+    this.#endsAll = endsAll
   }
 
-  onHead(): void {}
-  onData(): void {}
+  /** What hears the call with that id. */
+  member(idText: string): CallReceiver {
+    let cancelled = 0
+    const end = (): void => {
+      this.#cancelled -= cancelled
+      this.#end()
+    }
+    return {
+      onHead() {},
+      onData() {},
+      onMessage: (message, last) => this.#message(message, last),
+      deliver: message => this.#receiver.deliver?.(message) ?? false,
+      onEnd: end,
+      onCancelled: () => {
+        this.#cancelled += 1 - cancelled
+        cancelled = 1
+        this.#allCancelled()
+      },
+      onError: error => {
+        if (!this.#error(error, idText)) end()
+      }
+    }
+  }
 
-  onMessage(message: Message, last: boolean): void {
+  #message(message: Message, last: boolean): void {
     this.#receiver.onMessage(message, last && this.#open === 1)
   }
 
-  deliver(message: Message): boolean {
-    return this.#receiver.deliver?.(message) ?? false
-  }
-
-  onEnd(): void {
+  #end(): void {
     this.#open--
     if (this.#open === 0) this.#receiver.onEnd()
     else this.#allCancelled()
   }
 
-  onCancelled(): void {
-    this.#cancelled++
-    this.#allCancelled()
-  }
-
-  onError(error: CatflapError): void {
-    if (this.#failed) return
-    this.#failed = true
-    this.#receiver.onError(error)
+  /** Returns whether it is the error of all. */
+  #error(error: CatflapError, idText: string): boolean {
+    if (this.#failed) return true
+    this.#failed = this.#endsAll()
+    if (this.#failed) this.#receiver.onError(error)
+    // A client that has cancelled is told nothing any more.
+    else if (error.code !== 'cancelled') this.#message(Message.parse(error.toJsonRpc(idText)), true)
+    return this.#failed
   }
 
   /** What is still open has been cancelled by the client, so that answers may never come. */

@@ -20,7 +20,11 @@ export class DecodedCall implements CallReceiver, UpstreamCall {
   onHead(head: ReplyHead): void {
     if (head.encoding === undefined) return this.#receiver?.onHead(head)
     const decoder = decoderFor(head.encoding)
-    if (!decoder) return this.#broken('an unknown Content-Encoding')
+    if (!decoder) {
+      // The status may be all that the receiver wants to know.
+      this.#receiver?.onHead(head)
+      return this.#broken('an unknown Content-Encoding')
+    }
     this.#decoder = decoder
     decoder.on('data', (chunk: Buffer) => this.#receiver?.onData(chunk))
     decoder.on('end', () => this.#receiver?.onEnd())

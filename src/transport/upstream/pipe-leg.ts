@@ -142,8 +142,8 @@ export abstract class PipeLeg implements Leg, CallKeeper {
     const requests = messages.filter(m => m.kind === 'request')
     for (const m of messages) if (m.kind !== 'request') this.send(m, input)
     if (requests.length === 0) return ended(receiver)
-    const batch = new BatchReceiver(receiver, requests.length)
-    const calls = requests.map(m => this.#request(m, input, batch))
+    const batch = new BatchReceiver(receiver, requests.length, () => this.#lost !== undefined || this.closing)
+    const calls = requests.map(m => this.#request(m, input, batch.member(m.idText!)))
     return {
       pause() {},
       resume() {},

@@ -111,7 +111,7 @@ export const MUTATIONS: readonly Mutation[] = [
     revision: MODERN,
     asksTwice: request => request.body.includes('"probe_count"')
   },
-  { name: 'one-at-a-time', wrong: 'one call waits for another', revision: LEGACY, oneAtATime: true },
+  { name: 'one-at-a-time', wrong: 'one call waits for another', revision: MODERN, oneAtATime: true },
   {
     name: 'rewrite-host',
     wrong: 'the server sees neither Host nor Origin of the client',

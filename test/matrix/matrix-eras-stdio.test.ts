@@ -1,0 +1,3 @@
+import { testCrossings } from './cells.ts'
+
+testCrossings(['stdio'])
