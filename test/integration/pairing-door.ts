@@ -24,6 +24,8 @@ export interface PairClient {
 export interface Pair {
   readonly client: PairClient
   readonly server: PairServer
+  /** One more client over HTTP or HTTP+SSE. */
+  another(): Promise<PairClient>
   readonly door: Forward
   readonly log: LogInbox
 }
@@ -51,14 +53,11 @@ export async function pair(t: Test, client: Wire, server: Wire, options: PairOpt
     settings: { killAfter: 500, ...rest.settings }
   })
   t.teardown(() => door.close({ drainTimeout: 0 }))
-  const url = door.url ?? ''
-  const speaker =
-    client === 'stdio'
-      ? await stdioClient(pipes, version)
-      : client === 'sse'
-        ? await sseClient(t, url, version)
-        : await httpClient(t, url, version)
-  return { client: speaker, server: held, door, log }
+  const another = (): Promise<PairClient> => {
+    if (client === 'stdio') return stdioClient(pipes, version)
+    return client === 'sse' ? sseClient(t, door.url ?? '', version) : httpClient(t, door.url ?? '', version)
+  }
+  return { client: await another(), server: held, another, door, log }
 }
 
 async function stdioClient(

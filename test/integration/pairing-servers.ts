@@ -132,11 +132,7 @@ process.stdin.pipe(s); s.pipe(process.stdout); s.on('close', () => process.exit(
 async function stdioServer(t: Test): Promise<PairServer> {
   const heard = new Inbox<Heard>('what the server hears')
   const sockets = new Inbox<Socket>('children')
-  const tell = async (message: object | string): Promise<void> => {
-    const text = typeof message === 'string' ? message : JSON.stringify(message)
-    const socket = await sockets.until(() => true)
-    socket.write(`${text}\n`)
-  }
+  const tell = async (message: object): Promise<void> => write(await sockets.until(() => true), message)
   const server = createServer(socket => {
     sockets.push(socket)
     socket.on('error', () => {})
@@ -145,8 +141,8 @@ async function stdioServer(t: Test): Promise<PairServer> {
       const lines = (pending + chunk).split('\n')
       pending = lines.pop() ?? ''
       for (const line of lines) {
-        if (!line.startsWith('[') && methodOf(line) === 'initialize') void tell(handshakeOf(line))
-        else if (isOfInterest(line)) heard.push(onPipe(line, undefined, tell))
+        if (!line.startsWith('[') && methodOf(line) === 'initialize') write(socket, handshakeOf(line))
+        else if (isOfInterest(line)) heard.push(onPipe(line, undefined, message => write(socket, message)))
       }
     })
   })
@@ -159,4 +155,8 @@ async function stdioServer(t: Test): Promise<PairServer> {
   const target = { command: process.execPath, args: ['-e', CARRIER, String(port)] }
   const end = async (): Promise<void> => void (await sockets.until(() => true)).destroy()
   return { target, heard, tell, break: end, http: undefined, streams: new Inbox('no streams') }
+}
+
+function write(socket: Socket, message: object | string): void {
+  socket.write(`${typeof message === 'string' ? message : JSON.stringify(message)}\n`)
 }

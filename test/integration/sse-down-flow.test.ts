@@ -127,6 +127,34 @@ t.test(
   }
 )
 
+for (const [what, pad, atMost] of [
+  ['bytes', 150_000, 3],
+  ['number', 0, 256]
+] as const) {
+  t.test(`POSTs that wait are bounded in ${what}: more get 503 at once, and the others go on waiting`, async t => {
+    const { url } = await pipeDoor(t, 'raw-stdio.ts', {
+      args: ['--handshake', '--stop-reading-on', 'stop'],
+      settings: { maxExchangeQueue: 400_000 }
+    })
+    const s = await sseReady(url)
+    await s.post(rpc('stop', 'stop'))
+    await s.post(rpc('first', 'do', { pad: 'x'.repeat(300_000) }))
+    const posts = Array.from({ length: atMost + 10 }, () => s.post(notification('n', { pad: 'x'.repeat(pad) })))
+    let refused = 0
+    const tenth = new Promise<void>(resolve => {
+      for (const post of posts)
+        void post.then(
+          answer => answer.status === 503 && codeOf(answer) === 'upstream_queue_full' && ++refused === 10 && resolve()
+        )
+    })
+    await tenth
+    s.close()
+    const statuses = (await Promise.all(posts)).map(answer => answer.status)
+    t.equal(statuses.filter(status => status === 404).length, atMost)
+    t.equal(statuses.filter(status => status === 503).length, 10)
+  })
+}
+
 t.test('POSTs that wait when their stream ends get 404', async t => {
   const { url, door, log } = await pipeDoor(t, 'raw-stdio.ts', { args: ['--handshake', '--stop-reading-on', 'stop'] })
   const s = await sseReady(url)

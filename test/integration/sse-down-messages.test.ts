@@ -50,7 +50,7 @@ t.test('bytes pass untouched in both directions, but for line breaks between tok
 })
 
 t.test('5 MB pass whole in both directions', async t => {
-  const { url, door } = await pipeDoor(t, 'raw-stdio.ts', { args: ['--handshake'] })
+  const { url } = await pipeDoor(t, 'raw-stdio.ts', { args: ['--handshake'] })
   const s = await sseReady(url)
   const big = '€'.repeat(1_700_000)
   t.equal((await s.post(rpc('big', 'x', { big }))).status, 202)
@@ -60,7 +60,6 @@ t.test('5 MB pass whole in both directions', async t => {
   await s.post(rpc(2, 'x'))
   t.match(await s.next(), { id: 2 })
   s.close()
-  t.ok(door.stats.sessions <= 1)
 })
 
 t.test('answers torn byte by byte are whole again', async t => {

@@ -145,8 +145,10 @@ t.test('a call that is given up while it waits is not taken up again', async t =
   await heard.next()
   x.end()
   await x.closed
+  server.next(y => y.json(200, answerTo(2)))
+  await door.ask(rpc(2, 'b'))
   handle.cancel('timeout')
-  t.match((await server.exchange(2)).text, 'notifications/cancelled')
+  t.match((await server.exchange(3)).text, 'notifications/cancelled')
   t.same(heard.items.slice(1), [])
 })
 

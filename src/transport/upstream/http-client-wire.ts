@@ -37,6 +37,7 @@ export class HttpClientWire {
   readonly #options: WireOptions
   readonly #open = new Map<ReplyReader, NodeJS.Timeout | undefined>()
   #headers: readonly string[] = []
+  #query: string | undefined
   #paused = false
   #ending: Promise<unknown> = Promise.resolve()
 
@@ -49,8 +50,9 @@ export class HttpClientWire {
   }
 
   /** Whatever a client authorizes itself with goes along with the requests that are made on its behalf. */
-  remember(headers: readonly string[]): void {
+  remember(headers: readonly string[], query?: string): void {
     if (headers.length > 0) this.#headers = headers
+    this.#query = query ?? this.#query
   }
 
   /** Makes a POST, not yet sent: `start()` sends it. */
@@ -67,7 +69,7 @@ export class HttpClientWire {
     const kind = !requests ? 'notify' : batch ? 'batch' : 'request'
     const body = out.body ?? (message ? message.bytes : arrayOf(batch ?? []))
     const leg = era === 'modern' || initialize ? this.#options.upstream.sessionless : this.#leg
-    return this.#reader(leg, { kind, era, message, batch, body, headers }, cursor, sink)
+    return this.#reader(leg, { kind, era, message, batch, body, headers, query: this.#query }, cursor, sink)
   }
 
   /** Makes a GET for a stream, from where its cursor stands. */
@@ -78,7 +80,7 @@ export class HttpClientWire {
     if (cursor.lastEventId !== undefined)
       setHeader(headers, 'Last-Event-ID', Buffer.from(cursor.lastEventId).toString('latin1'))
     const input = { kind: 'listen', era: 'legacy', message: undefined, batch: undefined, body: undefined } as const
-    return this.#reader(this.#leg, { ...input, headers }, cursor, sink)
+    return this.#reader(this.#leg, { ...input, headers, query: this.#query }, cursor, sink)
   }
 
   /** What is asked for has come; what still comes may, for a short while. */

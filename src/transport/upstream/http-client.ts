@@ -71,7 +71,7 @@ export class HttpClientLeg implements Leg, ClientHost {
     const messages = input.batch ?? (input.message ? [input.message] : [])
     if (this.#over) return failed(receiver, this.#over)
     if (messages.length === 0 || input.kind === 'listen' || input.kind === 'terminate') return ended(receiver)
-    this.wire.remember(input.headers)
+    this.wire.remember(input.headers, input.query)
     const era = this.#eraOf(input.era, messages)
     const out = { ...input, era, derived: era === 'modern' && input.message ? standardHeaders(input.message) : [] }
     const cancelled = messages.filter(m => m.method === 'notifications/cancelled')
