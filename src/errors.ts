@@ -119,7 +119,7 @@ const table = {
   upstream_queue_full: {
     status: 503,
     rpc: -31024,
-    help: 'More calls wait for a connection to the server than --max-pending. Try again later.'
+    help: 'More calls wait for a connection to the server than --max-pending, or the server does not read. Try again later.'
   },
   slow_client: {
     status: 503,

@@ -34,9 +34,25 @@ export function createLog(options: LogOptions): Log {
       // What came from a peer must neither steer the terminal it is shown on nor look like a line of our own.
       const line =
         options.format === 'json'
-          ? printableJson(scrub(JSON.stringify({ time: new Date().toISOString(), level, event, text, ...facts })))
+          ? printableJson(scrubbedJson({ time: new Date().toISOString(), level, event, text, ...facts }, scrub))
           : printable(scrub(`catflap: ${level === 'info' ? '' : `${level}: `}${text}`))
       options.write(`${line}\n`)
     }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+/** What looks like a secret may seem to go on behind the end of its string: the line stays JSON all the same. */
+function scrubbedJson(line: object, scrub: (text: string) => string): string {
+  const inside = JSON.stringify(line, (_, value: unknown) => (typeof value === 'string' ? scrub(value) : value))
+  const whole = scrub(inside)
+  return whole === inside || isJson(whole) ? whole : inside
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -85,7 +85,9 @@ export function redactBody(text: string, on: OnRedacted): string {
   return redactNote(text, on)
 }
 
-const HEADER_LINE = /\b((?:proxy-)?authorization|set-cookie|cookie)(["']?\s{0,4}[:=]\s{0,4})(?=\S)([^\r\n]{1,8192})/gi
+/** `Authorization: …` is how people are told to give one. */
+const HEADER_LINE =
+  /\b((?:proxy-)?authorization|set-cookie|cookie)(["']?\s{0,4}[:=]\s{0,4})(?=[^\s…])([^\r\n]{1,8192})/gi
 const SCHEME =
   /\b(bearer|basic|dpop|negotiate|digest)(\s{1,4})(?=[^\s"',;]{0,256}\d|[^\s"',;]{20})([A-Za-z0-9._~+/=-]{6,8192})/gi
 const ASSIGNMENT =

@@ -1,5 +1,6 @@
 /** Clients on HTTP+SSE in front of a stdio server: a session made by hand, and one by the SDK. */
 import type { Test } from 'tap'
+import type { Direction, Interceptor, Message as McpMessage } from '../../src/index.ts'
 import { connectSse, HANDLERS, type HttpClientOptions, type SseTestClient } from '../helpers/clients.ts'
 import { openSse, type RawRequestOptions, type RawResponse, rawRequest, type SseStream } from '../helpers/raw-client.ts'
 import { initialize, notification } from '../helpers/rpc.ts'
@@ -75,5 +76,18 @@ export function gate(): { readonly arrived: Promise<void>; pass(): Promise<void>
       return opened.promise
     },
     open: opened.resolve
+  }
+}
+
+/** A hook for messages of one method (or of answers to one id). */
+export function on(
+  what: string,
+  direction: Direction,
+  then: (message: McpMessage) => McpMessage | undefined | Promise<McpMessage | undefined>
+): Interceptor {
+  return {
+    name: 'on',
+    message: (_place, message, dir) =>
+      dir === direction && (message.method ?? `answer ${message.idText}`) === what ? then(message) : message
   }
 }

@@ -120,6 +120,21 @@ t.test('open streams are bounded with those of the endpoint; one that ends makes
   again.close()
 })
 
+t.test('requests in flight are bounded; those that were taken are unharmed', async t => {
+  const { url, log } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { maxExchanges: 2 } })
+  const s = await sseReady(url)
+  for (const id of [1, 2]) await s.post(rpc(id, 'do', held))
+  await log.child(/seen.*"id":2/)
+  const answer = await s.post(rpc(3, 'do'))
+  t.same([answer.status, codeOf(answer), answer.headers['retry-after']], [503, 'too_many_exchanges', '1'])
+  s.close()
+  await log.until(l => l.event === 'session-end')
+  const again = await sseReady(url)
+  await again.post(rpc(1, 'do'))
+  t.match(await again.next(), { id: 1 })
+  again.close()
+})
+
 t.test('a session that reaches its age ends with its stream and its child; what is in flight is told', async t => {
   const { url, log, door } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { sessionMax: 1_200 } })
   const s = await sseReady(url)

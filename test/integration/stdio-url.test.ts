@@ -31,10 +31,12 @@ async function raw(t: Test, script: Script = echoWithHandshake('s-1')): Promise<
   return server
 }
 
-async function ready(catflap: CatflapRun): Promise<void> {
+/** Past the handshake, and past the GET that follows it. */
+async function ready(catflap: CatflapRun, server?: RawHttpServer): Promise<void> {
   catflap.send(initialize(0))
   await catflap.nextMessage()
   catflap.send(notification('notifications/initialized'))
+  await server?.counters.until('GET')
 }
 
 const PROBLEMS = ['warn', 'error']
@@ -59,7 +61,7 @@ t.test('a client of the official SDK says goodbye: exit code 0, a quiet stderr, 
 t.test('DELETE ends the session, with its id and credentials, before catflap does', async t => {
   const server = await raw(t)
   const catflap = run(t, server.url, ['--header', 'Authorization: Bearer me'])
-  await ready(catflap)
+  await ready(catflap, server)
   catflap.proc.stdin.end()
   t.same(await catflap.exit, { code: 0, signal: null })
   const last = server.exchanges.at(-1)!
@@ -72,7 +74,7 @@ t.test('DELETE ends the session, with its id and credentials, before catflap doe
 t.test('a server that does not answer DELETE keeps catflap only a short while', async t => {
   const server = await raw(t, x => (x.method === 'DELETE' ? undefined : echoWithHandshake('s-1')(x)))
   const catflap = run(t, server.url)
-  await ready(catflap)
+  await ready(catflap, server)
   catflap.proc.stdin.end()
   t.same(await catflap.exit, { code: 0, signal: null })
   t.equal(server.counters.count('DELETE'), 1)
@@ -118,7 +120,7 @@ t.test('a server that is not there: each request is answered with a sentence tha
 t.test('a server that dies in the middle: the call fails under its id; one that is back is used again', async t => {
   const server = await raw(t)
   const catflap = run(t, server.url)
-  await ready(catflap)
+  await ready(catflap, server)
   server.next(x => x.reset())
   catflap.send(rpc('r', 'x'))
   t.match(await catflap.nextMessage(), { id: 'r', error: { data: { code: 'upstream_reset' } } })
@@ -145,12 +147,11 @@ t.test('a server on HTTP+SSE whose stream ends: catflap ends too, with code 1 an
 t.test('a server that has forgotten the session: every call is told so, and catflap ends with code 1', async t => {
   const server = await raw(t)
   const catflap = run(t, server.url)
-  await ready(catflap)
+  await ready(catflap, server)
   server.next(
     () => {},
     x => x.json(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'Session not found' } })
   )
-  await server.counters.until('GET')
   server.always(x => x.json(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'Session not found' } }))
   catflap.send(rpc('hangs', 'x'))
   await server.counters.until('POST', 3)
@@ -197,7 +198,7 @@ t.test('401 with a message: it is relayed, and the advice goes to the log', asyn
   const catflap = run(t, server.url)
   catflap.send(initialize('i'))
   t.same(await catflap.nextMessage(), { jsonrpc: '2.0', id: 'i', error: { code: -32001, message: 'log in' } })
-  await catflap.events.until(e => /HTTP 401.*--header/.test(String(e.text)))
+  await catflap.events.until(e => /HTTP 401.*--header 'Authorization: …'/.test(String(e.text)))
   catflap.proc.stdin.end()
   t.same(await catflap.exit, { code: 0, signal: null })
 })
