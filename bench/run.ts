@@ -1,203 +1,117 @@
 /**
- * How fast is catflap, beside a relay that does nothing else?
- *
- *   npm run bench -- [--quick] [--rounds 5] [--seconds 3] [--connections 32] [--peers relay,catflap]
- *                    [--against DIR] [--profile DIR] [--out FILE]
- *
- * A session's `tools/call`, 32 connections of wrk, a static answer of nginx behind. All peers run at once, each loaded in turn
- * (A B C A B C …), so that whatever else the machine does meets all of them. Only ratios of medians say anything.
- * `--against DIR` adds the catflap of another checkout; `--profile DIR` leaves V8 CPU profiles of catflap there.
+ * How fast is catflap, and what does it take, beside others that do the same work? `npm run bench -- --help` tells the options,
+ * docs/performance.md what was found.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { parseArgs } from 'node:util'
-import { openSession, runLoad } from './load.ts'
-import { startNginx } from './nginx.ts'
-import { missingPrograms, type Peer, startProcess } from './process.ts'
-import { type Result, type Round, table } from './report.ts'
+import { HELP, type Options, optionsOf } from './options.ts'
+import { Owner, reasonOf } from './owner.ts'
+import { build, buildCommit, commitOf, ROOT } from './peers/build.ts'
+import { type Builds, peerKinds } from './peers/list.ts'
+import { missingPrograms } from './peers/process.ts'
+import { machine, programs } from './report/machine.ts'
+import type { Run, ScenarioResult } from './report/results.ts'
+import { textTable } from './report/table.ts'
+import { runScenario } from './runner.ts'
 
-interface Options {
-  readonly rounds: number
-  readonly seconds: number
-  readonly connections: number
-  readonly peers: readonly string[]
-  readonly against: string | undefined
-  readonly profile: string | undefined
-  readonly out: string
-}
+const say = (text: string): void => void process.stderr.write(text)
 
-const ROOT = path.join(import.meta.dirname, '..')
-const DEFAULT_PEERS = ['direct', 'relay', 'bare-relay', 'catflap', 'catflap-recording']
-
-function optionsOf(argv: string[]): Options {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      quick: { type: 'boolean', default: false },
-      rounds: { type: 'string' },
-      seconds: { type: 'string' },
-      connections: { type: 'string' },
-      peers: { type: 'string' },
-      against: { type: 'string' },
-      profile: { type: 'string' },
-      out: { type: 'string' }
-    }
-  })
-  const whole = (name: 'rounds' | 'seconds' | 'connections', otherwise: number): number => {
-    const value = Number(values[name] ?? otherwise)
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new TypeError(`--${name}: '${values[name]}' is not allowed; give a whole number from 1`)
-    return value
-  }
-  const possible = [...DEFAULT_PEERS, ...(values.against === undefined ? [] : ['against'])]
-  const peers = values.peers?.split(',') ?? possible
-  for (const peer of peers)
-    if (!possible.includes(peer))
-      throw new TypeError(`--peers: '${peer}' is not known; choose from ${possible.join(', ')}`)
-  return {
-    rounds: whole('rounds', 5),
-    seconds: whole('seconds', values.quick ? 1 : 4),
-    connections: whole('connections', 32),
-    peers,
-    against: values.against,
-    profile: values.profile,
-    out: values.out ?? path.join(os.tmpdir(), `catflap-bench-${Date.now()}.json`)
-  }
-}
-
-interface Runner extends Peer {
-  readonly name: string
-  readonly session: string
-  readonly rounds: Round[]
-  failed?: string
-}
-
-async function start(name: string, options: Options, upstream: Peer, folder: string): Promise<Peer> {
-  switch (name) {
-    case 'direct':
-      // It is stopped once, as the upstream of all.
-      return { ...upstream, stop: async () => {} }
-    case 'relay':
-      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'plain', upstream.url]))
-    case 'bare-relay':
-      return startProcess(node([path.join(ROOT, 'bench/relay.ts'), 'bare', upstream.url]))
-    case 'catflap':
-      return startProcess(node(catflap(ROOT, upstream), options.profile))
-    case 'catflap-recording':
-      return startProcess(node(catflap(ROOT, upstream, '--record', path.join(folder, 'bench.tape.jsonl'))))
-    default:
-      return startProcess(node(catflap(options.against!, upstream)))
-  }
-}
-
-function node(args: readonly string[], profile?: string): [string, ...string[]] {
-  const profiler = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', path.resolve(profile)]
-  return [process.execPath, '--no-warnings', ...profiler, ...args]
-}
-
-function catflap(root: string, upstream: Peer, ...options: string[]): string[] {
-  return [
-    path.join(root, 'bin/catflap.ts'),
-    'forward',
-    '--listen',
-    '0',
-    '--log-format',
-    'json',
-    ...options,
-    upstream.url
-  ]
-}
-
-async function round(runner: Runner, options: Options, folder: string): Promise<Round> {
-  const { connections, seconds } = options
-  const before = runner.cpu()
-  const load = await runLoad({ url: runner.url, session: runner.session, connections, seconds, folder })
-  const after = runner.cpu()
-  const cpu = before === undefined || after === undefined ? undefined : ((after - before) * 1000) / load.requests
-  return { rate: load.rate, p50: load.p50, p99: load.p99, cpu }
-}
-
-async function rounds(runners: readonly Runner[], options: Options, folder: string): Promise<void> {
-  // The first time round the code is still cold: it does not count.
-  for (let i = 0; i <= options.rounds; i++) {
-    for (const runner of runners) {
-      if (runner.failed !== undefined) continue
-      try {
-        const result = await round(runner, options, folder)
-        if (i > 0) runner.rounds.push(result)
-      } catch (error) {
-        runner.failed = error instanceof Error ? error.message : String(error)
-      }
-    }
-    process.stderr.write(i === 0 ? 'warm' : ` ${i}`)
-  }
-  process.stderr.write('\n')
-}
-
-async function run(options: Options): Promise<Result[]> {
+async function measure(options: Options, owner: Owner): Promise<Run> {
+  const startedAt = Date.now()
   const folder = await mkdtemp(path.join(os.tmpdir(), 'catflap-bench-'))
-  const started: Peer[] = []
-  const stop = async (): Promise<void> => {
-    await Promise.all(started.map(peer => peer.stop()))
-    await rm(folder, { recursive: true, force: true })
+  owner.add(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const about = { machine: machine(), programs: programs() }
+  const builds = await buildAll(options, folder)
+  const kinds = peerKinds(builds)
+  const scenarios: ScenarioResult[] = []
+  for (const scenario of options.scenarios) {
+    const profile = options.profile && path.join(options.profile, scenario.name)
+    const profiled = profile === undefined ? kinds : peerKinds({ ...builds, profile })
+    const { plan, peers } = options
+    const result = await runScenario(scenario, {
+      plan,
+      kinds: profiled,
+      peers,
+      other: builds.other?.name,
+      folder,
+      owner,
+      say
+    })
+    process.stdout.write(`${result.title}\n${textTable(result)}\n\n`)
+    scenarios.push(result)
   }
-  const interrupted = (): void => void stop().finally(() => process.exit(130))
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted)
-  try {
-    const upstream = await startNginx(folder)
-    started.push(upstream)
-    const runners: Runner[] = []
-    for (const name of options.peers) {
-      const peer = await start(name, options, upstream, folder)
-      started.push(peer)
-      runners.push({ ...peer, name, session: await openSession(peer.url), rounds: [] })
-    }
-    await rounds(runners, options, folder)
-    return runners.map(({ name, rounds, failed }) => ({ peer: name, rounds, failed }))
-  } finally {
-    await stop()
+  return {
+    version: 1,
+    at: new Date(startedAt).toISOString(),
+    seconds: Math.round((Date.now() - startedAt) / 1000),
+    plan: options.plan,
+    ...about,
+    ...(builds.other && { compared: builds.other.commit }),
+    peers: kinds.map(({ name, says }) => ({ name, says })),
+    scenarios
   }
 }
 
-function machine(): Record<string, string | number> {
-  const cpus = os.cpus()
-  return {
-    cpu: cpus[0]?.model ?? '?',
-    cores: cpus.length,
-    memory: os.totalmem(),
-    system: `${os.type()} ${os.release()} ${os.arch()}`,
-    node: process.version
-  }
+async function buildAll({ compare }: Options, folder: string): Promise<Builds> {
+  say('compiling …\n')
+  const own = await build(ROOT, path.join(folder, 'own'))
+  if (compare === undefined) return { own }
+  const built = await buildCommit(compare, path.join(folder, 'other'))
+  return { own, other: { name: `catflap@${compare}`, commit: built.commit, built } }
 }
 
 function refuse(why: string, code: number): never {
-  process.stderr.write(`bench: ${why}\n`)
+  say(`bench: ${why}\n`)
   process.exit(code)
 }
 
-function checkedOptions(): Options {
+async function checkedOptions(): Promise<Options> {
   try {
-    return optionsOf(process.argv.slice(2))
+    const options = optionsOf(process.argv.slice(2))
+    if (options.compare !== undefined) await commitOf(options.compare)
+    return options
   } catch (error) {
-    return refuse(error instanceof Error ? error.message : String(error), 2)
+    return refuse(reasonOf(error), 2)
+  }
+}
+
+/** Ends everything however the run ends: done, failed, Ctrl-C, or not done in time. */
+async function owned(options: Options): Promise<Run> {
+  const owner = new Owner()
+  let stopping: Promise<unknown> | undefined
+  const stop = (why: string, code: number): void => {
+    // Whoever presses Ctrl-C again has to wait all the same: what is left would stay.
+    if (stopping) return
+    say(`\nbench: ${why}\n`)
+    stopping = owner.end().finally(() => process.exit(code))
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop('stopped', 130))
+  const timer = setTimeout(() => stop(`not done after ${options.plan.atMost / 60_000} minutes`, 1), options.plan.atMost)
+  try {
+    return await measure(options, owner)
+  } finally {
+    clearTimeout(timer)
+    // What fails because everything is being ended is no failure.
+    await stopping
+    const failures = await owner.end()
+    if (failures.length > 0) say(`bench: ${failures.join('; ')}\n`)
   }
 }
 
 async function main(): Promise<void> {
-  const options = checkedOptions()
+  const options = await checkedOptions()
+  if (options.help) return void process.stdout.write(HELP)
   const missing = missingPrograms(['nginx', 'wrk'])
   if (missing.length > 0)
     refuse(`${missing.join(' and ')} not found; on Debian: apt-get install ${missing.join(' ')}`, 1)
-  const load = os.loadavg()
-  const results = await run(options)
-  const { rounds: count, seconds, connections } = options
-  process.stdout.write(`${table(results, 'relay')}\n`)
-  process.stdout.write(`${count} rounds of ${seconds} s, ${connections} connections; medians\n`)
-  const raw = { at: new Date().toISOString(), machine: machine(), load, options, results }
-  await writeFile(options.out, `${JSON.stringify(raw, null, 2)}\n`)
+  const run = await owned(options)
+  const { rounds, ms } = options.plan
+  process.stdout.write(`Medians of ${rounds} rounds of ${ms / 1000} s each\n`)
+  await mkdir(path.dirname(options.out), { recursive: true })
+  await writeFile(options.out, `${JSON.stringify(run, null, 1)}\n`)
   process.stdout.write(`raw data: ${options.out}\n`)
-  if (results.some(r => r.failed !== undefined)) process.exitCode = 1
+  if (run.scenarios.some(s => s.results.some(r => r.failed !== undefined))) process.exitCode = 1
 }
 
 await main()

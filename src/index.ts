@@ -15,6 +15,7 @@ export {
   type StdioListen
 } from './proxy/forward.ts'
 export { type Answer, type Interceptor, type Outcome, type Place, Slot } from './proxy/interceptor.ts'
+export type { MetricsOptions } from './proxy/metering.ts'
 export { SETTINGS, type SettingName } from './proxy/options.ts'
 export type { StdioEnd } from './proxy/serve-stdio.ts'
 export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'

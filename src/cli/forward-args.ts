@@ -3,6 +3,7 @@ import path from 'node:path'
 import { mayListen } from '../proxy/bind.ts'
 import { checkCa, checkHost, checkOrigin } from '../proxy/check-options.ts'
 import type { ForwardOptions } from '../proxy/forward.ts'
+import { MAX_NAMES, type MetricsOptions } from '../proxy/metering.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
@@ -16,7 +17,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   if (tokens.some(t => t === '')) throw new UsageError("--token '' is empty; give a secret: --token SECRET")
   const listen = args.stdio
     ? { input: process.stdin, output: process.stdout }
-    : { ...listenOf(args.listen ?? DEFAULT_LISTEN), path: pathOf(args.path) }
+    : { ...listenOf('--listen', args.listen ?? DEFAULT_LISTEN), path: pathOf(args.path) }
   if (args.stdio && args.listen !== undefined)
     throw new UsageError('--listen and --stdio exclude each other: give one of them')
   const options: ForwardOptions = {
@@ -28,9 +29,11 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
     allowOrigins: args['allow-origin'],
     settings: settingsOf(args as unknown as Record<string, unknown>),
     record: record === undefined ? undefined : recordOf(record, args),
+    metrics: metricsOf(args),
     via: args.via === false || args.via === '' ? false : String(args.via)
   }
-  if ('host' in listen) checkBind(listen.host, options)
+  if ('host' in listen) checkBind('--listen', listen.host, options)
+  if (typeof options.metrics === 'object') checkBind('--metrics', options.metrics.host!, options)
   for (const host of args['allow-host']) named('--allow-host', () => checkHost(host))
   for (const origin of args['allow-origin']) named('--allow-origin', () => checkOrigin(origin))
   return options
@@ -45,10 +48,10 @@ function named(option: string, check: () => void): void {
   }
 }
 
-function checkBind(host: string, options: ForwardOptions): void {
+function checkBind(option: string, host: string, options: ForwardOptions): void {
   if (mayListen(host, options)) return
   throw new UsageError(
-    `--listen ${host}: other machines can reach this; add --token SECRET (or CATFLAP_TOKEN), or --allow-unauthenticated if that is wanted`
+    `${option} ${host}: other machines can reach this; add --token SECRET (or CATFLAP_TOKEN), or --allow-unauthenticated if that is wanted`
   )
 }
 
@@ -140,12 +143,24 @@ function readCa(file: string): string {
   return pem
 }
 
-function listenOf(text: string): { host: string; port: number } {
+function metricsOf(args: ForwardArgs): MetricsOptions | undefined {
+  const names = args['metrics-max-names']
+  if (args.metrics === undefined) {
+    if (names !== undefined) throw new UsageError('--metrics-max-names goes with --metrics [host:]port')
+    return undefined
+  }
+  const maxNames = names === undefined ? undefined : checked('--metrics-max-names', names, parseCount)
+  if (maxNames !== undefined && maxNames > MAX_NAMES)
+    throw new UsageError(`--metrics-max-names ${names}: at most ${MAX_NAMES}`)
+  return { ...listenOf('--metrics', args.metrics), maxNames }
+}
+
+function listenOf(option: string, text: string): { host: string; port: number } {
   const m = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d{1,5})$/.exec(text)
   const port = Number(m?.[2])
   if (!m || port > 65_535)
     throw new UsageError(
-      `--listen '${text}' is no address; write --listen 7890, --listen 127.0.0.1:0 or --listen [::1]:7890`
+      `${option} '${text}' is no address; write ${option} 7890, ${option} 127.0.0.1:0 or ${option} [::1]:7890`
     )
   return { host: (m[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port }
 }

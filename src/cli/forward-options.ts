@@ -26,6 +26,8 @@ export interface ForwardArgs {
   'upstream-era': 'auto' | 'legacy' | 'modern'
   via: string | boolean
   tail: boolean
+  metrics?: string
+  'metrics-max-names'?: string
   'log-level': LogLevel
   'log-format': 'text' | 'json'
 }
@@ -63,7 +65,7 @@ function grouped(args: Argv): Argv {
       'Recording and watching:'
     )
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
-    .group(['log-level', 'log-format'], 'Log:')
+    .group(['log-level', 'log-format', 'metrics', 'metrics-max-names'], 'Log and metrics:')
 }
 
 function targetOptions(args: Argv): Argv {
@@ -140,6 +142,18 @@ function accessOptions(args: Argv): Argv {
       default: 'text' as const,
       requiresArg: true,
       describe: 'how it is logged'
+    })
+    .option('metrics', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'serve metrics for Prometheus at /metrics, [host:]port; port 0 = any free one',
+      defaultDescription: 'off'
+    })
+    .option('metrics-max-names', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'names of tools, of prompts and of unknown methods that become labels; further ones are other',
+      defaultDescription: '100'
     })
     .option('tail', { type: 'boolean', default: true, describe: 'let catflap tail watch; --no-tail does not' })
 }

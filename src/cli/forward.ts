@@ -54,22 +54,27 @@ function redactorOf(args: ForwardArgs, options: ForwardOptions): Redactor {
 /** The one line people wait for: it is printed whatever the log level. */
 function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
   const tape = proxy.tape === undefined ? '' : `, recording to ${proxy.tape}`
+  const metrics = proxy.metricsUrl === undefined ? '' : `, metrics on ${proxy.metricsUrl}`
   if (args.stdio)
-    return log.debug('listening', `serving stdio, forwarding to ${proxy.target}${tape}`, {
+    return log.debug('listening', `serving stdio, forwarding to ${proxy.target}${tape}${metrics}`, {
       url: null,
-      target: proxy.target
+      target: proxy.target,
+      ...(proxy.metricsUrl !== undefined && { metrics: proxy.metricsUrl })
     })
   if (args['log-format'] === 'json') {
     const event = {
       event: 'listening',
       url: proxy.url,
       target: proxy.target,
-      ...(proxy.tape !== undefined && { tape: proxy.tape })
+      ...(proxy.tape !== undefined && { tape: proxy.tape }),
+      ...(proxy.metricsUrl !== undefined && { metrics: proxy.metricsUrl })
     }
     process.stderr.write(`${JSON.stringify(event)}\n`)
   } else {
     const open = isEverywhere(args.listen) ? ' (and on every other address of this machine)' : ''
-    lineWriter(process.stdout)(`catflap: listening on ${proxy.url}${open}, forwarding to ${proxy.target}${tape}\n`)
+    lineWriter(process.stdout)(
+      `catflap: listening on ${proxy.url}${open}, forwarding to ${proxy.target}${tape}${metrics}\n`
+    )
   }
 }
 

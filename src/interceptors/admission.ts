@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { CatflapError } from '../errors.ts'
-import { getHeader } from '../protocol/headers.ts'
+import { getHeader, type RawHeaders } from '../protocol/headers.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor } from '../proxy/interceptor.ts'
 
@@ -21,6 +21,12 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
  * or with its own Origin (spec 2026-07-28 basic/transports/streamable-http, "Security & Endpoint").
  */
 export function admission(options: AdmissionOptions): Interceptor {
+  const guard = hostGuard(options)
+  return { name: 'admission', admit: (x: Exchange) => x.client && guard(x.client.headers) }
+}
+
+/** The same for whatever else listens: refuses the head of a request whose Host or Origin is foreign. */
+export function hostGuard(options: AdmissionOptions): (headers: RawHeaders) => CatflapError | undefined {
   const anyHost = options.allowHosts.includes('*')
   const anyOrigin = options.allowOrigins.includes('*')
   const hosts = new Set(options.allowHosts.map(h => bare(h)))
@@ -43,26 +49,21 @@ export function admission(options: AdmissionOptions): Interceptor {
     return (url.protocol === 'http:' || url.protocol === 'https:') && LOOPBACK.has(bare(url.host))
   }
 
-  return {
-    name: 'admission',
-    admit(x: Exchange): CatflapError | undefined {
-      const headers = x.client?.headers
-      if (!headers) return undefined
-      const host = getHeader(headers, 'host') ?? ''
-      if (host !== lastAllowed && !hostAllowed(bare(host)))
-        return new CatflapError(
-          'forbidden_host',
-          `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bare(host)}.`
-        )
-      lastAllowed = host
-      const origin = getHeader(headers, 'origin')
-      if (origin !== undefined && !originAllowed(origin))
-        return new CatflapError(
-          'forbidden_origin',
-          `Origin '${origin}' may not use this server. If it is yours, start catflap with --allow-origin ${origin}.`
-        )
-      return undefined
-    }
+  return headers => {
+    const host = getHeader(headers, 'host') ?? ''
+    if (host !== lastAllowed && !hostAllowed(bare(host)))
+      return new CatflapError(
+        'forbidden_host',
+        `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bare(host)}.`
+      )
+    lastAllowed = host
+    const origin = getHeader(headers, 'origin')
+    if (origin !== undefined && !originAllowed(origin))
+      return new CatflapError(
+        'forbidden_origin',
+        `Origin '${origin}' may not use this server. If it is yours, start catflap with --allow-origin ${origin}.`
+      )
+    return undefined
   }
 }
 

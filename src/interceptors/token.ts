@@ -9,20 +9,8 @@ import { type Interceptor, Slot } from '../proxy/interceptor.ts'
  * spent here and never goes upstream; an Authorization that is not ours is the server's and passes.
  */
 export function token(secrets: readonly string[]): Interceptor {
-  const known = secrets.map(secret => ({
-    digest: sha256(secret),
-    principal: `token:${sha256(secret).toString('hex').slice(0, 16)}`
-  }))
+  const principalOf = tokenJudge(secrets)
   const spent = new Slot<boolean>()
-
-  /** Every one is compared, whole, so that the time taken tells nothing. */
-  function principalOf(presented: string | undefined): string | undefined {
-    if (presented === undefined) return undefined
-    const digest = sha256(presented)
-    let found: string | undefined
-    for (const one of known) if (timingSafeEqual(one.digest, digest)) found = one.principal
-    return found
-  }
 
   return {
     name: 'token',
@@ -46,7 +34,23 @@ export function token(secrets: readonly string[]): Interceptor {
   }
 }
 
-function bearerOf(authorization: string | undefined): string | undefined {
+/** Who presents a token: the principal it stands for, undefined for one that nobody has. */
+export function tokenJudge(secrets: readonly string[]): (presented: string | undefined) => string | undefined {
+  const known = secrets.map(secret => ({
+    digest: sha256(secret),
+    principal: `token:${sha256(secret).toString('hex').slice(0, 16)}`
+  }))
+  return presented => {
+    if (presented === undefined) return undefined
+    const digest = sha256(presented)
+    let found: string | undefined
+    // Every one is compared, whole, so that the time taken tells nothing.
+    for (const one of known) if (timingSafeEqual(one.digest, digest)) found = one.principal
+    return found
+  }
+}
+
+export function bearerOf(authorization: string | undefined): string | undefined {
   return /^bearer +(.+)$/i.exec(authorization ?? '')?.[1]?.trim()
 }
 

@@ -1,4 +1,4 @@
-import { CatflapError } from '../errors.ts'
+import { CatflapError, type ErrorCode } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
 import { QueueNode } from '../queue.ts'
@@ -15,6 +15,17 @@ export interface Attached {
   onOtherTransport(): void
 }
 
+/** Watches a call for its numbers. It changes nothing and keeps nothing waiting. `end` or `cancel` comes last, once. */
+export interface CallProbe {
+  head(head: ReplyHead): void
+  data(chunk: Buffer): void
+  message(message: Message, last: boolean): void
+  /** With the code of what went wrong. */
+  end(code?: ErrorCode): void
+  cancel(reason: CancelReason): void
+  otherTransport(): void
+}
+
 export interface CallOptions {
   /** The target's, for errors. */
   readonly label: string
@@ -25,6 +36,7 @@ export interface CallOptions {
   readonly excused?: () => boolean
   /** catflap cancelled the call on its own account. */
   readonly onCancel?: (reason: CancelReason) => void
+  readonly probe?: CallProbe
 }
 
 /**
@@ -83,6 +95,7 @@ export class Call implements CallReceiver, Deadline {
   cancel(reason: CancelReason): void {
     if (this.#done) return
     this.#finish()
+    this.#options.probe?.cancel(reason)
     this.#options.onCancel?.(reason)
     this.#handle?.cancel(reason)
   }
@@ -91,10 +104,12 @@ export class Call implements CallReceiver, Deadline {
     // In compressed content no event can be told from another.
     if (head.type === 'sse' && head.encoding === undefined) this.#boundary = new SseBoundary()
     else if (head.type === 'sse') this.#opaque = true
+    this.#options.probe?.head(head)
     this.#attached?.onHead(head)
   }
 
   onData(chunk: Buffer): void {
+    this.#options.probe?.data(chunk)
     if (!this.#boundary) {
       if (this.#opaque) this.#restart()
       this.#attached?.onData(chunk, false)
@@ -107,24 +122,28 @@ export class Call implements CallReceiver, Deadline {
 
   onMessage(message: Message, last: boolean): void {
     if (!last) this.#restart()
+    this.#options.probe?.message(message, last)
     this.#attached?.onMessage(message, last)
   }
 
   onEnd(): void {
     if (this.#done) return
     this.#finish()
+    this.#options.probe?.end()
     this.#attached?.onEnd()
   }
 
   onError(error: CatflapError): void {
     if (this.#done) return
     this.#finish()
+    this.#options.probe?.end(error.code)
     this.#attached?.onError(error)
   }
 
   onOtherTransport(): void {
     if (this.#done) return
     this.#finish()
+    this.#options.probe?.otherTransport()
     this.#attached?.onOtherTransport()
   }
 

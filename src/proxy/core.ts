@@ -1,9 +1,12 @@
+import type { ErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
 import { Queue } from '../queue.ts'
 import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
-import type { CallInput, CancelReason, Leg, LegEvents } from '../transport/upstream.ts'
+import type { PoolCounts } from '../transport/upstream/http-pool.ts'
+import type { CallInput, CancelReason, Leg, LegEvents, RetryReason } from '../transport/upstream.ts'
+import type { CallProbe } from './call.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import type { Pipeline } from './interceptor.ts'
@@ -30,10 +33,37 @@ export interface Target {
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
   /** The leg behind a server's own session id. */
   resume(upstreamId: string): Leg | undefined
+  stats?(): TargetStats
   close(): Promise<void>
 }
 
+/** What a target holds at this moment, as far as it has such things. */
+export interface TargetStats {
+  /** Calls that wait for a connection. */
+  readonly queued?: number
+  readonly pools?: { readonly calls: PoolCounts | undefined; readonly streams: PoolCounts | undefined }
+  readonly children?: {
+    readonly alive: number
+    readonly started: number
+    /** Ended by themselves, or could not be started. */
+    readonly lost: number
+    /** Started in the place of a lost one. */
+    readonly restarted: number
+  }
+}
+
+/** Counts what happens, where that is wanted. */
+export interface Meter {
+  /** A call of this exchange's begins. */
+  call(x: Exchange): CallProbe
+  /** Something was refused that never became an exchange. */
+  refused(code: ErrorCode): void
+  /** The server was asked once more. */
+  again(reason: RetryReason): void
+}
+
 export interface CoreParts {
+  readonly meter?: Meter
   readonly settings: Settings
   readonly log: Log
   readonly bus: FrameBus
@@ -52,6 +82,7 @@ export class Core {
   readonly sessions: SessionManager
   readonly pipeline: Pipeline
   readonly deadlines: Deadlines
+  readonly meter: Meter | undefined
   /** Exchanges that have begun and not ended. */
   readonly inFlight = new Queue<Exchange>()
   /** Streams that stay open by design; they never keep a drain waiting. */
@@ -69,6 +100,7 @@ export class Core {
     this.sessions = parts.sessions
     this.deadlines = new Deadlines(parts.settings.requestTimeout)
     this.pipeline = parts.pipeline
+    this.meter = parts.meter
   }
 
   nextNumber(): number {

@@ -10,7 +10,7 @@ import { Brake } from '../transport/brake.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg } from '../transport/upstream.ts'
 import { AnswerPath } from './answer-path.ts'
-import { Call } from './call.ts'
+import { Call, type CallProbe } from './call.ts'
 import type { Core } from './core.ts'
 import { callEach } from './hook-calls.ts'
 import type { InOrder } from './in-order.ts'
@@ -99,6 +99,8 @@ export class Exchange implements Listener, ReplyListener {
   onOtherTransport: (() => Answer | undefined | Promise<Answer | undefined>) | undefined
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
+  /** Where numbers are kept: what watches the call. */
+  probe: CallProbe | undefined
   #call: Call | undefined
   #brake: Brake | undefined
   #leave: (() => void) | undefined
@@ -258,8 +260,10 @@ export class Exchange implements Listener, ReplyListener {
       headers: this.headers,
       query: this.query
     }
+    this.probe = this.core.meter?.call(this)
     this.#call = new Call(leg, input, this.answer, {
       label: this.core.target.label,
+      probe: this.probe,
       deadlines,
       cancelGrace: settings.cancelGrace,
       maxRequestTime: settings.maxRequestTime,
@@ -301,6 +305,7 @@ export class Exchange implements Listener, ReplyListener {
   /** The session's channel hands over a message of the server's own. */
   deliver(message: Message): boolean {
     if (this.#ended || this.full) return false
+    this.probe?.message(message, false)
     this.answer.onMessage(message, false)
     return true
   }

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import { type Log, SILENT } from '../log.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import { type Session, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
 import type { SessionStore } from '../session/store.ts'
@@ -14,6 +15,7 @@ import { closeAll } from './closing.ts'
 import { Core, type Target } from './core.ts'
 import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
+import { type MetricsOptions, openMetrics, serveMetrics } from './metering.ts'
 import { openFeed, openRecorder } from './observers.ts'
 import { type SettingName, type Settings, settings } from './options.ts'
 import { secretsOf } from './secrets.ts'
@@ -62,6 +64,8 @@ export interface ForwardOptions {
   readonly redactJson?: readonly string[]
   /** Offer the traffic to `catflap tail` of the same user. Default false. */
   readonly live?: boolean
+  /** Keep numbers (docs/observability.md). `true`: for `exportMetrics()` alone. Default: none. */
+  readonly metrics?: MetricsOptions | boolean
   readonly log?: Log
   /** Our name in the Via header (RFC 9110 §7.6.3); false: no Via. Default `catflap`. */
   readonly via?: string | false
@@ -95,6 +99,8 @@ export class Forward {
   readonly ended: Promise<StdioEnd>
   /** The tape (or the folder of tapes), where one is recorded. */
   readonly tape: string | undefined
+  /** Where metrics are served, if they are. */
+  readonly metricsUrl: string | undefined
   readonly #parts: Parts
   #closing: Promise<void> | undefined
 
@@ -103,6 +109,7 @@ export class Forward {
     this.url = parts.url
     this.target = parts.core.target.label
     this.tape = parts.tape
+    this.metricsUrl = parts.metricsUrl
     this.ended = parts.stdio?.ended ?? new Promise(() => {})
   }
 
@@ -117,6 +124,22 @@ export class Forward {
     }
   }
 
+  /** All metrics at this moment, as Prometheus text. Throws where `metrics` was not asked for. */
+  exportMetrics(): string {
+    return this.#metrics.text()
+  }
+
+  /** The same for a reader of OpenTelemetry's SDK (`metricProducers`), to be sent by OTLP or however it exports. */
+  get metricProducer(): Metrics['producer'] {
+    return this.#metrics.producer
+  }
+
+  get #metrics(): Metrics {
+    const { metrics } = this.#parts
+    if (!metrics) throw new TypeError('there are no metrics: start with createForward({ metrics: true, … })')
+    return metrics
+  }
+
   /**
    * Stops: accepts nothing new, lets calls in flight finish for up to `drainTimeout` ms (default: the setting), ends streams,
    * upstream sessions and children, writes the tape. Afterwards nothing is left open.
@@ -127,7 +150,7 @@ export class Forward {
   }
 
   async #close(drainTimeout: number): Promise<void> {
-    const { core, server, stdio, recorder, feed } = this.#parts
+    const { core, server, stdio, recorder, feed, metrics } = this.#parts
     const startedAt = performance.now()
     core.draining = true
     server?.stopAccepting()
@@ -150,7 +173,8 @@ export class Forward {
         ['the server', () => core.target.close()],
         ['deadlines', async () => core.deadlines.close()],
         ['observers', () => core.tap.settled()],
-        ['the live view', () => feed?.close()]
+        ['the live view', () => feed?.close()],
+        ['metrics', () => metrics?.close()]
       ],
       patience + flush,
       core.log
@@ -168,6 +192,8 @@ interface Parts {
   readonly stdio: StdioConnection | undefined
   readonly recorder: TapeRecorder | undefined
   readonly feed: LiveFeed | undefined
+  readonly metrics: Metrics | undefined
+  readonly metricsUrl: string | undefined
 }
 
 /**
@@ -187,15 +213,18 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   const bus = new FrameBus(error =>
     log.error('observer-failed', `an observer of the traffic failed and was dropped: ${error}`)
   )
-  const given = { log, bus, host, redactor }
+  const metrics = await openMetrics(options)
+  const given = { log, bus, host, redactor, metrics }
   const recorder = await openRecorder(options, given)
   let core: Core | undefined
   try {
     core = makeCore(options, chosen, given)
-    const parts = { core, recorder, tape: recorder?.path }
+    const metricsUrl = await serveMetrics(metrics, options)
+    const parts = { core, recorder, tape: recorder?.path, metrics, metricsUrl }
     if ('input' in listen) {
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
       const feed = await openFeed(options, given, undefined)
+      metrics?.watch({ core, server: undefined, stdio, recorder })
       stdio.start()
       return new Forward({ ...parts, url: undefined, server: undefined, stdio, feed })
     }
@@ -203,6 +232,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     const endpointOptions = { path, sse: ssePaths(path), via: viaOf(options) }
     const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, endpoint(core, endpointOptions))
     const address = await server.listen()
+    metrics?.watch({ core, server, stdio: undefined, recorder })
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
     const feed = await openFeed(options, given, url)
     return new Forward({ ...parts, url, server, stdio: undefined, feed })
@@ -210,7 +240,8 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     await closeAll(
       [
         ['the sessions', () => core?.sessions.close()],
-        ['the server', () => core?.target.close()]
+        ['the server', () => core?.target.close()],
+        ['metrics', () => metrics?.close()]
       ],
       CLOSE_PATIENCE,
       log
@@ -223,12 +254,14 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
 function makeCore(
   options: ForwardOptions,
   chosen: Settings,
-  given: { log: Log; bus: FrameBus; host: string; redactor: Redactor }
+  given: { log: Log; bus: FrameBus; host: string; redactor: Redactor; metrics: Metrics | undefined }
 ): Core {
   const target: Target = openTarget(options.target, chosen, { via: viaOf(options), scrub: given.redactor.scrub })
-  const store =
+  const { metrics } = given
+  const plain =
     options.store ??
     new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })
+  const store = metrics?.store(plain) ?? plain
   let core: Core | undefined
   const sessions = new SessionManager({
     store,
@@ -245,6 +278,7 @@ function makeCore(
       if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
     },
     onEnd: (session, why) => {
+      metrics?.sessionEnded(session, why)
       given.log.debug('session-end', `session ${session.handle} ended: ${why}`, { session: session.handle, why })
       if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
     }
@@ -255,6 +289,7 @@ function makeCore(
     allowHosts: options.allowHosts ?? [],
     allowOrigins: options.allowOrigins ?? [],
     tokens: options.tokens ?? [],
+    metrics: metrics?.interceptor,
     interceptors: options.interceptors ?? []
   })
   core = new Core({
@@ -263,7 +298,8 @@ function makeCore(
     bus: given.bus,
     target,
     sessions,
-    pipeline: new Pipeline(interceptors)
+    pipeline: new Pipeline(interceptors),
+    meter: metrics
   })
   return core
 }

@@ -7,7 +7,7 @@ import { HttpClientLeg } from '../transport/upstream/http-client.ts'
 import { SseLeg } from '../transport/upstream/sse.ts'
 import { UrlLeg } from '../transport/upstream/url-leg.ts'
 import type { CallInput, Leg, LegEvents } from '../transport/upstream.ts'
-import type { Target } from './core.ts'
+import type { Target, TargetStats } from './core.ts'
 import type { Settings } from './options.ts'
 import type { UrlTarget } from './target.ts'
 
@@ -82,6 +82,10 @@ export class HttpTarget implements Target {
 
   resume(upstreamId: string): Leg {
     return this.#upstream.sessionLeg(upstreamId)
+  }
+
+  stats(): TargetStats {
+    return { queued: this.#upstream.queue.waiting, pools: this.#upstream.pools.counts() }
   }
 
   close(): Promise<void> {

@@ -14,6 +14,8 @@ export interface InterceptorOptions {
   readonly allowHosts: readonly string[]
   readonly allowOrigins: readonly string[]
   readonly tokens: readonly string[]
+  /** Keeps numbers. */
+  readonly metrics?: Interceptor
   /** The user's own. */
   readonly interceptors: readonly Interceptor[]
 }
@@ -23,8 +25,10 @@ export interface InterceptorOptions {
  * up; the user's own come last, so that they see requests as the server will, and answers before anybody else.
  */
 export function interceptorList(options: InterceptorOptions): readonly Interceptor[] {
-  const { settings, host, allowHosts, allowOrigins } = options
+  const { settings, host, allowHosts, allowOrigins, metrics } = options
   return [
+    // First, so that on the way back it sees what became of everything.
+    ...(metrics ? [metrics] : []),
     admission({ host, allowHosts, allowOrigins, loopback: isLoopback(host) }),
     ...(options.tokens.length > 0 ? [token(options.tokens)] : []),
     limits(settings),

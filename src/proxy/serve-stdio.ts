@@ -55,6 +55,14 @@ export class StdioConnection extends PipeConnection {
     this.#peer.start()
   }
 
+  get bytesRead(): number {
+    return this.#peer.bytesRead
+  }
+
+  get bytesWritten(): number {
+    return this.#peer.bytesWritten
+  }
+
   async close(): Promise<void> {
     await this.#peer.flush()
     this.#peer.stop()
@@ -103,6 +111,7 @@ export class StdioConnection extends PipeConnection {
   /** What cannot be read has no id to answer to. */
   #refuse(error: CatflapError, line: Buffer | undefined): void {
     const answer = Message.parse(error.toJsonRpc())
+    this.core.meter?.refused(error.code)
     if (this.core.bus.active) {
       this.core.tap.note(this.session, 'refused', error.message, { code: error.code }, 'client')
       if (line)

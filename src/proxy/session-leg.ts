@@ -120,6 +120,9 @@ export function legObserver(
     own(message) {
       if (core.bus.active) tap.loose(session(), stream(), 'server', 'up', message, true)
     },
+    again(reason) {
+      core.meter?.again(reason)
+    },
     changed(client, server, dir) {
       if (!core.bus.active) return
       void client

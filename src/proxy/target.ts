@@ -2,7 +2,7 @@ import type { Era } from '../protocol/versions.ts'
 import { SharedChild, type SharedChildEvents } from '../transport/upstream/shared-child.ts'
 import { StdioLeg } from '../transport/upstream/stdio.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
-import type { Target } from './core.ts'
+import type { Target, TargetStats } from './core.ts'
 import { HttpTarget } from './http-target.ts'
 import type { Settings } from './options.ts'
 
@@ -67,6 +67,8 @@ class StdioTarget implements Target {
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
   readonly #legs = new Set<StdioLeg>()
+  #started = 0
+  #lost = 0
   #shared: SharedChild | undefined
 
   constructor(name: string, options: CommandTarget, settings: Settings, scrub: OpenTarget['scrub']) {
@@ -98,11 +100,13 @@ class StdioTarget implements Target {
         ...events,
         lost: (error, facts) => {
           this.#legs.delete(leg)
+          if (facts.expected !== 1) this.#lost++
           events.lost(error, facts)
         }
       }
     )
     this.#legs.add(leg)
+    this.#started++
     return leg
   }
 
@@ -126,6 +130,11 @@ class StdioTarget implements Target {
       events()
     )
     return this.#shared
+  }
+
+  stats(): TargetStats {
+    const restarted = this.#shared?.restarts ?? 0
+    return { children: { alive: this.#legs.size, started: this.#started, lost: this.#lost, restarted } }
   }
 
   async close(): Promise<void> {

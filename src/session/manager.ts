@@ -74,6 +74,10 @@ export class SessionManager {
     return this.#live.size
   }
 
+  get live(): Iterable<Session> {
+    return this.#live.values()
+  }
+
   /** Is there room for one more? Asked before the server is bothered with `initialize`. */
   async admit(maxSessions: number): Promise<void> {
     if ((await this.#options.store.count()) >= maxSessions) throw new CatflapError('too_many_sessions')

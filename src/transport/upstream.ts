@@ -56,6 +56,9 @@ export interface CallReceiver {
   deliver?(message: Message): boolean
 }
 
+/** Why a server is asked once more. */
+export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport'
+
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 
 export interface UpstreamCall {
@@ -95,6 +98,8 @@ export interface LegEvents {
   own?(message: Message): void
   /** Something worth a line in the log: a tool left out, a stream taken up again. */
   note?(text: string): void
+  /** The server is asked once more. */
+  again?(reason: RetryReason): void
   /** The server does not read as fast as it is written to; and there is room again. */
   full?(): void
   drain?(): void

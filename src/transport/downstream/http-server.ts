@@ -31,8 +31,11 @@ export class HttpServer {
   readonly #open = new Queue<HttpReply>()
   /** Connections beyond the limit that were told so. */
   readonly #leaving = new Set<Socket>()
+  /** Of connections that are closed. */
+  readonly #past = { read: 0, written: 0 }
+  /** What was refused before anybody else heard of it, by code. */
+  readonly refusals = { too_many_connections: 0, bad_http: 0, headers_too_large: 0, request_timeout: 0 }
   #ticker: NodeJS.Timeout | undefined
-  #refused = 0
 
   constructor(options: HttpServerOptions, handler: RequestHandler) {
     this.#options = options
@@ -67,7 +70,17 @@ export class HttpServer {
   }
 
   get refused(): number {
-    return this.#refused
+    return this.refusals.too_many_connections
+  }
+
+  /** Bytes on connections so far. */
+  get traffic(): { readonly read: number; readonly written: number } {
+    let { read, written } = this.#past
+    for (const socket of this.#sockets) {
+      read += socket.bytesRead
+      written += socket.bytesWritten
+    }
+    return { read, written }
   }
 
   /** Rejects with the system's error (EADDRINUSE, EACCES …). */
@@ -116,12 +129,16 @@ export class HttpServer {
 
   #connected(socket: Socket): void {
     if (this.#sockets.size >= this.#options.maxConnections) {
-      this.#refused++
+      this.refusals.too_many_connections++
       this.#leave(socket, rawAnswer(new CatflapError('too_many_connections'), ['Retry-After: 1']))
       return
     }
     this.#sockets.add(socket)
-    socket.on('close', () => this.#sockets.delete(socket))
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      this.#past.read += socket.bytesRead
+      this.#past.written += socket.bytesWritten
+    })
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -131,7 +148,9 @@ export class HttpServer {
     const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
     // Into the middle of an answer nothing may be written.
     if (open.some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
-    const refusal = rawAnswer(badHttp(error), [])
+    const reason = badHttp(error)
+    this.refusals[reason.code as 'bad_http']++
+    const refusal = rawAnswer(reason, [])
     // What came whole before is answered first (RFC 9112 §9.3.2).
     const last = open.filter(res => res.req.complete).at(-1)
     if (!last) return this.#leave(socket, refusal)

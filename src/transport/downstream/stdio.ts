@@ -27,6 +27,8 @@ export class StdioPeer {
   readonly #options: StdioPeerOptions
   readonly #events: StdioPeerEvents
   readonly #splitter: LineSplitter
+  bytesRead = 0
+  bytesWritten = 0
   #ended = false
   #broken = false
 
@@ -53,6 +55,7 @@ export class StdioPeer {
   write(line: Buffer): boolean {
     if (this.#broken) return true
     const output = this.#options.output
+    this.bytesWritten += line.length + 1
     output.cork()
     output.write(line)
     const free = output.write(NEWLINE)
@@ -95,7 +98,10 @@ export class StdioPeer {
     input.destroy()
   }
 
-  readonly #onData = (chunk: Buffer): void => this.#splitter.push(chunk)
+  readonly #onData = (chunk: Buffer): void => {
+    this.bytesRead += chunk.length
+    this.#splitter.push(chunk)
+  }
 
   readonly #onEnd = (): void => {
     if (this.#ended) return

@@ -228,6 +228,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     const before = this.#derived
     this.#derived = this.#derive()
     if (before.join('\n') === this.#derived.join('\n')) return this.#relay(head, body, error)
+    this.#host.events.again?.('tool_headers')
     this.#post()
   }
 
@@ -249,6 +250,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
   #comeBack(): void {
     const fruitless = this.#reopening.later(() => {
       this.#resuming = true
+      this.#host.events.again?.('stream_resumed')
       this.#begin(this.#host.wire.get(this.#reopening.cursor, this))
     })
     if (fruitless >= MAX_FRUITLESS) this.fail(this.#reset())

@@ -10,6 +10,8 @@ export interface ListenOptions {
   readonly message: (message: Message) => void
   readonly noise: (bytes: Buffer) => void
   readonly note: (text: string) => void
+  /** It is opened once more. */
+  readonly again?: () => void
 }
 
 /**
@@ -64,7 +66,10 @@ export class ListenStream implements ReplySink {
         this.#reopening.cursor.lastEventId = undefined
       }
     }
-    this.#reopening.later(() => this.open())
+    this.#reopening.later(() => {
+      this.#options.again?.()
+      this.open()
+    })
   }
 }
 

@@ -197,7 +197,8 @@ export class HttpClientLeg implements Leg, ClientHost {
       delays: this.delays,
       message: m => (m.kind === 'response' ? this.events.late(m) : this.fromServer(m, undefined)),
       noise: bytes => this.events.noise(bytes),
-      note: text => this.events.note?.(text)
+      note: text => this.events.note?.(text),
+      again: () => this.events.again?.('stream_resumed')
     })
     this.#listen.open()
   }

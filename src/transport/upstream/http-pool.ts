@@ -16,12 +16,17 @@ export interface PoolOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
+/** Connections that are there, those of them that are free, and requests by where they are. */
+export type PoolCounts = Pick<Pool['stats'], 'connected' | 'free' | 'running' | 'pending' | 'queued'>
+
 /** One origin's sockets. Calls and streams are apart, so that a thousand idle GETs never keep a call waiting. */
 export interface OriginPools {
   readonly calls: Dispatcher
   readonly streams: Dispatcher
   /** The proxy in between, if the environment names one. */
   readonly proxy: string | undefined
+  /** Behind a proxy nothing is known of them. */
+  counts(): { readonly calls: PoolCounts | undefined; readonly streams: PoolCounts | undefined }
   destroy(): Promise<void>
 }
 
@@ -50,10 +55,15 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
     calls,
     streams,
     proxy,
+    counts: () => ({ calls: countsOf(calls), streams: countsOf(streams) }),
     async destroy() {
       await Promise.all([calls.destroy(), streams.destroy()])
     }
   }
+}
+
+function countsOf(pool: Dispatcher): PoolCounts | undefined {
+  return pool instanceof Pool ? pool.stats : undefined
 }
 
 /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY in either case, as curl and Go read them; a loopback server is never behind a proxy. */

@@ -28,6 +28,10 @@ export class CallQueue {
     this.#maxPending = maxPending
   }
 
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   /** Calls under way and waiting. */
   get size(): number {
     return this.#running + this.#waiting.size

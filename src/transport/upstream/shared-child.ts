@@ -54,6 +54,8 @@ interface Running {
 export class SharedChild {
   readonly label: string
   readonly tools = new ToolLists()
+  /** Children that were started in the place of a lost one. */
+  restarts = 0
   readonly #options: SharedChildOptions & typeof DEFAULTS
   readonly #events: SharedChildEvents
   readonly #exclusive: ExclusiveChildren
@@ -189,6 +191,7 @@ export class SharedChild {
       drain: () => child.input.drain()
     }
     const leg = this.#options.open(events)
+    if (this.#endedAt > 0) this.restarts++
     const child: Running = { leg, input: new FairInput(leg, this.#options), startedAt: performance.now() }
     return child
   }

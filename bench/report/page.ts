@@ -1,0 +1,69 @@
+/**
+ * The parts of docs/performance.md that come from a run. They stand between `<!-- bench NAME -->` and `<!-- /bench -->`; what is
+ * outside is written by people.
+ */
+import { goalsOf, goalsTable } from './goals.ts'
+import type { Run } from './results.ts'
+import { curveSvg } from './svg.ts'
+import { markdownTable } from './table.ts'
+
+const BLOCK = /(<!-- bench ([\w-]+) -->\n)[\s\S]*?(<!-- \/bench -->)/g
+
+/** The page with its blocks anew. Throws for a block that it does not know. */
+export function filledPage(page: string, run: Run): string {
+  return page.replace(
+    BLOCK,
+    (_all, begin: string, name: string, end: string) => `${begin}\n${block(name, run)}\n\n${end}`
+  )
+}
+
+/** Files beside the page, by name. */
+export function pictures(run: Run): ReadonlyMap<string, string> {
+  const files = new Map<string, string>()
+  for (const scenario of run.scenarios) {
+    const svg = curveSvg(scenario)
+    if (svg !== undefined) files.set(`${scenario.name}.svg`, svg)
+  }
+  return files
+}
+
+function block(name: string, run: Run): string {
+  switch (name) {
+    case 'goals':
+      return goalsTable(goalsOf(run))
+    case 'run':
+      return about(run)
+    case 'peers':
+      return run.peers.map(({ name, says }) => `- \`${name}\`: ${says}`).join('\n')
+    case 'scenarios':
+      return run.scenarios
+        .filter(s => !s.curve)
+        .map(section)
+        .join('\n\n')
+    case 'curves':
+      return run.scenarios
+        .filter(s => s.curve)
+        .map(section)
+        .join('\n\n')
+    default:
+      throw new Error(`docs/performance.md has a block '${name}' that nobody fills`)
+  }
+}
+
+function section(scenario: Run['scenarios'][number]): string {
+  const picture =
+    scenario.curve && curveSvg(scenario) ? `\n\n![${scenario.title}](performance/${scenario.name}.svg)` : ''
+  return `### ${scenario.title}\n\n${scenario.says}${picture}\n\n${markdownTable(scenario)}`
+}
+
+function about({ at, seconds, machine, programs, plan }: Run): string {
+  const { rounds, ms, name } = plan as { rounds: number; ms: number; name: string }
+  const facts = [
+    `Run of ${at.slice(0, 10)}, ${Math.round(seconds / 60)} minutes; ${rounds} ${rounds === 1 ? 'round' : 'rounds'} of ${ms / 1000} s each${name === 'full' ? '' : ` (a ${name} run: its numbers are a first look)`}.`,
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB; ${machine.system}; Node.js ${machine.node}. Load average when it began: ${Number(machine.load).toFixed(2)}.`,
+    `${Object.entries(programs)
+      .map(([program, version]) => `${program} ${version}`)
+      .join(', ')}.`
+  ]
+  return facts.join('\n\n')
+}

@@ -1,0 +1,135 @@
+/** Memory of those who do nothing: at rest, for a session, for a session with its stream open. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { Connection } from '../load/connection.ts'
+import { BROADCAST, CALL, HEADERS, post, postHead, RESULT, SESSION_HEADER } from '../load/messages.ts'
+import { expectAnswers, openSessions } from '../load/sessions.ts'
+import { within } from '../owner.ts'
+import type { Peer } from '../peers/peer.ts'
+import type { Plan } from '../plan.ts'
+import { ANSWER_HEADER } from '../servers/streams-wire.ts'
+import { small } from './calls.ts'
+import type { Context, Load, Scenario } from './scenario.ts'
+import { streamServer } from './streams.ts'
+
+const MB = 1024 * 1024
+const TIMEOUT = 30_000
+/** How many streams are opened at once. */
+const AT_ONCE = 100
+const SETTLE_TRIES = 10
+
+export const idle: Scenario = {
+  ...small,
+  name: 'idle',
+  title: 'Idle sessions with their stream open',
+  says:
+    "4,000 sessions are opened, then a GET stream for each, and nothing happens. Resident memory by the system's account: at rest after a " +
+    'few calls, what a session adds, and what a session with its stream adds, kernel buffers not counted. At the end the server says something on all ' +
+    'streams, and each client has to hear it.',
+  metrics: [
+    { key: 'kbStream', label: 'KB/session with stream', digits: 1, better: 'less' },
+    { key: 'kbSession', label: 'KB/session', digits: 1, better: 'less' },
+    { key: 'mbRest', label: 'MB at rest', digits: 1, better: 'less' }
+  ],
+  base: 'relay',
+  peers: ['nginx', 'haproxy', 'http-proxy-3', 'relay', 'bare-relay', 'catflap'],
+  fresh: true,
+  server: streamServer,
+  open: async (peer, _kind, context) => load(peer, context)
+}
+
+function load(peer: Peer, { plan, owner }: Context): Load {
+  return {
+    round: async () => {
+      const [first] = await openSessions(peer.url, 1)
+      await expectAnswers(peer.url, callIn(peer, first!), RESULT)
+      const rest = await settledRss(peer, plan)
+      const sessions = await openSessions(peer.url, plan.idle)
+      const opened = await settledRss(peer, plan)
+      const streams: Stream[] = []
+      const closeAll = (): void =>
+        streams.splice(0).forEach(stream => {
+          stream.close()
+        })
+      owner.add(closeAll)
+      try {
+        for (let i = 0; i < sessions.length; i += AT_ONCE) {
+          const group = sessions.slice(i, i + AT_ONCE).map(id => new Stream(peer.url, id))
+          streams.push(...group)
+          await within(TIMEOUT, 'streams to open', Promise.all(group.map(stream => stream.opened)))
+        }
+        const listening = await settledRss(peer, plan)
+        await expectAnswers(peer.url, callIn(peer, first!, 'broadcast'), RESULT, { times: 1 })
+        await within(TIMEOUT, 'all streams to hear the server', Promise.all(streams.map(stream => stream.heard)))
+        const kb = (bytes: number): number => bytes / 1024 / plan.idle
+        return { kbStream: kb(listening - rest), kbSession: kb(opened - rest), mbRest: rest / MB }
+      } finally {
+        closeAll()
+      }
+    }
+  }
+}
+
+function callIn(peer: Peer, session: string, answer?: string): string {
+  const headers = { ...HEADERS, [SESSION_HEADER]: session, ...(answer !== undefined && { [ANSWER_HEADER]: answer }) }
+  return post(postHead(peer.url, headers), CALL)
+}
+
+/** An open GET. */
+class Stream {
+  /** It was answered with status 200 and its first bytes. */
+  readonly opened: Promise<void>
+  /** What the server said to all has come. */
+  readonly heard: Promise<void>
+  readonly #connection: Connection
+
+  constructor(url: string, session: string) {
+    const { host, pathname } = new URL(url)
+    const head = `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: 2025-06-18\r\n`
+    this.#connection = new Connection(url)
+    const opened = Promise.withResolvers<void>()
+    const heard = Promise.withResolvers<void>()
+    const fail = (error: Error): void => {
+      opened.reject(error)
+      heard.reject(error)
+    }
+    heard.promise.catch(() => {})
+    let text = ''
+    this.#connection.send(
+      `${head}${SESSION_HEADER}: ${session}\r\n\r\n`,
+      {
+        onHead: status => status !== 200 && fail(new Error(`GET: status ${status}`)),
+        onBody: chunk => {
+          text += chunk.toString()
+          opened.resolve()
+          if (text.includes(BROADCAST)) heard.resolve()
+        },
+        onEnd: () => fail(new Error('a stream has ended'))
+      },
+      fail
+    )
+    this.opened = opened.promise
+    this.heard = heard.promise
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+}
+
+/** Once it has stopped falling. Throws where the system does not tell. */
+export async function settledRss(peer: Peer, { settle }: Plan): Promise<number> {
+  let before = rssNow(peer)
+  for (let i = 0; i < SETTLE_TRIES; i++) {
+    await pause(settle)
+    const now = rssNow(peer)
+    if (Math.abs(now - before) < 256 * 1024) return now
+    before = now
+  }
+  return before
+}
+
+export function rssNow(peer: Peer): number {
+  const rss = peer.rss()
+  if (!rss) throw new Error('resident memory is read from /proc, which is not there')
+  return rss
+}

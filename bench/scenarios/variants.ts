@@ -1,0 +1,86 @@
+/** What catflap's own features cost: the small call, beside catflap without them. */
+
+import { CALL_TEMPLATE, RESULT } from '../load/messages.ts'
+import { checkTape } from '../load/tape.ts'
+import type { Peer } from '../peers/peer.ts'
+import { small } from './calls.ts'
+import { FIRST_ID, saturation } from './saturation.ts'
+import type { Context, Load, Scenario } from './scenario.ts'
+
+const SCRAPE_EVERY = 1_000
+
+export const recording: Scenario = {
+  ...small,
+  name: 'recording',
+  title: 'Recording on',
+  says:
+    'The small call with `--record` to a file and the policy `block`. Afterwards the tape is read: every exchange has to be on it, request and answer ' +
+    'byte by byte.',
+  base: 'catflap',
+  peers: ['catflap', 'catflap-recording'],
+  open: async (peer, _kind, context) => {
+    const load = await saturation(peer, context, { messages: [CALL_TEMPLATE], expected: () => RESULT })
+    const { tape } = peer
+    if (tape === undefined) return load
+    const expecting = { request: CALL_TEMPLATE, answer: RESULT, firstId: FIRST_ID }
+    return {
+      ...load,
+      afterwards: async () => void (await checkTape(tape, { ...expecting, exchanges: load.requests() }))
+    }
+  }
+}
+
+export const metrics: Scenario = {
+  ...small,
+  name: 'metrics',
+  title: 'Metrics on, and scraped',
+  says: 'The small call with `--metrics`, which are read once a second meanwhile.',
+  base: 'catflap',
+  peers: ['catflap', 'catflap-metrics'],
+  open: async (peer, _kind, context) => {
+    const load = await saturation(peer, context, { messages: [CALL_TEMPLATE], expected: () => RESULT })
+    return peer.metrics === undefined ? load : scraped(peer.metrics, load, context)
+  }
+}
+
+function scraped(url: string, load: Load, { plan }: Context): Load {
+  const every = Math.min(SCRAPE_EVERY, plan.ms / 2)
+  return {
+    ...load,
+    round: async () => {
+      const scrapes: Promise<void>[] = []
+      const timer = setInterval(() => void scrapes.push(scrape(url)), every)
+      try {
+        const round = await load.round()
+        await Promise.all(scrapes)
+        return round
+      } finally {
+        clearInterval(timer)
+        await Promise.allSettled(scrapes)
+      }
+    },
+    check: async () => {
+      await load.check?.()
+      await scrape(url)
+    }
+  }
+}
+
+async function scrape(url: string): Promise<void> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000) })
+  const text = await response.text()
+  if (response.status !== 200 || !/^# TYPE mcp_server_operation_duration\w* histogram$/m.test(text))
+    throw new Error(`${url}: status ${response.status}, ${text.slice(0, 200)}`)
+}
+
+export const interceptors: Scenario = {
+  ...small,
+  name: 'interceptors',
+  title: 'Ten interceptors',
+  says:
+    'The small call through catflap as a library: without interceptors, with ten that do nothing at each of the hooks that see an exchange pass, and with ' +
+    'ten that moreover want to see every message, which has messages taken out of what otherwise would flow by.',
+  base: 'library',
+  peers: ['library', 'library-ten', 'library-ten-reading'],
+  open: (peer: Peer, _kind, context) => saturation(peer, context, { messages: [CALL_TEMPLATE], expected: () => RESULT })
+}

@@ -1,0 +1,128 @@
+import {
+  type Awaitable,
+  type NewSession,
+  type SessionChange,
+  type SessionPage,
+  type SessionRecord,
+  type SessionStore,
+  SessionStoreError,
+  type UpdateResult
+} from '../session/store.ts'
+import { type Counter, counters, type Histogram, histograms, type Series } from './cells.ts'
+
+type Operation = Exclude<keyof SessionStore, 'close'>
+
+/** As the errors of stores are called in `session/store.ts`. */
+const CODES: ReadonlySet<string> = new Set([
+  'session_store_full',
+  'session_exists',
+  'session_cursor_invalid',
+  'session_store_closed'
+])
+
+/** A store whose operations are counted, and timed where they take time. */
+export class MeteredStore implements SessionStore {
+  readonly operations: Series<Counter> = counters('catflap.store.operations')
+  readonly durations: Series<Histogram> = histograms('catflap.store.operation.duration')
+  readonly #store: SessionStore
+  readonly #counts = new Map<string, Counter>()
+  readonly #times = new Map<string, Histogram>()
+  /** It answers with promises. */
+  #slow = false
+
+  constructor(store: SessionStore) {
+    this.#store = store
+  }
+
+  create(session: NewSession): Awaitable<SessionRecord> {
+    return this.#run('create', () => this.#store.create(session))
+  }
+
+  get(id: string): Awaitable<SessionRecord | undefined> {
+    return this.#run('get', () => this.#store.get(id))
+  }
+
+  update(id: string, expectedVersion: number, change: SessionChange): Awaitable<UpdateResult> {
+    return this.#run('update', () => this.#store.update(id, expectedVersion, change))
+  }
+
+  touch(id: string): Awaitable<boolean> {
+    return this.#run('touch', () => this.#store.touch(id))
+  }
+
+  delete(id: string): Awaitable<SessionRecord | undefined> {
+    return this.#run('delete', () => this.#store.delete(id))
+  }
+
+  list(options: { readonly cursor?: string; readonly limit: number }): Awaitable<SessionPage> {
+    return this.#run('list', () => this.#store.list(options))
+  }
+
+  count(): Awaitable<number> {
+    return this.#run('count', () => this.#store.count())
+  }
+
+  expired(limit: number): Awaitable<readonly SessionRecord[]> {
+    return this.#run('expired', () => this.#store.expired(limit))
+  }
+
+  close(): Awaitable<void> {
+    return this.#store.close()
+  }
+
+  #run<T>(operation: Operation, work: () => Awaitable<T>): Awaitable<T> {
+    const startedAt = this.#slow ? performance.now() : 0
+    try {
+      const answer = work()
+      if (!(answer instanceof Promise)) {
+        this.#count(operation)
+        return answer
+      }
+      // The first one shows that time matters, and is not timed itself.
+      this.#slow = true
+      return this.#timed(operation, answer, startedAt)
+    } catch (error) {
+      this.#count(operation, error)
+      throw error
+    }
+  }
+
+  async #timed<T>(operation: Operation, answer: Promise<T>, startedAt: number): Promise<T> {
+    try {
+      const value = await answer
+      this.#time(operation, startedAt)
+      return value
+    } catch (error) {
+      this.#time(operation, startedAt, error)
+      throw error
+    }
+  }
+
+  #time(operation: Operation, startedAt: number, error?: unknown): void {
+    this.#count(operation, error)
+    if (startedAt === 0) return
+    const key = keyOf(operation, error)
+    let cell = this.#times.get(key)
+    if (!cell) this.#times.set(key, (cell = this.durations.add(attributesOf(operation, error))))
+    cell.record((performance.now() - startedAt) / 1000)
+  }
+
+  #count(operation: Operation, error?: unknown): void {
+    const key = keyOf(operation, error)
+    let cell = this.#counts.get(key)
+    if (!cell) this.#counts.set(key, (cell = this.operations.add(attributesOf(operation, error))))
+    cell.value++
+  }
+}
+
+function keyOf(operation: Operation, error: unknown): string {
+  return error === undefined ? operation : `${operation} ${typeOf(error)}`
+}
+
+function attributesOf(operation: Operation, error: unknown): Record<string, string> {
+  return { 'catflap.store.operation': operation, ...(error !== undefined && { 'error.type': typeOf(error) }) }
+}
+
+function typeOf(error: unknown): string {
+  return error instanceof SessionStoreError && CODES.has(error.code) ? error.code : '_OTHER'
+}

@@ -1,0 +1,114 @@
+import type { ErrorCode } from '../errors.ts'
+import type { Exchange } from '../proxy/exchange.ts'
+import type { Outcome } from '../proxy/interceptor.ts'
+import type { RetryReason } from '../transport/upstream.ts'
+import { type Attributes, ByLabel, type Counter, counters, type Histogram, histograms, type Series } from './cells.ts'
+import type { Failure } from './failure.ts'
+import { type Operation, Operations, Side, type Wire, wireAttributes } from './operations.ts'
+import { versionOf } from './version-of.ts'
+
+/** How an operation ended. */
+export interface Ended {
+  readonly failure: Failure | undefined
+  readonly seconds: number
+}
+
+export interface NumbersOptions {
+  /** Names of each sort that become labels. */
+  readonly maxNames: number
+  /** Of the server, where it has an address. */
+  readonly server: Attributes
+  readonly wires: Wires
+}
+
+/** How messages travel on the two sides. */
+export interface Wires {
+  readonly down: Wire
+  readonly up: Wire
+}
+
+/** All that is counted as it happens. What is read at the scrape stands in `gauges.ts`. */
+export class Numbers {
+  readonly operations: Operations
+  readonly server: Side
+  readonly client: Side
+  readonly serverSessions = histograms('mcp.server.session.duration')
+  readonly clientSessions = histograms('mcp.client.session.duration')
+  readonly #firstMessages = new ByLabel(histograms('catflap.stream.first_message.duration'), 'mcp.method.name')
+  readonly #exchanges = counters('catflap.exchanges')
+  readonly #kinds = new Map<string, Map<string, Counter>>()
+  readonly errors = new ByLabel(counters('catflap.errors'), 'error.type')
+  readonly refusals = new ByLabel(counters('catflap.refusals'), 'error.type')
+  readonly #upstreamBytes = new ByLabel(counters('catflap.upstream.io'), 'network.io.direction')
+  readonly sent = this.#upstreamBytes.of('transmit')
+  readonly received = this.#upstreamBytes.of('receive')
+  readonly #retries = new ByLabel(counters('catflap.upstream.retries'), 'catflap.retry.reason')
+
+  constructor({ maxNames, server, wires }: NumbersOptions) {
+    this.operations = new Operations(maxNames)
+    this.server = new Side(0, 'mcp.server.operation.duration', wireAttributes(wires.down))
+    this.client = new Side(1, 'mcp.client.operation.duration', { ...wireAttributes(wires.up), ...server })
+  }
+
+  get series(): readonly Series<Counter | Histogram>[] {
+    return [
+      this.server.series,
+      this.client.series,
+      this.serverSessions,
+      this.clientSessions,
+      this.#firstMessages.series,
+      this.#exchanges,
+      this.errors.series,
+      this.refusals.series,
+      this.#upstreamBytes.series,
+      this.#retries.series
+    ] as Series<Counter | Histogram>[]
+  }
+
+  again(reason: RetryReason): void {
+    this.#retries.of(reason).value++
+  }
+
+  refused(code: ErrorCode): void {
+    this.refusals.of(code).value++
+  }
+
+  firstMessage(x: Exchange): void {
+    const seconds = (performance.now() - x.startedAt) / 1000
+    this.#firstMessages.of(this.operations.methodLabel(x.message)).record(seconds)
+  }
+
+  /**
+   * One side's duration of what an exchange asked: of each message that has a method. Where it is one, its operation is
+   * returned, so that the other side (`known`) need not look for it.
+   */
+  operation(x: Exchange, side: Side, ended: Ended, known?: Operation): Operation | undefined {
+    const { message, batch } = x
+    if (message?.method === undefined && !batch) return undefined
+    const version = versionOf(x)
+    // Only what went to the server and came back well has proven its name.
+    const proven = ended.failure === undefined && x.probe !== undefined
+    if (batch) {
+      for (const m of batch)
+        if (m.method !== undefined) this.operations.of(m, proven).record(side, version, ended.failure, ended.seconds)
+      return undefined
+    }
+    const operation = known ?? this.operations.of(message!, proven)
+    operation.record(side, version, ended.failure, ended.seconds)
+    return operation
+  }
+
+  ended({ kind }: Exchange, { result, code }: Outcome): void {
+    let results = this.#kinds.get(kind)
+    if (!results) this.#kinds.set(kind, (results = new Map()))
+    let cell = results.get(result)
+    if (!cell) {
+      cell = this.#exchanges.add({ 'catflap.exchange.kind': kind, 'catflap.exchange.result': result })
+      results.set(result, cell)
+    }
+    cell.value++
+    if (code === undefined) return
+    if (result === 'refused') this.refusals.of(code).value++
+    else if (result === 'failed') this.errors.of(code).value++
+  }
+}
