@@ -139,11 +139,14 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   /** Several messages, each correlated on its own; the receiver's last message is the last answer. */
   #batch(input: CallInput, receiver: CallReceiver): UpstreamCall {
     const messages = input.batch ?? []
-    const requests = messages.filter(m => m.kind === 'request')
-    for (const m of messages) if (m.kind !== 'request') this.send(m, input)
-    if (requests.length === 0) return ended(receiver)
-    const batch = new BatchReceiver(receiver, requests.length, () => this.#lost !== undefined || this.closing)
-    const calls = requests.map(m => this.#request(m, input, batch.member(m.idText!)))
+    const requests = messages.filter(m => m.kind === 'request').length
+    const batch = new BatchReceiver(receiver, requests, () => this.#lost !== undefined || this.closing)
+    const calls: UpstreamCall[] = []
+    // In their order, so that one can be about another.
+    for (const m of messages)
+      if (m.kind === 'request') calls.push(this.#request(m, input, batch.member(m.idText!)))
+      else this.send(m, input)
+    if (requests === 0) return ended(receiver)
     return {
       pause() {},
       resume() {},
