@@ -20,7 +20,7 @@ export class AnswerPath implements Attached {
   #filter: ReplyFilter | undefined
   #waiting = 0
   /** Ids of answers to a batch's requests, where they come one by one. */
-  readonly #answered: string[] = []
+  #answered: string[] | undefined
 
   constructor(x: Exchange) {
     this.#x = x
@@ -73,7 +73,7 @@ export class AnswerPath implements Attached {
 
   /** Requests of the batch that have no answer yet. */
   get unanswered(): Message[] {
-    const left = [...this.#answered]
+    const left = [...(this.#answered ?? [])]
     return (this.#x.batch ?? []).filter(m => {
       const at = m.kind === 'request' ? left.indexOf(idKey(m.idText!)) : 0
       if (at >= 0) left.splice(at, 1)
@@ -208,7 +208,7 @@ export class AnswerPath implements Attached {
     if (x.transport === 'http' && x.reply.queued > x.core.settings.maxExchangeQueue)
       return x.broken(new CatflapError('slow_client'))
     if (last) x.onAnswer?.(message.bytes)
-    if (x.batch && message.kind === 'response') this.#answered.push(idKey(message.idText ?? ''))
+    if (x.batch && message.kind === 'response') (this.#answered ??= []).push(idKey(message.idText ?? ''))
     if (x.core.bus.active) x.core.tap.message(x, message)
     // The last answer to a batch is not the whole of it.
     x.reply.message(message, last && x.kind !== 'batch')

@@ -14,7 +14,7 @@ import type { UrlTarget } from './target.ts'
 /** How long a server may take to answer the DELETE that ends a session. */
 const CLOSE_TIMEOUT = 3_000
 /** A server that did not speak HTTP+SSE is not asked again for so long, in ms: a client may try a hundred times a second. */
-const ASK_AGAIN = 10_000
+const ASK_AGAIN = 1_000
 
 /**
  * A server behind a URL: on Streamable HTTP, or on the older HTTP+SSE, where answers come on one stream. Which it is shows at
