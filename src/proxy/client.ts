@@ -23,6 +23,8 @@ export interface Connection {
   session: Session | undefined
   /** The server's requests that wait for the client. */
   readonly awaiting: number
+  /** `performance.now()` of the client's last answer to one. */
+  readonly answeredAt: number
   /** In which everything goes out to the client. */
   readonly order: InOrder
   /** Tells the server that its request will not reach the client. */

@@ -203,7 +203,7 @@ export class Exchange implements Listener, ReplyListener {
       this.reply.openStream?.(true)
     }
     const asking = channel ?? this.connection
-    this.#call = callOf(this, this.leg, asking && (() => asking.awaiting > 0))
+    this.#call = callOf(this, this.leg, asking && (() => isExcused(asking, this.core.settings.requestTimeout)))
     this.#call.start()
   }
 
@@ -389,4 +389,9 @@ export class Exchange implements Listener, ReplyListener {
   #age(): number {
     return performance.now() - this.startedAt
   }
+}
+
+/** The server waits for its client, or has just had its answer: it gets its whole time to go on with it. */
+function isExcused(asking: { readonly awaiting: number; readonly answeredAt: number }, time: number): boolean {
+  return asking.awaiting > 0 || performance.now() - asking.answeredAt < time
 }

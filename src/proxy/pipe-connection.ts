@@ -60,6 +60,8 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   /** The server is gone. */
   protected abstract lost(error: CatflapError): void
 
+  answeredAt = Number.NEGATIVE_INFINITY
+
   /** The server's requests that wait for the client. */
   get awaiting(): number {
     this.#forgetAsked()
@@ -126,8 +128,8 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   protected answered(idText: string | undefined): void {
     if (idText === undefined || this.#asked.size === 0) return
     const key = idKey(idText)
-    if (this.#asked.delete(key)) return
-    for (const asked of this.#asked.keys()) if (roundedKey(asked) === key) this.#asked.delete(asked)
+    const rounded = (): string | undefined => [...this.#asked.keys()].find(asked => roundedKey(asked) === key)
+    if (this.#asked.delete(key) || this.#asked.delete(rounded() ?? key)) this.answeredAt = performance.now()
   }
 
   #noteAsked(message: Message, call: CallReceiver | undefined): void {

@@ -159,6 +159,25 @@ t.test('on a pipe the call that was under way may wait for a person as long as i
   t.match(await p.client.heard.until(m => m.id === 1), result(1))
 })
 
+for (const client of ['stdio', 'http'] as const)
+  t.test(`${client} × stdio: a server that waited for its client has its whole time from the answer on`, async t => {
+    const p = await pair(t, client, 'stdio', { version: '2025-06-18', settings: QUICK })
+    void p.client.say(rpc(1, 'asks'))
+    const asks = await p.server.heard.next()
+    asks.tell(ask('s1'))
+    t.match(await p.client.next(), ask('s1'))
+    const began = performance.now()
+    // The deadline has been put off again and again; the next one may be about to come.
+    const late = 1.8 * QUICK.requestTimeout
+    while (performance.now() - began < late) await new Promise(resolve => setImmediate(resolve))
+    void p.client.say(result('s1'))
+    t.equal((await p.server.heard.next()).json.id, 's1')
+    const answered = performance.now()
+    while (performance.now() - answered < QUICK.requestTimeout / 2) await new Promise(resolve => setImmediate(resolve))
+    asks.answer(result(1))
+    t.match(await p.client.heard.until(m => m.id === 1), result(1))
+  })
+
 t.test('a client that writes and does not read is held', async t => {
   const d = await stdioDoor(t, 'raw-stdio.ts', { settings: { maxExchangeQueue: 1_000 } })
   d.output.pause()
