@@ -4,7 +4,8 @@ export { CatflapError, ERROR_TABLE, type ErrorCode } from './errors.ts'
 export { createLog, type Log, type LogFacts, type LogLevel, type LogOptions } from './log.ts'
 export { Message, type MessageKind } from './protocol/message.ts'
 export type { Era } from './protocol/versions.ts'
-export type { ClientFacts, Exchange } from './proxy/exchange.ts'
+export type { ClientFacts } from './proxy/client.ts'
+export type { Exchange } from './proxy/exchange.ts'
 export {
   createForward,
   type Forward,

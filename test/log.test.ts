@@ -25,3 +25,12 @@ t.test('a secret is taken out before the line is made safe to show', async t => 
   createLog({ level: 'info', format: 'text', write: line => lines.push(line), scrub }).warn('event', 'a se\tcret b')
   t.same(lines, ['catflap: warn: a [redacted] b\n'])
 })
+
+t.test('a line stays JSON, however far what is taken out of it seems to go', async t => {
+  const lines: string[] = []
+  const scrub = (text: string) => text.replace(/Authorization: .*/, 'Authorization: [redacted]')
+  const log = createLog({ level: 'info', format: 'json', write: line => lines.push(line), scrub })
+  log.warn('event', 'Authorization: Basic c2VjcmV0', { cause: 'after' })
+  t.match(JSON.parse(lines[0] ?? ''), { event: 'event', text: 'Authorization: [redacted]', cause: 'after' })
+  t.notMatch(lines[0], /c2VjcmV0/)
+})

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { mayListen } from '../proxy/bind.ts'
-import { checkCa, checkHost, checkOrigin } from '../proxy/check-options.ts'
+import { checkCa, checkHost, checkOrigin, isTaken } from '../proxy/check-options.ts'
 import type { ForwardOptions } from '../proxy/forward.ts'
 import { MAX_NAMES, type MetricsOptions } from '../proxy/metering.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
@@ -95,6 +95,10 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
     throw new UsageError(`'${url}' is no http or https URL; a command goes after --: 'catflap forward -- ${url}'`)
   if (!hasReadableCredentials(new URL(url)))
     throw new UsageError("the URL's user name or password holds a % that begins no escape; write it as %25")
+  if (args['upstream-transport'] === 'sse' && args['upstream-era'] === 'modern')
+    throw new UsageError(
+      '--upstream-transport sse and --upstream-era modern exclude each other: revision 2026-07-28 has no HTTP+SSE'
+    )
   return {
     url,
     headers: headersOf(args.header),
@@ -168,6 +172,10 @@ function listenOf(option: string, text: string): { host: string; port: number } 
 function pathOf(text: string): string {
   if (!/^\/[\x21-\x7e]*$/.test(text) || /[?#]/.test(text))
     throw new UsageError(`--path '${text}' is no path; write --path /mcp`)
+  if (isTaken(text))
+    throw new UsageError(
+      `--path '${text}': clients of HTTP+SSE connect at 'sse' and 'messages' beside the endpoint; write --path /mcp`
+    )
   return text
 }
 

@@ -14,6 +14,7 @@ export interface AdmissionOptions {
   readonly loopback: boolean
 }
 
+const FETCH_SITE = 'sec-fetch-site'
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
 
 /**
@@ -62,6 +63,13 @@ export function hostGuard(options: AdmissionOptions): (headers: RawHeaders) => C
       return new CatflapError(
         'forbidden_origin',
         `Origin '${origin}' may not use this server. If it is yours, start catflap with --allow-origin ${origin}.`
+      )
+    const site = origin === undefined && !anyOrigin ? getHeader(headers, FETCH_SITE)?.trim().toLowerCase() : undefined
+    // An image, a frame or a link of a page: browsers send no Origin with these, but say where they come from.
+    if (site === 'cross-site' || site === 'same-site')
+      return new CatflapError(
+        'forbidden_origin',
+        `A web page of elsewhere asks (Sec-Fetch-Site: ${site}) without an Origin. Use fetch, and start catflap with --allow-origin.`
       )
     return undefined
   }

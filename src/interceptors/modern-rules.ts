@@ -1,7 +1,7 @@
 import { CatflapError, type ErrorCode } from '../errors.ts'
 import { contradiction, missingHeader } from '../protocol/header-rules.ts'
 import type { Message } from '../protocol/message.ts'
-import { argumentAt, paramMismatch, type ToolHeaders } from '../protocol/tool-headers.ts'
+import { argumentAt, paramMismatch } from '../protocol/tool-headers.ts'
 import { META_VERSION } from '../protocol/versions.ts'
 import type { Core } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
@@ -9,6 +9,7 @@ import { type Answer, type Interceptor, Slot } from '../proxy/interceptor.ts'
 import { holdBack, legObserver } from '../proxy/session-leg.ts'
 import { sharedChild } from '../proxy/target.ts'
 import { Brake } from '../transport/brake.ts'
+import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { SharedChild, SharedChildEvents } from '../transport/upstream/shared-child.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
 import { WithStatus } from '../transport/upstream/shared-child-status.ts'
@@ -23,7 +24,6 @@ export function modernRules(): Interceptor {
 }
 
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
-const CLIENT_INFO = 'io.modelcontextprotocol/clientInfo'
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
 
 /** The child that an exchange goes to, and what it is known to speak. */
@@ -44,9 +44,10 @@ export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | un
 function judged(x: Exchange, shared: SharedChild, verdict: Verdict): Answer | undefined {
   if (verdict.era === 'legacy') return asLegacyServer(x, verdict)
   reached.set(x, { shared, versions: verdict.versions })
-  const client = clientKey(x)
-  const leg = wantsLogs(x.message) ? shared.exclusive(client) : shared.leg(client)
-  x.leg = new WithStatus(leg, shared.tools, () => x.reply.state !== 'pending' || x.answer.waiting > 0)
+  const leg = wantsLogs(x.message) ? shared.exclusive() : shared.leg(clientKey(x))
+  const reply = x.reply as HttpReply
+  // Hooks may hold the answer for long: silence must not make it a stream meanwhile.
+  x.leg = new WithStatus(leg, shared.tools, () => x.answer.waiting === 0 && reply.settle())
   return undefined
 }
 
@@ -61,10 +62,9 @@ function asLegacyServer(x: Exchange, verdict: Verdict & { readonly era: 'legacy'
   return { error: new CatflapError('pairing_unsupported', text, { data: { target: x.core.target.label } }) }
 }
 
-/** Who waits behind whom while the server does not read. Nothing is allowed or refused by it. */
+/** Who waits behind whom while the server does not read. What a client says of itself does not count: it could say anything. */
 function clientKey(x: Exchange): string {
-  const { name } = { ...(metaOf(x.message)?.[CLIENT_INFO] as { name?: unknown } | undefined) }
-  return `${x.principal} ${x.client?.remoteAddress} ${typeof name === 'string' ? name.slice(0, 200) : ''}`
+  return `${x.principal} ${x.client?.remoteAddress}`
 }
 
 /** Logs name no request (spec 2026-07-28 server/utilities/logging), so who asks for them gets a child alone. A subscription has none. */
@@ -103,7 +103,8 @@ function opened(x: Exchange): undefined {
 
 function checkMeta(x: Exchange, message: Message): CatflapError | undefined {
   const meta = metaOf(message)
-  if (message.method === 'initialize' && message.metaVersion === undefined)
+  // A server that knows both eras would take its one pipe, and with it all clients, to the other.
+  if (message.method === 'initialize')
     return new CatflapError(
       'header_mismatch',
       `MCP-Protocol-Version names revision ${x.version}, which has no initialize.`
@@ -134,7 +135,10 @@ function checkHeaders(
   return lacks === undefined ? undefined : new CatflapError('header_mismatch', lacks)
 }
 
-/** `Mcp-Param-*` against the server's own list of tools. It is asked anew before a refusal, as tools can change. */
+/**
+ * `Mcp-Param-*` against the server's own list of tools. It is asked anew before a refusal, as tools can change. Where the server
+ * does not list them, the last list counts, and what is in none is not judged.
+ */
 function checkParams(
   x: Exchange,
   shared: SharedChild,
@@ -142,23 +146,18 @@ function checkParams(
 ): Answer | undefined | Promise<Answer | undefined> {
   const tools = shared.tools
   const name = message.name ?? ''
-  const wrong = (known: ToolHeaders | undefined): string | undefined =>
-    known && 'params' in known
-      ? paramMismatch(x.client!.headers, known.params, argumentAt(message.json, ['params', 'arguments']))
-      : undefined
-  const known = tools.known(name)
-  if (wrong(known) === undefined && (known || !tools.stale)) return opened(x)
-  return shared.refreshTools(listMeta(message)).then(() => {
+  const wrong = (): string | undefined => {
+    const known = tools.known(name)
+    if (!known || !('params' in known)) return undefined
+    return paramMismatch(x.client!.headers, known.params, argumentAt(message.json, ['params', 'arguments']))
+  }
+  const judge = (): Answer | undefined => {
     if (x.ended) return undefined
-    const still = wrong(tools.known(name))
-    return still === undefined ? opened(x) : refuse('header_mismatch', still)
-  })
-}
-
-/** The client's own, but for what is about that one request. */
-function listMeta(message: Message): object {
-  const { progressToken: _, [LOG_LEVEL]: __, ...meta } = { ...metaOf(message) }
-  return meta
+    const text = wrong()
+    return text === undefined ? opened(x) : refuse('header_mismatch', text)
+  }
+  const doubtful = tools.doubtful(name) || wrong() !== undefined
+  return doubtful && tools.askable ? shared.refreshTools().then(judge) : judge()
 }
 
 function metaOf(message: Message | undefined): Readonly<Record<string, unknown>> | undefined {

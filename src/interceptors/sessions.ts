@@ -10,7 +10,8 @@ import {
 } from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
-import type { Connection, Exchange } from '../proxy/exchange.ts'
+import type { Connection } from '../proxy/client.ts'
+import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import type { Session } from '../session/manager.ts'
@@ -37,8 +38,10 @@ function request(x: Exchange): Verdict {
   if (x.opens) return x.opens.begin().then(() => undefined)
   if (x.connection) return onPipe(x)
   const headers = x.client!.headers
-  if (contradicts(headers, VERSION_HEADER)) return saidTwice('MCP-Protocol-Version')
+  if (contradicts(headers, VERSION_HEADER))
+    return saidTwice('MCP-Protocol-Version', x.era === 'modern' ? 'header_mismatch' : 'invalid_request')
   if (x.era === 'modern') return modern(x)
+  if (x.core.target.era === 'modern' && !x.core.target.sessionless) return modernOnly(x)
   if (contradicts(headers, SESSION_HEADER)) return saidTwice('Mcp-Session-Id')
   const batch = checkBatch(x)
   if (batch) return batch
@@ -69,6 +72,16 @@ function modern(x: Exchange): Verdict {
   if (x.kind === 'batch')
     return refuse('invalid_request', 'A batch is not allowed in this revision: send one message a request.')
   return toSessionless(x)
+}
+
+/** Said in no revision, or in an earlier one, to a server that is known to be modern and has no HTTP of its own. */
+function modernOnly(x: Exchange): Answer {
+  if (x.kind === 'listen' || x.kind === 'terminate') return methodNotAllowed('POST')
+  if (x.version === undefined)
+    return refuse('header_mismatch', 'MCP-Protocol-Version is missing: it must say what the message says.')
+  const data = { supported: [FIRST_MODERN_VERSION], requested: x.version }
+  const text = `The server does not speak revision ${x.version.slice(0, 40)} (--upstream-era modern).`
+  return { error: new CatflapError('unsupported_modern_version', text, { data }) }
 }
 
 /** A server over HTTP judges for itself; a command's child is shared, as nothing binds a request to a client's own. */
@@ -272,8 +285,8 @@ function parse(bytes: Buffer): Message | undefined {
 }
 
 /** The server might go by the other one. */
-function saidTwice(name: string): Answer {
-  return refuse('invalid_request', `${name} has two different values: send it once.`)
+function saidTwice(name: string, code: 'invalid_request' | 'header_mismatch' = 'invalid_request'): Answer {
+  return refuse(code, `${name} has two different values: send it once.`)
 }
 
 function methodNotAllowed(allow: string): Answer {

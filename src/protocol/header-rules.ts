@@ -1,6 +1,13 @@
 import { contradicts, getHeader, type RawHeaders, VERSION_HEADER } from './headers.ts'
 import type { Message } from './message.ts'
-import { argumentAt, decodeHeaderValue, encodeHeaderValue, type HeaderParam, paramText } from './tool-headers.ts'
+import {
+  argumentAt,
+  decodeHeaderValue,
+  encodeHeaderValue,
+  type HeaderParam,
+  paramText,
+  withoutBlanks
+} from './tool-headers.ts'
 
 /**
  * The headers that mirror a modern request, and what is wrong with them (spec 2026-07-28 basic/transports/streamable-http,
@@ -42,11 +49,11 @@ export function headerMismatch(headers: RawHeaders, message: Message): string | 
 export function contradiction(headers: RawHeaders, message: Message): string | undefined {
   const version = getHeader(headers, VERSION_HEADER)
   if (contradicts(headers, VERSION_HEADER)) return twice('MCP-Protocol-Version')
-  if (version !== undefined && message.metaVersion !== undefined && version.trim() !== message.metaVersion)
+  if (version !== undefined && message.metaVersion !== undefined && withoutBlanks(version) !== message.metaVersion)
     return differs('MCP-Protocol-Version', "the protocol version in the request's _meta")
   const method = getHeader(headers, 'mcp-method')
   if (contradicts(headers, 'mcp-method')) return twice('Mcp-Method')
-  if (method !== undefined && method.trim() !== message.method) return differs('Mcp-Method', 'the method')
+  if (method !== undefined && withoutBlanks(method) !== message.method) return differs('Mcp-Method', 'the method')
   return undefined
 }
 

@@ -43,6 +43,7 @@ interface Envelope {
   subscription?: Range // params._meta or result._meta
   variants?: RoutingMember[] // members that differ from a routing member by case only
   twice?: string // a member that decides about routing, and occurs again
+  arguments?: 'once' | 'twice' // params.arguments: what a tool is called with is mirrored in headers
 }
 
 /**
@@ -97,7 +98,10 @@ export class Message {
     const envelope = asSyntax(() => locate(bytes, start))
     if (from === 'client') refuseAmbiguous(envelope)
     check(bytes, envelope)
-    return new Message(bytes, envelope)
+    const message = new Message(bytes, envelope)
+    if (from === 'client' && message.method === 'tools/call' && envelope.arguments === 'twice')
+      throw new MalformedMessage('duplicate', "'params.arguments' occurs twice")
+    return message
   }
 
   /** The parsed message. Numbers beyond 2^53 lose precision here, never in `bytes`. */
@@ -253,6 +257,7 @@ function inParams(b: Buffer, start: number, end: number, e: Envelope): number {
         return b[s] === 0x7b ? inMeta(b, s, end, e) : skipValue(b, s, end)
       default:
         noteVariant(key, PARAM_ROUTING, e)
+        if (key.length === 9 && key.toLowerCase() === 'arguments') e.arguments = e.arguments ? 'twice' : 'once'
         return skipValue(b, s, end)
     }
   })
@@ -277,7 +282,12 @@ function inMeta(b: Buffer, start: number, end: number, e: Envelope): number {
   })
 }
 
-function put(e: Envelope, key: Exclude<keyof Envelope, 'variants' | 'twice'>, start: number, end: number): number {
+function put(
+  e: Envelope,
+  key: Exclude<keyof Envelope, 'variants' | 'twice' | 'arguments'>,
+  start: number,
+  end: number
+): number {
   if (e[key]) e.twice = key
   e[key] = { start, end }
   return end

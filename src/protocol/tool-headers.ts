@@ -50,9 +50,16 @@ const NO_PARAMS: ToolHeaders = { params: [] }
 
 export function toolHeaders(inputSchema: unknown): ToolHeaders {
   const params: HeaderParam[] = []
-  const invalid = visit(inputSchema, [], true, 0, params)
+  const invalid = visit(inputSchema, [], true, 0, { params, names: new Set() })
   if (invalid !== undefined) return { invalid }
   return params.length === 0 ? NO_PARAMS : { params }
+}
+
+/** What was found so far. */
+interface Found {
+  readonly params: HeaderParam[]
+  /** In lower case. */
+  readonly names: Set<string>
 }
 
 /** Collects the annotations of a schema and what is beneath it. Returns what is wrong with them. */
@@ -61,18 +68,18 @@ function visit(
   path: readonly string[],
   reachable: boolean,
   depth: number,
-  params: HeaderParam[]
+  found: Found
 ): string | undefined {
   if (!isObject(schema)) return undefined
   if (depth > MAX_DEPTH) return 'the schema is nested too deeply'
   if (Object.hasOwn(schema, ANNOTATION)) {
-    const wrong = annotated(schema, path, reachable, params)
+    const wrong = annotated(schema, path, reachable, found)
     if (wrong !== undefined) return wrong
   }
-  const beneath = (child: unknown): string | undefined => visit(child, path, false, depth + 1, params)
+  const beneath = (child: unknown): string | undefined => visit(child, path, false, depth + 1, found)
   if (isObject(schema.properties)) {
     for (const [name, child] of Object.entries(schema.properties)) {
-      const wrong = visit(child, [...path, name], reachable, depth + 1, params)
+      const wrong = visit(child, [...path, name], reachable, depth + 1, found)
       if (wrong !== undefined) return wrong
     }
   }
@@ -92,7 +99,7 @@ function annotated(
   schema: Readonly<Record<string, unknown>>,
   path: readonly string[],
   reachable: boolean,
-  params: HeaderParam[]
+  { params, names }: Found
 ): string | undefined {
   const where = path.length === 0 ? 'the schema itself' : `'${path.join('.')}'`
   const header = schema[ANNOTATION]
@@ -103,7 +110,8 @@ function annotated(
   if (type !== 'string' && type !== 'integer' && type !== 'boolean')
     return `${where} has x-mcp-header, but is neither string nor integer nor boolean`
   const lower = header.toLowerCase()
-  if (params.some(p => p.header.toLowerCase() === lower)) return `two parameters have the x-mcp-header '${header}'`
+  if (names.has(lower)) return `two parameters have the x-mcp-header '${header}'`
+  names.add(lower)
   params.push({ header, path, type })
   return undefined
 }
@@ -168,7 +176,7 @@ export function decodeHeaderValue(value: string): string | undefined {
 }
 
 /** RFC 9110 §5.5: blanks around a value are no part of it. (`trim` would take other spaces too, which may not be there at all.) */
-function withoutBlanks(value: string): string {
+export function withoutBlanks(value: string): string {
   let start = 0
   let end = value.length
   while (start < end && isBlank(value, start)) start++

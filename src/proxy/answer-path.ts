@@ -1,5 +1,5 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
-import { idKey } from '../protocol/id.ts'
+import { idKey, roundedKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Attached } from './call.ts'
@@ -20,7 +20,7 @@ export class AnswerPath implements Attached {
   #filter: ReplyFilter | undefined
   #waiting = 0
   /** Ids of answers to a batch's requests, where they come one by one. */
-  readonly #answered: string[] = []
+  #answered: string[] | undefined
 
   constructor(x: Exchange) {
     this.#x = x
@@ -73,11 +73,16 @@ export class AnswerPath implements Attached {
 
   /** Requests of the batch that have no answer yet. */
   get unanswered(): Message[] {
-    const left = [...this.#answered]
+    const answered = new Map<string, number>()
+    for (const key of this.#answered ?? []) answered.set(key, (answered.get(key) ?? 0) + 1)
     return (this.#x.batch ?? []).filter(m => {
-      const at = m.kind === 'request' ? left.indexOf(idKey(m.idText!)) : 0
-      if (at >= 0) left.splice(at, 1)
-      return at < 0
+      if (m.kind !== 'request') return false
+      const key = idKey(m.idText!)
+      // Servers that read numbers as doubles round big ids.
+      const under = answered.get(key) ? key : (roundedKey(key) ?? key)
+      const times = answered.get(under) ?? 0
+      if (times > 0) answered.set(under, times - 1)
+      return times === 0
     })
   }
 
@@ -208,7 +213,7 @@ export class AnswerPath implements Attached {
     if (x.transport === 'http' && x.reply.queued > x.core.settings.maxExchangeQueue)
       return x.broken(new CatflapError('slow_client'))
     if (last) x.onAnswer?.(message.bytes)
-    if (x.batch && message.kind === 'response') this.#answered.push(idKey(message.idText ?? ''))
+    if (x.batch && message.kind === 'response') (this.#answered ??= []).push(idKey(message.idText ?? ''))
     if (x.core.bus.active) x.core.tap.message(x, message)
     // The last answer to a batch is not the whole of it.
     x.reply.message(message, last && x.kind !== 'batch')

@@ -82,6 +82,13 @@ function checkListen(listen: ForwardOptions['listen']): void {
   if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
     fail('listen.port', port, 'a whole number from 0 (any free one) to 65535')
   if (path !== undefined && !/^\/[\x21-\x7e]*$/.test(path)) fail('listen.path', path, "a path like '/mcp'")
+  if (path !== undefined && isTaken(path))
+    fail('listen.path', path, "a path like '/mcp': 'sse' and 'messages' beside it are for clients of HTTP+SSE")
+}
+
+/** Clients of HTTP+SSE connect at these names, in the endpoint's own folder. */
+export function isTaken(path: string): boolean {
+  return /\/(?:sse|messages)$/.test(path)
 }
 
 function withoutSecrets(url: unknown): string {

@@ -1,5 +1,4 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
-import type { RawHeaders } from '../protocol/headers.ts'
 import { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { QueueNode } from '../queue.ts'
@@ -10,48 +9,14 @@ import { Brake } from '../transport/brake.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
 import type { CancelReason, ExchangeKind, Leg } from '../transport/upstream.ts'
 import { AnswerPath } from './answer-path.ts'
-import { Call, type CallProbe } from './call.ts'
+import type { Call, CallProbe } from './call.ts'
+import type { ClientFacts, Connection, OpeningPipe } from './client.ts'
 import type { Core } from './core.ts'
+import { callOf } from './exchange-call.ts'
 import { callEach } from './hook-calls.ts'
-import type { InOrder } from './in-order.ts'
 import type { Answer, Outcome } from './interceptor.ts'
-import { refusal, sendCancelled, sendOwn } from './own-message.ts'
+import { refusal, sendOwn } from './own-message.ts'
 import { applyChange } from './rederive.ts'
-
-/** What a client on HTTP told about itself. */
-export interface ClientFacts {
-  readonly method: string
-  /** Path and query. */
-  readonly path: string
-  readonly headers: RawHeaders
-  readonly remoteAddress: string | undefined
-}
-
-/** A client's pipe: it is one conversation, so it holds the leg and, once there is one, the session. */
-export interface Connection {
-  /** What its stream is called on tapes. */
-  readonly stream: string
-  readonly leg: Leg
-  session: Session | undefined
-  /** The server's requests that wait for the client. */
-  readonly awaiting: number
-  /** In which everything goes out to the client. */
-  readonly order: InOrder
-  /** Tells the server that its request will not reach the client. */
-  refuse(request: Message, error: CatflapError): void
-}
-
-/** A pipe of HTTP+SSE, as the exchange of its GET knows it. */
-export interface OpeningPipe {
-  /** Begins its session. */
-  begin(): Promise<void>
-  /** The GET was let in: its answer is the stream. */
-  opened(x: Exchange): void
-  /** The client has room again. */
-  roomAgain(): void
-  /** The stream has ended. */
-  close(): void
-}
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -240,37 +205,14 @@ export class Exchange implements Listener, ReplyListener {
       this.reply.openStream?.(true)
     }
     const asking = channel ?? this.connection
-    this.#startCall(this.leg, asking && (() => asking.awaiting > 0))
+    this.#call = callOf(this, this.leg, asking && (() => isExcused(asking, this.core.settings.requestTimeout)))
+    this.#call.start()
   }
 
   /** Answers to the server's requests take their own way out of a batch, like those that come alone. */
   #answersOfBatch(channel: Channel, batch: readonly Message[]): void {
     for (const m of batch) if (m.kind === 'response') channel.answer(m)
     this.batch = batch.filter(m => m.kind !== 'response')
-  }
-
-  #startCall(leg: Leg, excused: (() => boolean) | undefined): void {
-    const { settings, deadlines } = this.core
-    const input = {
-      kind: this.kind,
-      era: this.era,
-      message: this.message,
-      batch: this.batch,
-      body: this.body,
-      headers: this.headers,
-      query: this.query
-    }
-    this.probe = this.core.meter?.call(this)
-    this.#call = new Call(leg, input, this.answer, {
-      label: this.core.target.label,
-      probe: this.probe,
-      deadlines,
-      cancelGrace: settings.cancelGrace,
-      maxRequestTime: settings.maxRequestTime,
-      excused,
-      onCancel: reason => this.#cancelled(leg, reason)
-    })
-    this.#call.start()
   }
 
   /** Nothing was done yet: the request goes on as if this had been known when its leg was chosen. */
@@ -283,16 +225,6 @@ export class Exchange implements Listener, ReplyListener {
       return answer ? this.#answerInstead(answer) : this.#dispatch()
     }
     void this.#guard(chosen instanceof Promise ? chosen.then(go) : go(chosen))
-  }
-
-  #cancelled(leg: Leg, reason: CancelReason): void {
-    if (this.core.bus.active) this.core.tap.note(this, 'cancel', `the call was cancelled upstream: ${reason}`)
-    // On stdio the leg says it on the pipe; a modern server over HTTP understands the closed stream.
-    if (reason === 'timeout' && this.era === 'legacy' && leg.upstreamId !== undefined && this.#call) {
-      sendCancelled(leg, this.#call.input, 'timed out', message => {
-        if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'server', 'up', message, true)
-      })
-    }
   }
 
   /** A stream of the session's channel, where the upstream is a pipe. */
@@ -460,4 +392,9 @@ export class Exchange implements Listener, ReplyListener {
   #age(): number {
     return performance.now() - this.startedAt
   }
+}
+
+/** The server waits for its client, or has just had its answer: it gets its whole time to go on with it. */
+function isExcused(asking: { readonly awaiting: number; readonly answeredAt: number }, time: number): boolean {
+  return asking.awaiting > 0 || performance.now() - asking.answeredAt < time
 }

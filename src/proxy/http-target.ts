@@ -1,6 +1,6 @@
 import type { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
-import { type Probes, probing } from '../transport/upstream/detect.ts'
+import { knowsNothing, probing, type Refusal } from '../transport/upstream/detect.ts'
 import { serverProbes } from '../transport/upstream/detect-probes.ts'
 import { HttpUpstream } from '../transport/upstream/http.ts'
 import { HttpClientLeg } from '../transport/upstream/http-client.ts'
@@ -9,12 +9,14 @@ import { UrlLeg } from '../transport/upstream/url-leg.ts'
 import type { CallInput, Leg, LegEvents } from '../transport/upstream.ts'
 import type { Target, TargetStats } from './core.ts'
 import type { Settings } from './options.ts'
-import type { UrlTarget } from './target.ts'
+import type { OpenTarget, UrlTarget } from './target.ts'
 
 /** How long a server may take to answer the DELETE that ends a session. */
 const CLOSE_TIMEOUT = 3_000
 /** A server that did not speak HTTP+SSE is not asked again for so long, in ms: a client may try a hundred times a second. */
-const ASK_AGAIN = 10_000
+const ASK_AGAIN = 1_000
+/** One client on a pipe gets no more than this part of the connections. */
+const SHARES = 4
 
 /**
  * A server behind a URL: on Streamable HTTP, or on the older HTTP+SSE, where answers come on one stream. Which it is shows at
@@ -25,13 +27,17 @@ export class HttpTarget implements Target {
   readonly era: Era | undefined
   readonly #upstream: HttpUpstream
   readonly #settings: Settings
+  readonly #scrub: OpenTarget['scrub']
   /** The user has said what it speaks. */
   readonly #forced: boolean
   readonly #front: Leg
   #sse: boolean
   #askAt = 0
+  /** An `initialize` was accepted over Streamable HTTP: what is refused from now on is refused for what it says, or a new server is there. */
+  #streamable = false
 
-  constructor(name: string, options: UrlTarget, settings: Settings, via: string | undefined) {
+  constructor(name: string, options: UrlTarget, settings: Settings, { via, scrub }: Pick<OpenTarget, 'via' | 'scrub'>) {
+    this.#scrub = scrub
     this.name = name
     const url = new URL(options.url)
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
@@ -70,13 +76,18 @@ export class HttpTarget implements Target {
 
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {
     if (this.#sse) return this.#sseLeg(events, from)
-    const { maxMessage, maxExchangeQueue } = this.#settings
+    const { maxMessage, maxExchangeQueue: maxWaiting, maxUpstreamConnections, maxPending } = this.#settings
     const upstream = {
       label: this.label,
       sessionless: this.#front,
-      sessionLeg: (id: string) => this.#upstream.sessionLeg(id)
+      sessionLeg: this.#upstream.sessionLeg.bind(this.#upstream)
     }
-    const leg = new HttpClientLeg({ upstream, maxMessage, maxWaiting: maxExchangeQueue }, events)
+    // A client on stdio is alone; of several over HTTP+SSE none may take all connections for itself.
+    const maxCalls = Math.ceil(maxUpstreamConnections / (from ? SHARES : 1))
+    const leg = new HttpClientLeg(
+      { upstream, maxMessage, maxWaiting, maxCalls, maxPending, scrub: this.#scrub },
+      events
+    )
     return this.#forced ? leg : new UrlLeg(leg, () => this.#sseLeg(events, from))
   }
 
@@ -117,22 +128,29 @@ export class HttpTarget implements Target {
           connectTimeout: this.#settings.connectTimeout,
           found: () => {
             this.#sse = true
+            this.#streamable = false
+          },
+          accepted: () => {
+            this.#streamable = true
           }
         })
         return probing(inner, input, receiver, {
           ...probes,
-          getEndpoint: signal => this.#ask(signal, probes)
+          getEndpoint: (signal, refused) => this.#ask(signal, refused, probes)
         })
       }
     }
   }
 
-  async #ask(signal: AbortSignal, probes: Probes): Promise<boolean> {
+  async #ask(signal: AbortSignal, refused: Refusal, probes: ReturnType<typeof serverProbes>): Promise<boolean> {
+    const known = this.#streamable
+    if (known && !knowsNothing(refused)) return false
     if (performance.now() < this.#askAt) return false
     const found = await probes.getEndpoint(signal)
     // A client that left meanwhile has found out nothing.
     if (!found && !signal.aborted) this.#askAt = performance.now() + ASK_AGAIN
-    return found
+    // Another client may have been accepted meanwhile.
+    return found && this.#streamable === known
   }
 }
 

@@ -4,7 +4,8 @@ import type { Session } from '../session/manager.ts'
 import type { Direction } from '../tape/frame.ts'
 import type { WholeAnswer } from '../transport/reply.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import type { Connection, Exchange } from './exchange.ts'
+import type { Connection } from './client.ts'
+import type { Exchange } from './exchange.ts'
 import { isPromise } from './hook-calls.ts'
 
 /** An answer in the server's place: an error, a message, or (HTTP only) a whole response. */

@@ -57,6 +57,6 @@ export async function openFeed(
 
 function tapeTarget(target: TargetOptions): TapeTarget {
   return 'url' in target
-    ? { kind: 'http', url: target.url }
+    ? { kind: target.transport === 'sse' ? 'sse' : 'http', url: target.url }
     : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }
 }

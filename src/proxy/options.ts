@@ -15,7 +15,7 @@ export const SETTINGS = {
   maxConnections: { unit: 'count', value: 10_000, help: 'client connections at once; more get 503' },
   maxSessions: { unit: 'count', value: 10_000, help: 'sessions at once; one more initialize gets 503' },
   maxExchanges: { unit: 'count', value: 10_000, help: 'requests in flight at once; more get 503' },
-  maxStreams: { unit: 'count', value: 10_000, help: 'open GET streams at once; more get 503' },
+  maxStreams: { unit: 'count', value: 10_000, help: 'open GET streams and subscriptions at once; more get 503' },
   maxBody: { unit: 'bytes', value: 16 * MiB, help: "a client's message; a larger one gets 413 (stdio: an error)" },
   maxMessage: {
     unit: 'bytes',
@@ -75,9 +75,9 @@ export const SETTINGS = {
   maxLogChildren: {
     unit: 'count',
     value: 16,
-    help: 'children for requests that ask for logs (2026-07-28), at once; more get 503'
+    help: 'children for requests that ask for logs (2026-07-28), one each, at once; more get 503'
   },
-  logChildIdle: { unit: 'ms', value: 60_000, help: 'such a child ends when it had nothing to do for so long' },
+  logChildIdle: { unit: 'ms', value: 60_000, help: 'how long one child waits for the next such request' },
   keepAlive: { unit: 'ms', value: 25_000, zero: true, help: 'silence on a stream after which a comment is written' },
   streamAfter: { unit: 'ms', value: 3_000, help: 'silence of a stdio server after which the answer becomes a stream' },
   cancelGrace: { unit: 'ms', value: 5_000, help: 'wait for the answer to a request that its client has cancelled' },

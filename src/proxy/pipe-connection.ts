@@ -3,13 +3,21 @@ import { idKey, roundedKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Session } from '../session/manager.ts'
 import { Brake } from '../transport/brake.ts'
-import type { Leg, LegEvents } from '../transport/upstream.ts'
+import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
+import { Call } from './call.ts'
+import type { Connection } from './client.ts'
 import type { Core } from './core.ts'
-import type { Connection } from './exchange.ts'
 import { InOrder } from './in-order.ts'
 import { refusal } from './own-message.ts'
 import type { PipeWriter } from './pipe-reply.ts'
 import { holdBack, legObserver, send } from './session-leg.ts'
+
+/** A request of the server's that the client has not answered. */
+interface Asked {
+  /** The call on whose stream it came, where that is known. */
+  readonly during: Call | undefined
+  readonly at: number
+}
 
 /**
  * One client that hears everything on one pipe (stdio, or the stream of HTTP+SSE), and the one leg it has for itself. What
@@ -22,11 +30,17 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   protected readonly core: Core
   /** Holds the server. */
   protected readonly serverBrake: Brake
+  readonly #observe: ReturnType<typeof legObserver>
   /** The server's requests that the client has not answered, by id. */
-  readonly #asked = new Set<string>()
+  readonly #asked = new Map<string, Asked>()
 
   constructor(core: Core) {
     this.core = core
+    this.#observe = legObserver(
+      core,
+      () => this.session,
+      () => this.stream
+    )
     this.serverBrake = new Brake(
       () => this.leg.pause?.(),
       () => this.leg.resume?.()
@@ -46,8 +60,11 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   /** The server is gone. */
   protected abstract lost(error: CatflapError): void
 
+  answeredAt = Number.NEGATIVE_INFINITY
+
   /** The server's requests that wait for the client. */
   get awaiting(): number {
+    this.#forgetAsked()
     return this.#asked.size
   }
 
@@ -84,16 +101,17 @@ export abstract class PipeConnection implements Connection, PipeWriter {
     this.core.log.error('internal', `a message could not be handled: ${error}`)
   }
 
+  /** The client is gone: there is nobody to be told anything. */
+  protected get left(): boolean {
+    return false
+  }
+
   protected legEvents(): LegEvents {
-    const observe = legObserver(
-      this.core,
-      () => this.session,
-      () => this.stream
-    )
+    const observe = this.#observe
     return {
       ...observe,
       message: (message, call) => {
-        this.#noteAsked(message)
+        this.#noteAsked(message, call)
         // What belongs to a call passes with it, so that it keeps its place before the answer and counts as progress.
         if (!call?.deliver?.(message)) this.#fromServer(message)
       },
@@ -110,14 +128,39 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   protected answered(idText: string | undefined): void {
     if (idText === undefined || this.#asked.size === 0) return
     const key = idKey(idText)
-    if (this.#asked.delete(key)) return
-    for (const asked of this.#asked) if (roundedKey(asked) === key) this.#asked.delete(asked)
+    const rounded = (): string | undefined => [...this.#asked.keys()].find(asked => roundedKey(asked) === key)
+    if (this.#asked.delete(key) || this.#asked.delete(rounded() ?? key)) this.answeredAt = performance.now()
   }
 
-  #noteAsked(message: Message): void {
-    if (message.kind === 'request' && this.#asked.size < this.core.settings.maxServerRequests)
-      this.#asked.add(idKey(message.idText!))
-    else if (message.method === 'notifications/cancelled') this.answered(message.requestIdText)
+  #noteAsked(message: Message, call: CallReceiver | undefined): void {
+    if (message.method === 'notifications/cancelled') return this.answered(message.requestIdText)
+    if (message.kind !== 'request') return
+    const max = this.core.settings.maxServerRequests
+    if (this.#asked.size >= max) this.#forgetAsked()
+    if (this.#asked.size >= max) return
+    const during = call instanceof Call ? call : undefined
+    this.#asked.set(idKey(message.idText!), { during, at: performance.now() })
+  }
+
+  /** A request that is never answered must not excuse every later call from its deadline. */
+  #forgetAsked(): void {
+    for (const [key, asked] of this.#asked) if (this.#isOver(asked)) this.#asked.delete(key)
+  }
+
+  #isOver({ during, at }: Asked): boolean {
+    if (during) return during.done
+    if (performance.now() - at < this.core.settings.requestTimeout) return false
+    // On one stream for all it may belong to any call that was under way.
+    return this.core.target.kind === 'http' || !this.#calledBefore(at)
+  }
+
+  /** A call that this client made before then is still under way. */
+  #calledBefore(time: number): boolean {
+    for (const x of this.core.inFlight) {
+      if (x.startedAt > time) return false
+      if (x.connection === this && !x.longLived && (x.kind === 'request' || x.kind === 'batch')) return true
+    }
+    return false
   }
 
   #fromServer(message: Message): void {
@@ -151,6 +194,7 @@ export abstract class PipeConnection implements Connection, PipeWriter {
   }
 
   #say(message: Message): void {
+    if (this.left) return this.#observe.late(message)
     if (this.core.bus.active) this.core.tap.loose(this.session, this.stream, 'client', 'down', message)
     this.write(message)
   }

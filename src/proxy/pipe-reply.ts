@@ -18,11 +18,13 @@ export class PipeReply implements Reply {
   readonly #idText: string | undefined
   /** A batch gets one reply (spec 2025-03-26 basic/transports): its answers are gathered. */
   readonly #gather: Message[] | undefined
+  readonly #asks: boolean
 
   constructor(connection: PipeWriter, asked: Message | readonly Message[]) {
     this.#connection = connection
     this.#idText = asked instanceof Message && asked.kind === 'request' ? asked.idText : undefined
     this.#gather = asked instanceof Message ? undefined : []
+    this.#asks = [asked].flat().some(m => m.kind === 'request')
   }
 
   head(): void {}
@@ -52,8 +54,10 @@ export class PipeReply implements Reply {
     if (this.state === 'ended') return
     this.state = 'ended'
     const id = idText ?? this.#idText
+    // What is no batch is refused as a whole, whatever is in it (JSON-RPC 2.0 §6).
+    const refused = this.#gather !== undefined && error.code === 'invalid_request'
     // A notification gets no answer, not even an error; a client that cancelled wants none any more.
-    const told = error.code !== 'cancelled' && (id !== undefined || this.#gather !== undefined)
+    const told = error.code !== 'cancelled' && (this.#asks || refused)
     // Whatever a batch has gathered tells the error too, where it is for one of its requests.
     if (this.#gather && this.#gather.length > 0) this.#connection.writeBatch(this.#gather)
     else if (told) this.#connection.write(Message.parse(error.toJsonRpc(id)))

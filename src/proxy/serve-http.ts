@@ -21,7 +21,7 @@ export interface EndpointOptions {
   /** Where MCP is served, e.g. `/mcp`. */
   readonly path: string
   /** Where HTTP+SSE is served. */
-  readonly sse: SsePaths | undefined
+  readonly sse: SsePaths
   /** Our name in Via; undefined: none is added. */
   readonly via: string | undefined
 }
@@ -51,7 +51,7 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
   }
   const { path, query } = partsOf(x.client!.path)
   const { sse } = options
-  if (path !== options.path && path !== sse?.stream && path !== sse?.messages) {
+  if (path !== options.path && path !== sse.stream && path !== sse.messages) {
     const text = `Nothing is served at this path; MCP is at ${options.path}.`
     return refuse(x, new CatflapError('not_found', text))
   }
@@ -59,8 +59,8 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
   x.headers = forwardableRequestHeaders(req.rawHeaders)
   if (options.via) addVia(x.headers, req.httpVersion, options.via)
   x.version = getHeader(req.rawHeaders, VERSION_HEADER)
-  if (sse && path === sse.stream) return openStream(x, reply, sse)
-  if (sse && path === sse.messages) return postMessage(x, req, reply)
+  if (path === sse.stream) return openStream(x, reply, sse)
+  if (path === sse.messages) return postMessage(x, req, reply)
   switch (x.client!.method) {
     case 'POST':
       return post(x, req)

@@ -20,11 +20,10 @@ export interface SsePaths {
   readonly messages: string
 }
 
-/** For `/mcp`: `/sse` and `/messages`. Undefined where the endpoint itself has one of these names. */
-export function ssePaths(endpoint: string): SsePaths | undefined {
+/** For `/mcp`: `/sse` and `/messages`. */
+export function ssePaths(endpoint: string): SsePaths {
   const folder = endpoint.slice(0, endpoint.lastIndexOf('/') + 1)
-  const paths = { stream: `${folder}sse`, messages: `${folder}messages` }
-  return endpoint === paths.stream || endpoint === paths.messages ? undefined : paths
+  return { stream: `${folder}sse`, messages: `${folder}messages` }
 }
 
 const SESSION_PARAM = 'sessionId'
@@ -78,15 +77,20 @@ function received(
   body: Buffer
 ): void {
   const connection = session?.pipe
-  if (!(connection instanceof SseConnection)) return x.fail(new CatflapError('session_not_found'))
+  if (!(connection instanceof SseConnection)) return x.fail(streamGone())
   if (x.ended) return
   connection.whenFree(x, body.length, () => {
     // Its stream may have gone while it waited.
-    if (connection.closed) return x.fail(new CatflapError('session_not_found'))
+    if (connection.closed) return x.fail(streamGone())
     x.session = session
     if (x.core.bus.active) x.tellRequest()
     connection.accept(x, reply, parsed, body)
   })
+}
+
+/** In this transport a session is its stream. */
+function streamGone(): CatflapError {
+  return new CatflapError('session_not_found', 'The session is unknown, or its stream has ended. Open the stream anew.')
 }
 
 /** A client of HTTP+SSE (spec 2024-11-05 basic/transports, "HTTP with SSE"): its stream, and the leg it has for itself. */
@@ -143,7 +147,10 @@ export class SseConnection extends PipeConnection {
     this.#reply = reply
     const base = `${this.#paths.messages}?${SESSION_PARAM}=${this.session!.id}`
     reply.openStream()
-    if (this.core.bus.active) this.core.tap.own(x, 200, [], undefined)
+    if (this.core.bus.active) {
+      this.core.tap.own(x, 200, [], undefined)
+      this.core.tap.endpoint(x, base)
+    }
     if (reply.data(Buffer.from(`event: endpoint\ndata: ${base}\n\n`), true)) this.drained()
   }
 
@@ -202,6 +209,10 @@ export class SseConnection extends PipeConnection {
   roomAgain(): void {
     this.drained()
     this.#letIn()
+  }
+
+  protected override get left(): boolean {
+    return this.closed
   }
 
   protected transmit(line: Buffer): boolean {

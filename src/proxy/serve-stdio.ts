@@ -1,6 +1,8 @@
+import type { Writable } from 'node:stream'
 import { asCatflapError, CatflapError } from '../errors.ts'
 import { inTime } from '../in-time.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
+import type { SessionEnd } from '../session/manager.ts'
 import { Brake } from '../transport/brake.ts'
 import { StdioPeer, type StdioPeerOptions } from '../transport/downstream/stdio.ts'
 import type { Leg } from '../transport/upstream.ts'
@@ -25,10 +27,17 @@ export class StdioConnection extends PipeConnection {
   readonly #input: InOrder
   readonly #clientBrake: Brake
   #waiting = 0
+  readonly #output: Writable
+  /** Why the client should say no more: the server does not read, or the client itself does not. */
+  #serverFull = false
+  #unread = false
   #inputEnded = false
+  /** Why its session ends, as far as anything but catflap's own end is the reason. */
+  #why: SessionEnd = 'shutdown'
 
   constructor(core: Core, options: StdioPeerOptions) {
     super(core)
+    this.#output = options.output
     this.#clientBrake = new Brake(
       () => this.#peer.pause(),
       () => this.#peer.resume()
@@ -66,19 +75,34 @@ export class StdioConnection extends PipeConnection {
   async close(): Promise<void> {
     await this.#peer.flush()
     this.#peer.stop()
-    if (this.session) await this.core.sessions.end(this.session, 'shutdown')
+    if (this.session) await this.core.sessions.end(this.session, this.#why)
     await this.leg.close()
   }
 
   protected transmit(line: Buffer): boolean {
-    return this.#peer.write(line)
+    const free = this.#peer.write(line)
+    // Whoever does not read the answers gets no more of them.
+    if (!this.#unread && this.#output.writableLength > this.core.settings.maxExchangeQueue) this.#hold({ unread: true })
+    return free
   }
 
   protected holdClient(held: boolean): void {
-    this.#clientBrake.set('reader', held)
+    this.#hold({ serverFull: held })
+  }
+
+  protected override drained(): void {
+    super.drained()
+    if (this.#unread) this.#hold({ unread: false })
+  }
+
+  #hold({ serverFull = this.#serverFull, unread = this.#unread }: { serverFull?: boolean; unread?: boolean }): void {
+    this.#serverFull = serverFull
+    this.#unread = unread
+    this.#clientBrake.set('reader', serverFull || unread)
   }
 
   protected lost(error: CatflapError): void {
+    this.#why = 'lost'
     this.#resolve({ why: 'server', error })
   }
 
@@ -124,6 +148,7 @@ export class StdioConnection extends PipeConnection {
   #inputEnd(): void {
     if (this.#inputEnded) return
     this.#inputEnded = true
+    this.#why = 'client'
     const finish = async (): Promise<void> => {
       const { drainTimeout } = this.core.settings
       const began = performance.now()

@@ -94,10 +94,10 @@ export function legObserver(
   const tap = core.tap
   return {
     late(message) {
-      core.log.debug('late', 'the server answered what nobody waits for any more')
+      core.log.debug('late', 'the server said what nobody waits for any more')
       if (core.bus.active) {
         const what = message.kind === 'response' ? 'an answer' : message.method
-        tap.note(session(), 'late', `${what} for a call that nobody waits for any more`)
+        tap.note(session(), 'late', `${what} that nobody waits for any more`)
         tap.loose(session(), stream(), 'server', 'down', message)
       }
     },
@@ -111,11 +111,17 @@ export function legObserver(
       if (core.bus.active) tap.note(session(), 'stderr', line)
     },
     lost(error, facts) {
-      if (core.bus.active) tap.note(session(), lossOf(core), error.message, facts)
+      const what = lossOf(core)
+      // A session that was ended is not lost; that a process ended is worth telling either way.
+      if (what === 'session-lost' && facts.expected === 1) return
+      if (core.bus.active) tap.note(session(), what, error.message, facts)
     },
     note(text) {
       core.log.warn('server', text)
       if (core.bus.active) tap.note(session(), 'notice', text)
+    },
+    http(method, path, headers) {
+      return core.bus.active ? tap.upstreamRequest(session(), method, path, headers) : undefined
     },
     own(message) {
       if (core.bus.active) tap.loose(session(), stream(), 'server', 'up', message, true)
@@ -123,10 +129,8 @@ export function legObserver(
     again(reason) {
       core.meter?.again(reason)
     },
-    changed(client, server, dir) {
-      if (!core.bus.active) return
-      void client
-      tap.loose(session(), stream(), 'server', dir, server)
+    changed(_client, server, dir) {
+      if (core.bus.active) tap.loose(session(), stream(), 'server', dir, server)
     }
   }
 }

@@ -3,7 +3,7 @@ import type { SseEvent } from '../protocol/sse.ts'
 import { Session } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { Direction, Frame, NoteKind, Side } from '../tape/frame.ts'
-import type { ReplyHead } from '../transport/upstream.ts'
+import type { ReplyHead, WatchedRequest } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
 import type { Observed } from './observe.ts'
 
@@ -18,6 +18,7 @@ export class Tap {
   readonly bus: FrameBus
   readonly #watching = new Set<Promise<void>>()
   readonly #strangers = new WeakSet<Exchange>()
+  #upstreamRequests = 0
 
   constructor(bus: FrameBus) {
     this.bus = bus
@@ -69,6 +70,11 @@ export class Tap {
     const sse = { id: event.id, event: event.event, retry: event.retry }
     if (event.data && event.data.length > 0) this.#put(x, 'client', 'down', { kind: 'message', sse, bytes: event.data })
     else if (event.id !== undefined || event.retry !== undefined) this.#put(x, 'client', 'down', { kind: 'event', sse })
+  }
+
+  /** Where a client of HTTP+SSE is told to POST. */
+  endpoint(x: Exchange, path: string): void {
+    this.#put(x, 'client', 'down', { kind: 'event', sse: { event: 'endpoint' }, bytes: Buffer.from(path), own: true })
   }
 
   /** A message to the client that came without a head (stdio). */
@@ -129,6 +135,28 @@ export class Tap {
       own
     }
     this.bus.publish(frame)
+  }
+
+  /**
+   * A request over HTTP to the server, where the client made none like it. Its messages did not change, and stand on the
+   * client's side.
+   */
+  upstreamRequest(
+    session: Session | undefined,
+    method: string,
+    path: string,
+    headers: readonly string[]
+  ): WatchedRequest {
+    const stream = `${method.toLowerCase()}-${++this.#upstreamRequests}`
+    const tell = (dir: Direction, rest: Partial<Frame> & Pick<Frame, 'kind'>): void => {
+      if (!this.bus.active) return
+      this.bus.publish({ time: performance.now(), side: 'server', dir, session: session?.handle, stream, ...rest })
+    }
+    tell('up', { kind: 'open', http: { method, path, headers } })
+    return {
+      head: ({ status, headers }) => tell('down', { kind: 'head', http: { status, headers } }),
+      end: outcome => tell('down', { kind: 'end', outcome })
+    }
   }
 
   #trust(x: Exchange): Pick<Frame, 'unproven'> | undefined {

@@ -48,7 +48,7 @@ export function openTarget(
   { name = 'default', via, scrub }: OpenTarget = {}
 ): Target {
   return 'url' in options
-    ? new HttpTarget(name, options, settings, via)
+    ? new HttpTarget(name, options, settings, { via, scrub })
     : new StdioTarget(name, options, settings, scrub)
 }
 

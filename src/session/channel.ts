@@ -55,6 +55,8 @@ export class Channel {
   readonly #exchanges = new Set<Listener>()
   /** The server's requests by id. */
   readonly #pending = new Map<string, Asked>()
+  /** `performance.now()` of the client's last answer to a request of the server's. */
+  answeredAt = Number.NEGATIVE_INFINITY
   #awaiting = 0
   #mailbox: Letter[] = []
   #timer: NodeJS.Timeout | undefined
@@ -109,6 +111,7 @@ export class Channel {
   /** The client's answer to a request of the server's. False: nothing waits for it (any more), so it goes nowhere. */
   answer(message: Message): boolean {
     if (message.idText === undefined || !this.#settled(idKey(message.idText))) return false
+    this.answeredAt = performance.now()
     this.#events.toServer(message, false)
     return true
   }

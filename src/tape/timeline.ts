@@ -51,6 +51,7 @@ export class Timeline {
   line(frame: TapeFrame): string | undefined {
     const seen = this.#pairing.see(frame)
     if (this.#passes && !this.#passes(frame, seen)) return undefined
+    if (isPlumbing(frame) && this.#options.filter?.side !== 'server') return undefined
     const where = `${this.#time(frame.t)} ${this.#place(frame)}`
     const own = frame.own ? this.#paint('magenta', '(catflap) ') : ''
     const cut = frame.truncated ? this.#paint('yellow', ` (truncated, ${bytes(frame.truncated.length)})`) : ''
@@ -151,6 +152,12 @@ export class Timeline {
     // Cut first: escaping a message of megabytes to show a line of it would be waste.
     return excerpt(printable(excerpt(text, this.#width)), this.#width)
   }
+}
+
+/** A request over HTTP that went well, behind messages that stand on the client's side: three lines for each of these. */
+function isPlumbing({ side, kind, http }: TapeFrame): boolean {
+  if (side !== 'server' || (http?.status ?? 0) >= 400) return false
+  return kind === 'open' || kind === 'head' || kind === 'end'
 }
 
 function contentType(frame: TapeFrame): string {

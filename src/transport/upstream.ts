@@ -35,6 +35,17 @@ export interface CallInput {
   readonly query?: string
   /** End-to-end headers to send over HTTP; the leg adds what is its own. */
   readonly headers: readonly string[]
+  /** Where this is a request over HTTP that no client made as it is. */
+  readonly watch?: HttpWatch
+}
+
+/** Asked at each request over HTTP, with path and headers as they leave; undefined while nobody wants to know. */
+export type HttpWatch = (method: string, path: string, headers: readonly string[]) => WatchedRequest | undefined
+
+/** What became of it. Once, at the end: how. */
+export interface WatchedRequest {
+  head(head: ReplyHead): void
+  end(outcome: string): void
 }
 
 /**
@@ -100,6 +111,8 @@ export interface LegEvents {
   note?(text: string): void
   /** The server is asked once more. */
   again?(reason: RetryReason): void
+  /** A request over HTTP on this client's behalf, where the client itself makes none like it. */
+  readonly http?: HttpWatch
   /** The server does not read as fast as it is written to; and there is room again. */
   full?(): void
   drain?(): void

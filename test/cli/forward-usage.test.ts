@@ -47,6 +47,17 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
     /--listen 0\.0\.0\.0:.*--token.*CATFLAP_TOKEN.*--allow-unauthenticated/
   ],
   ['beyond loopback by name', ['forward', '--listen', '[::]:0', ...COMMAND], /--listen ::.*--token/],
+  [
+    'a revision that the transport does not have',
+    ['forward', '--upstream-era', 'modern', '--upstream-transport', 'sse', URL_TARGET],
+    /--upstream-transport sse and --upstream-era modern exclude each other/
+  ],
+  [
+    'a path of HTTP+SSE',
+    ['forward', '--path', '/sse', ...COMMAND],
+    /--path '\/sse': clients of HTTP\+SSE.*write --path \/mcp/
+  ],
+  ['the other path of HTTP+SSE', ['forward', '--path', '/a/messages', URL_TARGET], /--path '\/a\/messages'/],
   ['two ways to serve', ['forward', '--stdio', '--listen', '1', ...COMMAND], /--listen and --stdio exclude each other/],
   ['a header for a command', ['forward', '--header', 'A: b', ...COMMAND], /--header goes with a URL.*--env/],
   [

@@ -34,6 +34,44 @@ for (const [client, server] of PAIRS) {
     t.equal(p.client.heard.items.length, 2)
   })
 
+  t.test(`${name}: a member that is answered although it was cancelled takes no other's place`, async t => {
+    const cancelGrace = 30
+    const p = await pair(t, client, server, { version: VERSION, settings: { cancelGrace } })
+    void p.client.say([rpc(1, 'a'), rpc(2, 'b')])
+    const asked = []
+    for (let i = 0; i < calls; i++) asked.push(await p.server.heard.next())
+    void p.client.say(notification('notifications/cancelled', { requestId: 1 }))
+    await p.server.heard.next()
+    asked[0]!.tell(result(1))
+    const began = performance.now()
+    // Longer than whoever has cancelled everything would be kept waiting.
+    for (let n = 0; performance.now() - began < 2 * cancelGrace || n < 2; n++) {
+      void p.client.say(rpc(`other ${n}`, 'x'))
+      const other = await p.server.heard.next()
+      other.answer(result(`other ${n}`))
+      await p.client.heard.until(m => m.id === `other ${n}`)
+    }
+    asked[0]!.answer(result(2))
+    const answered = (id: number): Promise<Json> => p.client.heard.until(m => idsOf(m).includes(id))
+    t.same(idsOf(await answered(2)).at(-1), 2)
+    await answered(1)
+  })
+
+  t.test(`${name}: a request and its cancellation in one batch stay in order`, async t => {
+    const p = await pair(t, client, server, { version: VERSION, settings: { cancelGrace: 20 } })
+    const cancel = notification('notifications/cancelled', { requestId: 1 })
+    void p.client.say([rpc(1, 'a'), cancel])
+    const heard: Json[] = []
+    while (heard.length < 2) heard.push(...[(await p.server.heard.next()).json].flat())
+    t.same(heard, [rpc(1, 'a'), cancel])
+    if (client !== 'http') {
+      void p.client.say(rpc(2, 'after'))
+      const after = await p.server.heard.next()
+      after.answer(result(2))
+      t.same(await p.client.next(), result(2), 'who has cancelled gets no answer')
+    }
+  })
+
   t.test(`${name}: a server that is lost in the middle leaves no request without an answer`, async t => {
     const p = await pair(t, client, server, { version: VERSION })
     const said = p.client.say([rpc(1, 'a'), notification('n'), rpc(2, 'b')])
@@ -163,5 +201,19 @@ for (const client of ['stdio', 'sse'] as const) {
     asked.answer(result(2))
     t.match(await p.client.next(), { method: 'meanwhile' })
     t.same(await p.client.next(), [result(3), result(1), result(2)])
+  })
+}
+
+for (const client of ['stdio', 'sse'] as const) {
+  t.test(`${client} > http: notifications/initialized counts within a batch`, async t => {
+    const p = await pair(t, client, 'http')
+    void p.client.say({ ...rpc(0, 'initialize'), params: { protocolVersion: VERSION, capabilities: {} } })
+    await p.client.next()
+    void p.client.say([notification('notifications/initialized'), rpc(1, 'a')])
+    const asked = await p.server.heard.next()
+    asked.answer([result(1)])
+    t.same(await p.client.next(), [result(1)])
+    await p.server.tell(notification('of its own'))
+    t.match(await p.client.next(), { method: 'of its own' })
   })
 }

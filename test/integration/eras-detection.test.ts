@@ -66,11 +66,37 @@ t.test('where HTTP+SSE was, there is Streamable HTTP: the next clients find out 
   const after = await startRawHttp(echoWithHandshake('s'), { port: before.port })
   t.teardown(() => after.close())
   const failed = await rawPost(url, initialize(1))
-  if (failed.status !== 200) t.match([failed.status, failed.json()], [502, { id: 1, error: { data: { target: /./ } } }])
+  t.match([failed.status, failed.json()], [502, { id: 1, error: { data: { code: /upstream/, target: /sse$/ } } }])
   const answer = await rawPost(url, initialize(2))
   t.match([answer.status, answer.json()], [200, { id: 2, result: { protocolVersion: '2025-11-25' } }])
   const id = answer.headers['mcp-session-id'] as string
   t.match((await rawPost(url, rpc(3, 'x'), legacyHeaders(id))).json(), { id: 3, result: {} })
+})
+
+t.test('a server on HTTP+SSE that was away for a while is used again', async t => {
+  trackLeaks(t)
+  const before = await startSseServer()
+  const { url } = await openDoor(t, before.url)
+  t.equal((await rawPost(url, initialize(1))).status, 200)
+  await before.close()
+  for (const id of [2, 3]) t.match([(await rawPost(url, initialize(id))).status], [502])
+  const after = await startSseServer({ port: before.port })
+  t.teardown(() => after.close())
+  const c = await client(t, url)
+  t.equal(await callTool(c, 'echo', { n: 1 }), '{"n":1}')
+})
+
+t.test('clients that come all at once find out all the same', async t => {
+  trackLeaks(t)
+  const server = await startSseServer()
+  t.teardown(() => server.close())
+  const { url } = await openDoor(t, server.url)
+  const clients = await Promise.all([client(t, url), client(t, url), sseClient(t, url), sseClient(t, url)])
+  t.same(
+    await Promise.all(clients.map((c, n) => callTool(c, 'echo', { n }))),
+    [0, 1, 2, 3].map(n => `{"n":${n}}`)
+  )
+  t.same(server.errors, [])
 })
 
 t.test('where Streamable HTTP was, there is HTTP+SSE', async t => {

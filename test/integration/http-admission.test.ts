@@ -63,6 +63,31 @@ t.test('a foreign Origin is 403 on every route, naming the value and the option'
   t.equal(server.exchanges.length, 0)
 })
 
+t.test('a page that makes a browser ask without an Origin is 403 on every route', async t => {
+  const { server, door, url } = await rawDoor(t)
+  for (const path of ['/mcp', '/sse', '/messages?sessionId=x', '/nowhere'])
+    for (const site of ['cross-site', 'same-site', 'Cross-Site ']) {
+      const headers = { accept: '*/*', 'sec-fetch-site': site, 'sec-fetch-dest': 'image' }
+      const answer = await rawRequest(new URL(path, url), { method: 'GET', headers })
+      t.equal(answer.status, 403, `${path} ${site}`)
+      t.match(errorOf(answer), {
+        data: { code: 'forbidden_origin' },
+        message: /Sec-Fetch-Site: (cross|same)-site.*--allow-origin/
+      })
+    }
+  t.equal((await rawPost(url, PING, { 'sec-fetch-site': 'cross-site' })).status, 403)
+  t.equal(server.exchanges.length, 0)
+  t.equal(door.stats.sessions, 0)
+  for (const headers of [
+    { 'sec-fetch-site': 'none' },
+    { 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-site': 'cross-site', origin: 'http://localhost:3000' }
+  ])
+    t.equal((await rawPost(url, PING, headers)).status, 200, JSON.stringify(headers))
+  const open = await rawDoor(t, undefined, { allowOrigins: ['*'] })
+  t.equal((await rawPost(open.url, PING, { 'sec-fetch-site': 'cross-site' })).status, 200, 'any page may')
+})
+
 t.test('an Origin that may is not forwarded, and neither is Host', async t => {
   const { server, url } = await rawDoor(t, undefined, {
     allowOrigins: ['https://app.example'],

@@ -40,6 +40,7 @@ t.test('progress goes to the stream of its own call, with several in flight and 
   const s = await pipeSession(url)
   const call = (id: number) => s.stream(rpc(id, 'do', { ...held, _meta: { progressToken: 'p' } }))
   const [one, two, get] = [await call(1), await call(2), await s.listen()]
+  await log.until(() => log.seen.length > 2)
   const tokens = log.seen
     .slice(1)
     .map(text => JSON.parse(text))

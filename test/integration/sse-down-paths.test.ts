@@ -42,19 +42,15 @@ t.test('the paths lie beside the endpoint, wherever that is', async t => {
   s.close()
 })
 
-for (const path of ['/sse', '/messages']) {
-  t.test(`an endpoint that is itself called ${path} is that endpoint and nothing else`, async t => {
-    const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', { listen: { path } })
-    const s = await pipeSession(url)
-    t.match((await s.post(rpc(1, 'do'))).json(), { id: 1 })
-    const get = await s.listen()
-    t.equal(get.status, 200)
-    t.equal(door.stats.sessions, 1)
-    const beside = path === '/sse' ? '/messages' : '/sse'
-    t.equal((await rawRequest(new URL(beside, url), { method: 'GET' })).status, 404)
-    get.close()
-  })
-}
+t.test('an endpoint cannot have one of their names', async t => {
+  for (const path of ['/sse', '/messages', '/team/sse'])
+    await t.rejects(createForward({ target: { command: 'none' }, listen: { path } }), {
+      name: 'TypeError',
+      message: new RegExp(`^listen\\.path: '${path}' .*HTTP\\+SSE`)
+    })
+  const { url } = await pipeDoor(t, 'puppet-stdio.ts', { listen: { path: '/sse/mcp' } })
+  t.match((await (await pipeSession(url)).post(rpc(1, 'do'))).json(), { id: 1 })
+})
 
 t.test('other methods than theirs get 405 with Allow', async t => {
   const { url, door } = await pipeDoor(t, 'puppet-stdio.ts')
@@ -105,6 +101,8 @@ t.test('a POST that names no session, an unknown one or one of the other transpo
     const answer = await pending
     t.same([answer.status, codeOf(answer)], [status, code], what)
     t.notMatch(answer.text, s.id)
+    if (['empty', 'unknown', 'a session of Streamable HTTP'].includes(what))
+      t.match(answer.text, /Open the stream anew/, 'there is no other way to a session in this transport')
   }
   t.equal(log.seen.length, seen, 'no child has seen any of it')
   t.equal((await s.post(rpc(2, 'do'))).status, 202)

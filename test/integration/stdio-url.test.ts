@@ -202,3 +202,36 @@ t.test('401 with a message: it is relayed, and the advice goes to the log', asyn
   catflap.proc.stdin.end()
   t.same(await catflap.exit, { code: 0, signal: null })
 })
+
+t.test('HTTP+SSE too: what is refused tells what to do', async t => {
+  const server = await raw(t, x => x.respond(401, 'text/plain', 'Unauthorized'))
+  for (const more of [[], ['--upstream-transport', 'sse']]) {
+    const catflap = run(t, server.url, more)
+    catflap.send(initialize('i'))
+    const answer = (await catflap.nextMessage()) as { id: string; error: { message: string } }
+    t.equal(answer.id, 'i')
+    t.match(answer.error.message, /HTTP 401.*--header 'Authorization:/)
+    catflap.proc.stdin.end()
+    await catflap.exit
+  }
+})
+
+t.test('--upstream-transport on the command line', async t => {
+  trackLeaks(t)
+  const server = await startSseServer()
+  t.teardown(() => server.close())
+  for (const [transport, id] of [
+    ['sse', 'works'],
+    ['auto', 'works'],
+    ['streamable-http', 'refused']
+  ] as const) {
+    const catflap = run(t, server.url, ['--upstream-transport', transport])
+    catflap.send(initialize(id))
+    const answer = await catflap.nextMessage()
+    t.equal(answer.id, id)
+    if (id === 'works') t.ok(answer.result, transport)
+    else t.match(answer.error, { message: /HTTP 404/ })
+    catflap.proc.stdin.end()
+    t.same(await catflap.exit, { code: 0, signal: null })
+  }
+})

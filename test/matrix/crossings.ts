@@ -64,9 +64,6 @@ function exists(crossing: Crossing, client: Wire, server: Wire): boolean {
   return server !== 'sse' || crossing.server === 'legacy'
 }
 
-/** Crossings of which catflap is not able yet; their tests say so and are not run. */
-export const PENDING_CROSSINGS: ReadonlySet<string> = new Set()
-
 export interface Crossed {
   readonly spoken: string | undefined
   readonly refusal: Error | undefined

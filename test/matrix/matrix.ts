@@ -34,9 +34,6 @@ export const CELLS: readonly Cell[] = WIRES.flatMap(client =>
   )
 )
 
-/** Cells of which catflap is not able yet; their tests say so and are not run. */
-export const PENDING: ReadonlySet<string> = new Set()
-
 function verdictOf(client: Wire, server: Wire, revision: Revision): Verdict {
   return isModern(revision) && (client === 'sse' || server === 'sse') ? 'impossible' : 'works'
 }

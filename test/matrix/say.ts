@@ -22,7 +22,8 @@ export function textOf(result: CallToolResult): string {
 /** Waits at the server until it has counted `name` so often. */
 export async function happened(c: TestClient, name: string, atLeast = 1): Promise<void> {
   const text = await say(c, 'until', { name, atLeast })
-  if (Number(text) < atLeast) throw new Error(`the server has not seen ${atLeast} × ${name}: ${text}`)
+  // What is no number is an error in words.
+  if (!(Number(text) >= atLeast)) throw new Error(`the server has not seen ${atLeast} × ${name}: ${text}`)
 }
 
 /** All notifications of a method so far. */

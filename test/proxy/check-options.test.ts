@@ -19,6 +19,8 @@ t.test('options that cannot be meant are refused by name, before anything is ope
     [{ target: { ...target, ca: 'x' } }, /^ca: .*BEGIN CERTIFICATE/],
     [{ target, listen: { port: 70_000 } }, /^listen\.port: 70000/],
     [{ target, listen: { path: 'mcp' } }, /^listen\.path: 'mcp'/],
+    [{ target, listen: { path: '/sse' } }, /^listen\.path: '\/sse' .*HTTP\+SSE/],
+    [{ target: { ...target, transport: 'sse', era: 'modern' } }, /^target\.era: 'modern' .*HTTP\+SSE/],
     [{ target, listen: { host: '' } }, /^listen\.host: ''/],
     [{ target, tokens: [''] }, /^tokens: ''/],
     [{ target, settings: { maxBodyy: 1 } }, /^settings: 'maxBodyy' .*maxBody/],

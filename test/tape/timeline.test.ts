@@ -24,6 +24,26 @@ async function lines(frames: TapeFrame[], options: TimelineOptions = {}): Promis
   return collect(formatTimeline(source(), options))
 }
 
+t.test('requests to the server are shown where they are asked for, and where they failed', async t => {
+  const place = { side: 'server', stream: 'post-1' } as const
+  const frames = [
+    frame({ ...place, kind: 'open', http: { method: 'POST', path: '/mcp' } }),
+    frame({ ...place, kind: 'head', dir: 'down', http: { status: 200 } }),
+    frame({ ...place, kind: 'end', dir: 'down', outcome: 'complete' }),
+    frame({ ...place, kind: 'head', dir: 'down', http: { status: 404 } }),
+    call(1, 'ping', { side: 'server', stream: 'stdio' })
+  ]
+  t.match(await lines(frames), [/HTTP 404/, /ping/])
+  t.equal((await lines(frames)).length, 2)
+  t.match(await lines(frames, { filter: { side: 'server' } }), [
+    /POST \/mcp/,
+    /HTTP 200/,
+    /end complete/,
+    /404/,
+    /ping/
+  ])
+})
+
 t.test('a conversation reads like one', async t => {
   const s = { session: 's1' }
   const shown = await lines([

@@ -63,6 +63,16 @@ t.test('who has more waiting than may wait is refused, and nobody else', { skip 
   t.match(await say('a', 'a3').log.next(), /^last/, 'and from then on everybody is served')
 })
 
+t.test('all clients together may have four times as much waiting', { skip }, async t => {
+  const { filler, say, goOn } = await stopped(t, { maxQueue: 10_000 })
+  const waiting = ['a1', 'b1', 'c1', 'd1'].map(id => say(id[0]!, id, 9_000))
+  t.equal(await say('e', 'e1', 9_000).log.next(), 'error upstream_queue_full')
+  waiting[3]!.handle.cancel('client-gone')
+  const fits = say('f', 'f1', 9_000)
+  goOn()
+  for (const { log: heard } of [filler, ...waiting.slice(0, 3), fits]) t.match(await heard.next(), /^last/)
+})
+
 t.test('what is cancelled before it was written never is', { skip }, async t => {
   const { log, say, goOn } = await stopped(t, { maxQueue: 10_000 })
   const gone = say('a', 'gone', 6_000)

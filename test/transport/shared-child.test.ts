@@ -100,6 +100,15 @@ t.test('a child that ends at once is started later each time', async t => {
   for (const [i, least] of [40, 80, 160].entries()) t.ok(waits[i]! >= least - 2, `wait ${i}: ${waits[i]}`)
 })
 
+t.test('however often it ended, nobody waits for longer than a second', async t => {
+  const { shared, log, starts } = sharedPeer(t, script(''), { ...modern, restartDelay: 1_000_000 })
+  await shared.ready()
+  await log.until(l => l.startsWith('lost'))
+  await shared.ready()
+  const wait = starts[1]! - starts[0]!
+  t.ok(wait >= 998 && wait < 8_000, `${wait}`)
+})
+
 t.test('a server that fails again and again is asked anew what it is', async t => {
   const answer = `JSON.stringify({jsonrpc:'2.0', id: JSON.parse(d).id, result: {supportedVersions: ['2026-07-28']}})`
   const code = `process.stdin.once('data', d => process.stdout.write(${answer} + '\\n', () => process.exit(1)))`
@@ -170,11 +179,21 @@ t.test('closing ends whatever is under way: a probe, a wait, children', async t 
   t.equal(waiting.starts.length, 1)
 })
 
+t.test('a list of tools that does not come is waited for once, and not by each call', async t => {
+  const { shared, log } = sharedPeer(t, fixtureArgv('raw-stdio.ts', '--mute'), { ...modern, listTimeout: 50 })
+  await shared.ready()
+  t.ok(shared.tools.askable)
+  await Promise.all([shared.refreshTools(), shared.refreshTools()])
+  t.notOk(shared.tools.askable)
+  t.equal(log.items.filter(l => l.startsWith('own') && l.includes('tools/list')).length, 1)
+  await log.until(l => l.startsWith('own') && l.includes('notifications/cancelled'))
+})
+
 t.test('logs reach the call that has a child alone, and nobody else', async t => {
   const { shared, log: told, call } = sharedPeer(t, PUPPET, modern)
   await shared.ready()
-  const a = call(shared.exclusive('a'), order(1, { write: log('for a'), answer: false }))
-  const b = call(shared.exclusive('b'), order(1, { write: log('for b') }))
+  const a = call(shared.exclusive(), order(1, { write: log('for a'), answer: false }))
+  const b = call(shared.exclusive(), order(1, { write: log('for b') }))
   const shareds = call(shared.leg('c'), order(1))
   t.match(await a.log.next(), 'for a')
   t.match(await b.log.next(), 'for b')
@@ -184,20 +203,36 @@ t.test('logs reach the call that has a child alone, and nobody else', async t =>
   t.equal(new Set(told.items.filter(l => l.startsWith('pid'))).size, 3)
 })
 
-t.test('a child without work is used again, but only for the same client, and ends after a while', async t => {
-  const { shared, log, starts, call } = sharedPeer(t, PUPPET, { ...modern, exclusiveIdle: 50 })
-  for (const client of ['a', 'a', 'b']) {
-    const { log: heard } = call(shared.exclusive(client), order(1))
-    await heard.until(l => l === 'end')
+t.test('each call has a child that nobody had before; one waits for the next call, and ends after a while', async t => {
+  const { shared, log, starts, call } = sharedPeer(t, PUPPET, { ...modern, exclusiveIdle: 2000 })
+  const pids = (): string[] => log.items.filter(l => l.startsWith('pid'))
+  for (let id = 1; id <= 3; id++) {
+    t.match(await call(shared.exclusive(), order(id)).log.next(), /^last/)
+    t.equal(starts.length, id + 1, 'one more is started as soon as the answer is there')
+    await log.until(() => pids().length === id + 1)
   }
-  t.equal(starts.length, 2)
-  await log.until(() => log.items.filter(l => l.startsWith('lost 1')).length === 2)
+  const seen = log.items.filter(l => l.startsWith('seen'))
+  t.equal(seen.length, 3)
+  await log.until(() => log.items.filter(l => l.startsWith('lost 1')).length === 4, { what: 'the end of all four' })
+  t.match(await call(shared.exclusive(), order(4)).log.next(), /^last/)
+})
+
+t.test('what one call still logs behind its answer is not heard by the next', async t => {
+  const { shared, log: told, call } = sharedPeer(t, PUPPET, { ...modern, maxExclusive: 1 })
+  const answer = JSON.stringify({ jsonrpc: '2.0', id: 1, result: {} })
+  const write = `${answer}\n`
+  const first = call(shared.exclusive(), order(1, { write, answer: log('SECRET').trim() }))
+  await first.log.until(l => l === 'end')
+  const second = call(shared.exclusive(), order(2))
+  await second.log.until(l => l === 'end')
+  t.notOk(second.log.items.some(l => l.includes('SECRET')))
+  t.ok(told.items.some(l => l.startsWith('unowned') && l.includes('SECRET')))
 })
 
 t.test('what a child logs behind its answer is for nobody', async t => {
   const { shared, log: told, call } = sharedPeer(t, PUPPET, modern)
   const after = `${JSON.stringify({ jsonrpc: '2.0', id: 1, result: {} })}\n${log('too late').trim()}`
-  const heard = call(shared.exclusive('a'), order(1, { answer: after })).log
+  const heard = call(shared.exclusive(), order(1, { answer: after })).log
   await heard.until(l => l === 'end')
   await told.until(l => l.startsWith('unowned') && l.includes('too late'))
   t.equal(heard.items.length, 2)
@@ -205,30 +240,60 @@ t.test('what a child logs behind its answer is for nobody', async t => {
 
 t.test('a cancelled call takes its child with it', async t => {
   const { shared, log, starts, call } = sharedPeer(t, PUPPET, modern)
-  const { handle } = call(shared.exclusive('a'), order(1, { answer: false }))
+  const { handle } = call(shared.exclusive(), order(1, { answer: false }))
   await log.until(l => l.startsWith('seen'))
   handle.cancel('client-gone')
   await log.until(l => l.startsWith('lost 1'))
-  t.match(await call(shared.exclusive('a'), order(2)).log.next(), /^last/)
+  const next = call(shared.exclusive(), order(2))
   t.equal(starts.length, 2)
+  t.match(await next.log.next(), /^last/)
 })
 
-t.test('there are so many and no more; one without work makes room', async t => {
-  const { shared, log, call } = sharedPeer(t, PUPPET, { ...modern, maxExclusive: 2 })
-  const busy = call(shared.exclusive('a'), order(1, { answer: false }))
-  const idle = call(shared.exclusive('b'), order(1))
-  await idle.log.until(l => l === 'end')
-  t.equal(await call(shared.exclusive('c'), order(1)).log.next(), 'error upstream_queue_full')
-  await log.until(l => l.startsWith('lost 1'), { what: 'the end of the one without work' })
-  t.match(await call(shared.exclusive('c'), order(2)).log.next(), /^last/)
+t.test('there are so many and no more; one that is ending is waited for', async t => {
+  const { shared, log, call, starts } = sharedPeer(t, PUPPET, { ...modern, maxExclusive: 2 })
+  const busy = call(shared.exclusive(), order(1, { answer: false }))
+  const other = call(shared.exclusive(), order(2, { answer: false }))
+  t.equal(await call(shared.exclusive(), order(3)).log.next(), 'error upstream_queue_full')
+  other.handle.cancel('client-gone')
+  const waiting = call(shared.exclusive(), order(4))
+  t.equal(await call(shared.exclusive(), order(5)).log.next(), 'error upstream_queue_full', 'one place, one that waits')
+  t.match(await waiting.log.next(), /^last .*"id":4/)
   t.equal(busy.log.items.length, 0)
+  t.equal(starts.length, 3)
+  const left = call(shared.exclusive(), order(6))
+  left.handle.cancel('client-gone')
+  busy.handle.cancel('client-gone')
+  await log.until(() => log.items.filter(l => l.startsWith('lost 1')).length >= 3)
+  t.match(await call(shared.exclusive(), order(7)).log.next(), /^last/, 'who left while waiting takes no place')
+})
+
+t.test('one call after the other is never refused', async t => {
+  const { shared, call } = sharedPeer(t, PUPPET, { ...modern, maxExclusive: 1 })
+  for (let id = 1; id <= 4; id++) t.match(await call(shared.exclusive(), order(id)).log.next(), /^last/)
+})
+
+t.test('children for one call are not started faster than the shared one, where they end at once', async t => {
+  const { shared, log, starts, call } = sharedPeer(t, script(''), { ...modern, restartDelay: 300 })
+  t.equal(await call(shared.exclusive(), order(1)).log.next(), 'error child_exited')
+  t.equal(starts.length, 1, 'none is started for nobody')
+  const [a, gone] = [2, 3].map(id => call(shared.exclusive(), order(id)))
+  gone!.handle.cancel('client-gone')
+  t.equal(await a!.log.next(), 'error child_exited')
+  t.ok(starts[1]! - starts[0]! >= 298, `${starts[1]! - starts[0]!}`)
+  t.equal(starts.length, 2, 'who left meanwhile has none')
+  await shared.ready()
+  t.ok(starts[2]! - starts[1]! >= 598, 'it is one delay for all')
+  await log.until(() => log.items.filter(l => l.startsWith('lost 0')).length === 3)
+  const never = call(shared.exclusive(), order(4))
+  await Promise.all([never.log.until(l => l === 'error shutting_down'), shared.close()])
+  t.equal(starts.length, 3)
 })
 
 t.test('a child that dies fails its call alone', async t => {
   const { shared, call } = sharedPeer(t, PUPPET, modern)
   await shared.ready()
   const other = call(shared.leg('b'), order(1, { answer: false }))
-  t.equal(await call(shared.exclusive('a'), order(1, { answer: false, exit: 1 })).log.next(), 'error child_exited')
+  t.equal(await call(shared.exclusive(), order(1, { answer: false, exit: 1 })).log.next(), 'error child_exited')
   t.match(await call(shared.leg('b'), order(2)).log.next(), /^last/)
   t.equal(other.log.items.length, 0)
 })

@@ -44,7 +44,8 @@ t.test('a server that opens no stream, or names no endpoint, has only so much ti
 t.test('what a GET can get in place of a stream', async t => {
   const scripts: [Script, RegExp][] = [
     [x => x.respond(401, 'text/plain', 'a-secret-name'), /upstream_status .*401 .*--header 'Authorization/],
-    [x => x.json(200, '{}'), /upstream_protocol .*no event stream/],
+    [x => x.json(200, '{}'), /upstream_protocol .*no event stream.*--upstream-transport/],
+    [x => x.respond(405, 'text/plain', ''), /upstream_status .*405 .*--upstream-transport/],
     [x => x.reset(), /upstream_reset/],
     [x => x.redirect('http://127.0.0.1:1/sse'), /upstream_status .*307/],
     [x => x.respond(200, 'text/event-stream', 'x', ['Content-Encoding', 'mystery']), /upstream_protocol .*unknown/],

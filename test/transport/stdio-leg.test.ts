@@ -70,6 +70,26 @@ const cancel = (idText: string) =>
   `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${idText}}}`
 const says = (text: string) => `{"write":${JSON.stringify(`${text}\n`)},"answer":false}`
 
+t.test('an answer that comes after its call was forgotten reaches no newer one of the same id', async t => {
+  const { call, seen, log } = start(t, { maxInput: 10_000_000 })
+  const token = (n: number | string, age = 'early') => `{"answer":false,"age":"${age}","_meta":{"progressToken":${n}}}`
+  // What catflap would call its calls is no place to wait in, either.
+  const early = [7, 8, '"catflap-1"', 2_000_000_001].map(id => call(request(String(id), token(id))))
+  for (let i = 0; i < 1100; i++) call(request(String(10_000 + i), '{"answer":false}')).handle.cancel('client-gone')
+  for (const c of early) c.handle.cancel('client-gone')
+  for (let i = 0; i < 1100; i++) call(request(`"${i}"`, '{"answer":false}')).handle.cancel('client-gone')
+  const newer = [7, '"catflap-1"', '"x"', 9].map(id => call(request(String(id), token(id, 'newer'))))
+  const wire = JSON.parse(await seen(/"id":"catflap-[^"]*".*newer.*"progressToken":"catflap/)) as { id: string }
+  t.not(wire.id, 'catflap-1')
+  const progress = (n: number) =>
+    `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${n},"progress":1}}`
+  const late = [7, 8, '"catflap-1"', 2_000_000_001].map(id => answer(String(id), '"late"'))
+  const trigger = call(request('1', says([...late, progress(7), answer('1')].join('\n'))))
+  await log.until(l => l.startsWith('late') && l.includes('"id":1,'), { what: 'everything that was late' })
+  t.equal(log.items.filter(l => l.startsWith('late') && l.includes('"late"')).length, 4)
+  for (const c of [...newer, trigger]) t.equal(c.log.items.length, 0)
+})
+
 t.test('an id in use is changed on the wire only, within its type, and changed back', async t => {
   const { call, seen } = start(t)
   const [first, second] = [call(request('1', '{"answer":false}')), call(request('1', '{"n":2}'))]

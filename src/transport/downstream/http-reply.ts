@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CatflapError } from '../../errors.ts'
 import { removeHeader } from '../../protocol/headers.ts'
-import type { Message } from '../../protocol/message.ts'
+import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
 import { type Queue, QueueNode } from '../../queue.ts'
 import type { Reply, ReplyListener, WholeAnswer } from '../reply.ts'
@@ -55,6 +55,8 @@ export class HttpReply implements Reply {
   #atBoundary = true
   #waitsForDrain = false
   #streamTimer: NodeJS.Timeout | undefined
+  /** A whole answer whose head came when the stream had begun: it is gathered, and becomes an event. */
+  #late: Buffer[] | undefined
 
   constructor(res: ServerResponse, options: HttpReplyOptions) {
     this.res = res
@@ -75,7 +77,9 @@ export class HttpReply implements Reply {
   }
 
   head(head: ReplyHead): void {
+    if (this.state === 'sse' && head.type === 'json') this.#late = []
     if (this.state !== 'pending') return
+    clearTimeout(this.#streamTimer)
     this.#head = head
     this.state = head.type === 'sse' ? 'sse' : head.type === 'json' ? 'json' : 'raw'
     // Nothing of ours fits into compressed content.
@@ -88,6 +92,10 @@ export class HttpReply implements Reply {
 
   data(chunk: Buffer, atBoundary: boolean): boolean {
     if (this.state === 'ended') return true
+    if (this.#late) {
+      this.#late.push(chunk)
+      return true
+    }
     const head = this.#head
     this.#atBoundary = atBoundary
     if (!this.#headWritten && head && head.length === chunk.length && this.state !== 'sse') {
@@ -114,6 +122,12 @@ export class HttpReply implements Reply {
     return this.#write(encodeMessageEvent(message.oneLine()))
   }
 
+  /** What the answer will be is settled, and with it that silence does not make it a stream. False: it is one. */
+  settle(): boolean {
+    clearTimeout(this.#streamTimer)
+    return this.state === 'pending'
+  }
+
   /** Becomes a stream now, or by itself when nothing was said for a while: nobody holds a connection open on silence. */
   openStream(afterSilence = false): void {
     if (this.state !== 'pending') return
@@ -138,6 +152,7 @@ export class HttpReply implements Reply {
       return
     }
     this.#writeHead()
+    this.#writeLate()
     this.#close()
   }
 
@@ -233,6 +248,17 @@ export class HttpReply implements Reply {
       this.#headWritten = false
       const text = error instanceof Error ? error.message : String(error)
       this.fail(new CatflapError('upstream_protocol', `The server's headers cannot be passed on: ${text}`), undefined)
+    }
+  }
+
+  #writeLate(): void {
+    if (!this.#late) return
+    const whole = Buffer.concat(this.#late)
+    try {
+      this.#write(encodeMessageEvent(Message.parse(whole, 'server').oneLine()))
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error
+      this.res.destroy()
     }
   }
 

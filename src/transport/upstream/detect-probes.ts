@@ -1,10 +1,11 @@
 import { standardHeaders } from '../../protocol/header-rules.ts'
 import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader } from '../../protocol/headers.ts'
 import { Message } from '../../protocol/message.ts'
+import { versionsIn } from '../../protocol/named-versions.ts'
 import { FIRST_MODERN_VERSION, META_VERSION } from '../../protocol/versions.ts'
 import { VERSION } from '../../version.ts'
 import type { CallInput } from '../upstream.ts'
-import { type Probes, versionsIn } from './detect.ts'
+import type { Probes } from './detect.ts'
 import type { HttpUpstream } from './http.ts'
 import { errorIn } from './http-client-refusal.ts'
 import { type ReplyEnd, ReplyReader } from './reply-reader.ts'
@@ -12,6 +13,8 @@ import { EventStream } from './sse-stream.ts'
 
 /** How long `server/discover` may take, in ms. */
 const DISCOVER_WAIT = 5_000
+/** A stream of HTTP+SSE begins with its endpoint: one that stands and says nothing for so long, in ms, is another. */
+const ENDPOINT_WAIT = 2_000
 /** Bytes of the event that names an endpoint, and of an answer to `server/discover`. */
 const MAX_EVENT = 16 * 1024
 const MAX_DISCOVERY = 1024 * 1024
@@ -20,22 +23,28 @@ export interface ProbeOptions {
   /** In ms. */
   readonly connectTimeout: number
   readonly found: () => void
+  readonly accepted?: () => void
   /** catflap says something to the server on its own account. */
   readonly own?: (message: Message) => void
 }
 
 /** Probes of this server, with the credentials of the client whose `initialize` was refused. */
-export function serverProbes(upstream: HttpUpstream, refused: CallInput, options: ProbeOptions): Probes {
+export function serverProbes(
+  upstream: HttpUpstream,
+  refused: CallInput,
+  options: ProbeOptions
+): Probes & { getEndpoint(signal: AbortSignal): Promise<boolean> } {
   return {
     getEndpoint: signal => namesEndpoint(upstream, refused, options.connectTimeout, signal),
     discover: signal => discover(upstream, refused, options.own, signal),
-    found: options.found
+    found: options.found,
+    accepted: options.accepted
   }
 }
 
 function namesEndpoint(
   upstream: HttpUpstream,
-  { headers, query }: CallInput,
+  { headers, query, watch }: CallInput,
   timeout: number,
   signal: AbortSignal
 ): Promise<boolean> {
@@ -47,12 +56,16 @@ function namesEndpoint(
       resolve(found)
     }
     const no = (): void => done(false)
-    const timer = setTimeout(no, timeout)
+    let timer = setTimeout(no, timeout)
     signal.addEventListener('abort', no)
     const stream = new EventStream(
       upstream,
-      { headers, query, maxData: MAX_EVENT },
+      { headers, query, watch, maxData: MAX_EVENT },
       {
+        opened() {
+          clearTimeout(timer)
+          timer = setTimeout(no, Math.min(timeout, ENDPOINT_WAIT))
+        },
         // Comments and the like come before anything is said.
         event: ({ event, data }) => data !== undefined && done(event === 'endpoint'),
         oversize: no,
@@ -74,7 +87,7 @@ function discover(
   const set = [...standardHeaders(message), 'Content-Type', 'application/json']
   set.push('Accept', 'application/json, text/event-stream')
   for (let i = 0; i < set.length; i += 2) setHeader(headers, set[i]!, set[i + 1]!)
-  const { query } = refused
+  const { query, watch } = refused
   const input: CallInput = {
     kind: 'request',
     era: 'modern',
@@ -82,7 +95,8 @@ function discover(
     batch: undefined,
     body: message.bytes,
     query,
-    headers
+    headers,
+    watch
   }
   own?.(message)
   return askVersions(upstream, input, signal)

@@ -1,17 +1,28 @@
 import { CatflapError } from '../../errors.ts'
-import type { Message } from '../../protocol/message.ts'
+import { METHOD_NOT_FOUND, MODERN_ERRORS } from '../../protocol/error-codes.ts'
+import { versionsIn } from '../../protocol/named-versions.ts'
 import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
 import { errorCodeOf, errorIn } from './http-client-refusal.ts'
+import { isSuccess } from './reply-reader.ts'
 import { unpacked } from './unpacked.ts'
+
+/** How an `initialize` was refused. */
+export interface Refusal {
+  readonly status: number
+  /** Undefined where it is too large, or cannot be unpacked. */
+  readonly body: Buffer | undefined
+}
 
 /** What finds out what a refusal of `initialize` means. Both end early, with any value, when the signal says so. */
 export interface Probes {
   /** Does a GET to the same URL open a stream that names an endpoint first? */
-  getEndpoint(signal: AbortSignal): Promise<boolean>
+  getEndpoint(signal: AbortSignal, refused: Refusal): Promise<boolean>
   /** The revisions that `server/discover` names, within a few seconds; undefined where it names none. */
   discover(signal: AbortSignal): Promise<readonly string[] | undefined>
   /** The target speaks HTTP+SSE. */
   found(): void
+  /** It speaks Streamable HTTP: it has answered the `initialize`. */
+  accepted?(): void
 }
 
 /** Statuses by which a server on HTTP+SSE may refuse a POST to its stream (spec 2025-11-25 basic/transports). */
@@ -19,17 +30,17 @@ const SUSPICIOUS = new Set([400, 404, 405])
 /** Bytes of an answer that are held while it is not clear whether it counts. */
 const MAX_HELD = 64 * 1024
 
-const HEADER_MISMATCH = -32020
-const MISSING_CAPABILITY = -32021
-const UNSUPPORTED_VERSION = -32022
-const METHOD_NOT_FOUND = -32601
-
 /** An error that only servers of the modern era give (spec 2026-07-28 basic/transports/streamable-http, "Backward Compatibility"). */
 export function isModernError(body: Buffer, status: number): boolean {
   const error = errorIn(body)
   const code = error && errorCodeOf(error)
   if (code === METHOD_NOT_FOUND) return status === 404
-  return code === HEADER_MISMATCH || code === MISSING_CAPABILITY || code === UNSUPPORTED_VERSION
+  return MODERN_ERRORS.has(code)
+}
+
+/** What no server of this transport says of an `initialize`: that there is nothing of the kind. */
+export function knowsNothing({ status, body }: Refusal): boolean {
+  return status !== 400 && (body === undefined || errorIn(body) === undefined)
 }
 
 /** Makes the call; an `initialize` that is refused as another transport or era would refuse it is looked into first. */
@@ -63,7 +74,10 @@ class TransportProbe implements CallReceiver, UpstreamCall {
   }
 
   onHead(head: ReplyHead): void {
-    if (!SUSPICIOUS.has(head.status)) return this.#receiver?.onHead(head)
+    if (!SUSPICIOUS.has(head.status)) {
+      if (isSuccess(head) && (head.type === 'json' || head.type === 'sse')) this.#probes.accepted?.()
+      return this.#receiver?.onHead(head)
+    }
     this.#head = head
     // What is held does not reach the one who cannot take more.
     if (this.#paused) this.#call.resume()
@@ -123,7 +137,7 @@ class TransportProbe implements CallReceiver, UpstreamCall {
     const body = whole ? await unpacked(Buffer.concat(this.#held), encoding, MAX_HELD) : undefined
     if (signal.aborted) return
     if (!body || !isModernError(body, status)) {
-      if (await this.#probes.getEndpoint(signal)) this.#other()
+      if (await this.#probes.getEndpoint(signal, { status, body })) this.#other()
       else this.#release()
       return
     }
@@ -171,19 +185,3 @@ class TransportProbe implements CallReceiver, UpstreamCall {
     if (this.#end === 'open') this.#call.cancel('client-gone')
   }
 }
-
-/** The revisions that an answer to `server/discover` names, or an error that only knows others; undefined: none. */
-export function versionsIn(message: Message | undefined): readonly string[] | undefined {
-  const { result, error } = (message?.json ?? {}) as {
-    result?: { supportedVersions?: unknown }
-    error?: { data?: { supported?: unknown } }
-  }
-  const versions = result?.supportedVersions ?? error?.data?.supported
-  if (!Array.isArray(versions)) return undefined
-  const named = versions.filter((v): v is string => typeof v === 'string' && v.length <= MAX_NAME).slice(0, MAX_NAMES)
-  return named.length > 0 ? named : undefined
-}
-
-/** What is passed on of a list that somebody else has written. */
-const MAX_NAMES = 32
-const MAX_NAME = 64

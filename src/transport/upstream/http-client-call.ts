@@ -1,40 +1,39 @@
 import { CatflapError } from '../../errors.ts'
-import { idKey, roundedKey } from '../../protocol/id.ts'
+import { HEADER_MISMATCH } from '../../protocol/error-codes.ts'
+import { idKey } from '../../protocol/id.ts'
 import { Message } from '../../protocol/message.ts'
 import { standardHeaders } from '../../protocol/tool-headers.ts'
 import type { CallReceiver, CancelReason, ReplyHead, UpstreamCall } from '../upstream.ts'
 import type { ClientHost, InFlight } from './http-client-host.ts'
-import { mayComeBack } from './http-client-listen.ts'
-import { ToolRefresh } from './http-client-refresh.ts'
+import type { Indexed } from './http-client-index.ts'
+import { mayComeBack, UNUSABLE_ID } from './http-client-listen.ts'
 import { adviceFor, errorCodeOf, errorFor, errorIn, noMessage, sessionLost } from './http-client-refusal.ts'
 import { Reopening } from './http-client-reopen.ts'
+import { OpenRequests } from './http-client-requests.ts'
 import type { Outgoing } from './http-client-wire.ts'
 import { isSuccess, type ReplyEnd, type ReplyReader, type ReplySink } from './reply-reader.ts'
 
 /** Attempts to take up a stream that bring nothing, until its call has failed. */
 const MAX_FRUITLESS = 5
-/** HeaderMismatch (spec 2026-07-28 basic/index, "Error Codes"). */
-const HEADER_MISMATCH = -32020
 
 /** One POST with a request, or a batch with several: its answers, by whatever connections they come. */
-export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
+export class HttpClientCall implements UpstreamCall, InFlight, Indexed, ReplySink {
   readonly out: Outgoing
   readonly #host: ClientHost
   readonly #receiver: CallReceiver
   readonly #reopening: Reopening
-  /** Requests without an answer, and those of them that the client has cancelled. */
-  #unanswered: Message[]
-  readonly #cancelled = new Set<Message>()
+  readonly #open: OpenRequests
   #live = true
   #accepted: () => void = () => {}
   #reader: ReplyReader | undefined
-  #refresh: ToolRefresh | undefined
+  #leaveRefresh: (() => void) | undefined
   #derived: readonly string[] = []
   #paused = false
   #inSession = false
   #resuming = false
   #broken = false
   #refreshed = false
+  #noted = false
   /** Takes it out of the queue in which it waits for its turn. */
   leave: () => void = () => {}
 
@@ -43,7 +42,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     this.#host = host
     this.#receiver = receiver
     this.#reopening = new Reopening(host.delays)
-    this.#unanswered = (out.batch ?? [out.message!]).filter(m => m.kind === 'request')
+    this.#open = new OpenRequests(out.batch ?? [out.message!])
   }
 
   start(accepted: () => void): void {
@@ -65,12 +64,12 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   cancel(reason: CancelReason): void {
     if (!this.#live) return
-    const sent = this.#reader !== undefined
+    const sent = this.#sent
     this.#over()
     this.#reader?.cancel()
     if (!sent || this.#modern || reason === 'shutdown') return
     const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
-    for (const request of this.#unanswered) if (!this.#cancelled.has(request)) this.#sendCancelled(request, why)
+    for (const request of this.#open.wanted) this.#sendCancelled(request, why)
   }
 
   fail(error: CatflapError): void {
@@ -80,19 +79,29 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     this.#receiver.onError(error)
   }
 
-  /** Whether it has a request of that id which the client has not cancelled yet. */
-  awaits(key: string): boolean {
-    return this.#unanswered.some(m => idKey(m.idText!) === key && !this.#cancelled.has(m))
+  get keys(): readonly string[] {
+    return this.#open.keys
   }
 
-  /** The client has cancelled it. Returns whether the server is to be told: the modern era says it by closing the stream. */
+  awaits(key: string): boolean {
+    return this.#live && this.#open.awaits(key)
+  }
+
+  /** Its id is used again: a late answer to what the client has cancelled would be taken for the newer call's. */
+  supersede(key: string): void {
+    if (!this.#live || !this.#open.dropCancelled(key)) return
+    if (this.#open.size === 0) this.fail(new CatflapError('cancelled'))
+    else this.#tellCancelled()
+  }
+
+  /** The client has cancelled it. Returns whether the server is to be told; the modern era says it by closing the stream. */
   cancelledByClient(key: string): boolean {
-    if (this.#modern) {
+    // What was not sent yet is not sent any more: the cancellation would be there first, and mean nothing.
+    if (this.#modern || (!this.#sent && !this.out.batch)) {
       this.fail(new CatflapError('cancelled'))
       return false
     }
-    const request = this.#unanswered.findLast(m => idKey(m.idText!) === key && !this.#cancelled.has(m))
-    if (request) this.#cancelled.add(request)
+    this.#open.cancel(key)
     this.#tellCancelled()
     return true
   }
@@ -115,6 +124,11 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     this.#answer(request, m.idText === undefined ? errorFor(m, request.idText!) : m)
   }
 
+  unusableId(): void {
+    if (!this.#noted) this.#host.events.note?.(UNUSABLE_ID)
+    this.#noted = true
+  }
+
   noise(bytes: Buffer): void {
     this.#host.events.noise(bytes)
   }
@@ -123,10 +137,13 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     if (!this.#live) return
     this.#over()
     this.#receiver.onOtherTransport?.()
+    // What waited behind it is for that other transport, too.
+    if (this.#initialize) this.#host.otherTransport()
   }
 
   end(end: ReplyEnd): void {
-    this.#accepted()
+    // What waits behind `initialize` waits for its answer, by whatever connections that comes.
+    if (!this.#initialize) this.#accepted()
     if (!this.#live) return
     if (end.how === 'refused') return this.#resuming ? this.#notResumed(end) : this.#refused(end.head, end.body)
     if (end.how === 'unreadable') return this.fail(this.#noMessage(end.head, end.body))
@@ -144,6 +161,11 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   get #initialize(): boolean {
     return this.out.message?.method === 'initialize'
+  }
+
+  /** The server may have seen it. */
+  get #sent(): boolean {
+    return this.#resuming || (this.#reader?.sent ?? false)
   }
 
   get #label(): string {
@@ -168,20 +190,16 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     reader.start()
   }
 
-  /** The request that a response answers. HTTP has told already; servers that read numbers as doubles round big ids. */
+  /** The request that a response answers; an error without an id can only be for the last one. */
   #askedBy(m: Message): Message | undefined {
-    if (m.idText === undefined) return this.#unanswered.length === 1 ? this.#unanswered[0] : undefined
-    const key = idKey(m.idText)
-    return (
-      this.#unanswered.find(r => idKey(r.idText!) === key) ??
-      this.#unanswered.find(r => roundedKey(idKey(r.idText!)) === key)
-    )
+    if (m.idText !== undefined) return this.#open.take(idKey(m.idText))
+    const [only] = this.#open.size === 1 ? this.#open.left : []
+    return only && this.#open.take(idKey(only.idText!))
   }
 
   #answer(request: Message, answer: Message): void {
     const told = this.#read(request, answer)
-    this.#unanswered = this.#unanswered.filter(m => m !== request)
-    if (this.#unanswered.length > 0) {
+    if (this.#open.size > 0) {
       this.#receiver.onMessage(told, false)
       return this.#tellCancelled()
     }
@@ -207,27 +225,23 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     if (!mismatch || !this.#modern || this.#refreshed || this.out.message?.method !== 'tools/call')
       return this.#relay(head, body, error)
     this.#refreshed = true
-    const { wire, tools, events } = this.#host
-    this.#refresh = new ToolRefresh({
-      wire,
-      tools,
-      call: this.out.message,
-      headers: this.out.headers,
-      mintId: () => this.#host.mintId(),
-      own: message => events.own?.(message),
-      other: message => this.#host.fromServer(message, undefined),
-      done: () => this.#again(head, body, error)
-    })
-    this.#refresh.start()
+    const again = (): void => this.#again(head, body, error)
+    // Another call may have learned meanwhile what this one lacked.
+    if (this.#differs(this.#derive())) return again()
+    this.#leaveRefresh = this.#host.refreshTools(this.out.message, this.out.headers, again)
+  }
+
+  #differs(derived: readonly string[]): boolean {
+    return derived.join('\n') !== this.#derived.join('\n')
   }
 
   /** The tools are known anew. The server refused the call unread, so that it may be sent with what it asks for, once. */
   #again(head: ReplyHead, body: Buffer, error: Message): void {
-    this.#refresh = undefined
+    this.#leaveRefresh = undefined
     if (!this.#live) return
-    const before = this.#derived
-    this.#derived = this.#derive()
-    if (before.join('\n') === this.#derived.join('\n')) return this.#relay(head, body, error)
+    const derived = this.#derive()
+    if (!this.#differs(derived)) return this.#relay(head, body, error)
+    this.#derived = derived
     this.#host.events.again?.('tool_headers')
     this.#post()
   }
@@ -238,7 +252,8 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     else {
       const advice = adviceFor(head.status)
       if (advice) this.#host.events.note?.(`${this.#label} answered with HTTP ${head.status}.${advice}`)
-      for (const request of [...this.#unanswered]) {
+      for (const request of this.#open.left) {
+        this.#open.take(idKey(request.idText!))
         const same = error.idText !== undefined && idKey(error.idText) === idKey(request.idText!)
         this.#answer(request, same ? error : errorFor(error, request.idText!))
       }
@@ -264,7 +279,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
   }
 
   #noMessage(head: ReplyHead, body: Buffer): CatflapError {
-    return noMessage(this.#label, head, body, this.#host.wire.sessionId)
+    return noMessage(this.#label, head, body, text => this.#host.wire.hide(text))
   }
 
   #reset(): CatflapError {
@@ -285,7 +300,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
 
   /** What is still open has been cancelled, so that answers may never come. */
   #tellCancelled(): void {
-    if (this.#live && this.#unanswered.every(m => this.#cancelled.has(m))) this.#receiver.onCancelled?.()
+    if (this.#live && this.#open.allCancelled) this.#receiver.onCancelled?.()
   }
 
   #over(): void {
@@ -293,7 +308,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, ReplySink {
     this.leave()
     this.#accepted()
     this.#reopening.stop()
-    this.#refresh?.cancel()
+    this.#leaveRefresh?.()
     this.#host.forget(this)
   }
 }

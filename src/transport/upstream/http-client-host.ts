@@ -9,6 +9,8 @@ import type { HttpClientWire, Outgoing } from './http-client-wire.ts'
 export interface InFlight {
   /** It is over, for this reason. */
   fail(error: CatflapError): void
+  /** The server speaks another transport: it was never sent. */
+  otherTransport(): void
 }
 
 /** The leg, as what is under way on it knows it. */
@@ -23,11 +25,13 @@ export interface ClientHost {
   negotiated(answer: Message): void
   /** Something of the server's own, and the call it came with. */
   fromServer(message: Message, call: CallReceiver | undefined): void
+  /** The server understood nothing yet, since it speaks another transport. */
+  otherTransport(): void
+  /** `done` once the tools were asked for anew, for the sake of that call. Returns how to wait no longer. */
+  refreshTools(call: Message, headers: readonly string[], done: () => void): () => void
   /** The server no longer knows the session. */
   sessionLost(): void
   /** Says something on catflap's own account. */
   sendOwn(message: Message, headers: readonly string[]): void
-  /** An id that no request of the client's has. */
-  mintId(): string
   forget(over: InFlight): void
 }

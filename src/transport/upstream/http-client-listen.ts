@@ -23,6 +23,7 @@ export class ListenStream implements ReplySink {
   readonly #reopening: Reopening
   #reader: ReplyReader | undefined
   #broken = false
+  #told = false
 
   constructor(options: ListenOptions) {
     this.#options = options
@@ -56,6 +57,12 @@ export class ListenStream implements ReplySink {
     this.#options.noise(bytes)
   }
 
+  unusableId(): void {
+    if (this.#told) return
+    this.#told = true
+    this.#options.note(UNUSABLE_ID)
+  }
+
   end(end: ReplyEnd): void {
     if (end.how === 'refused' && !mayComeBack(end.head.status)) return
     if (end.how === 'failed') {
@@ -72,6 +79,9 @@ export class ListenStream implements ReplySink {
     })
   }
 }
+
+export const UNUSABLE_ID =
+  'an event of the server has an id that fits into no header: where its stream breaks behind it, it cannot be taken up again there'
 
 /** Statuses that say "not now". 409 is what a server says that has not noticed yet that the last stream broke. */
 export function mayComeBack(status: number): boolean {

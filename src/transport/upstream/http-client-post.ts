@@ -45,6 +45,11 @@ export class HttpClientPost implements UpstreamCall, InFlight, ReplySink {
     receiver?.onError(error)
   }
 
+  otherTransport(): void {
+    const receiver = this.#over()
+    receiver?.onOtherTransport?.()
+  }
+
   head(head: ReplyHead): void {
     this.#accepted()
     if (!isSuccess(head)) return
@@ -66,15 +71,22 @@ export class HttpClientPost implements UpstreamCall, InFlight, ReplySink {
   end(end: ReplyEnd): void {
     const receiver = this.#over()
     if (!receiver) return
-    if (end.how === 'failed') return receiver.onError(end.error)
+    const { wire, events } = this.#host
+    if (end.how === 'failed') {
+      // Nothing is said to a client about what needs no answer, so this is all that anybody hears of it.
+      events.note?.(`${this.#what} may not have reached the server: ${end.error.message}`)
+      return receiver.onError(end.error)
+    }
     if (end.how === 'refused') {
-      const what = this.#out.message?.method ?? (this.#out.batch ? 'a batch' : "the client's answer")
-      const { label, sessionId } = this.#host.wire
-      const why = noMessage(label, end.head, end.body, sessionId).message
-      this.#host.events.note?.(`${what} was refused: ${why}`)
+      const why = noMessage(wire.label, end.head, end.body, text => wire.hide(text)).message
+      events.note?.(`${this.#what} was refused: ${why}`)
     }
     receiver.onEnd()
     if (end.how === 'refused' && end.head.status === 404 && this.#inSession) this.#host.sessionLost()
+  }
+
+  get #what(): string {
+    return this.#out.message?.method ?? (this.#out.batch ? 'a batch' : "the client's answer")
   }
 
   #over(): CallReceiver | undefined {

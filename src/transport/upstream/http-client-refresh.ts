@@ -68,6 +68,39 @@ export class ToolRefresh implements ReplySink {
   }
 }
 
+/** Calls that are refused at the same time learn from one list. */
+export class SharedRefresh {
+  readonly #make: (call: Message, headers: readonly string[], done: () => void) => ToolRefresh
+  readonly #waiting = new Set<() => void>()
+  #running: ToolRefresh | undefined
+
+  constructor(make: (call: Message, headers: readonly string[], done: () => void) => ToolRefresh) {
+    this.#make = make
+  }
+
+  /** Returns how to wait no longer; when nobody does, it ends. */
+  join(call: Message, headers: readonly string[], done: () => void): () => void {
+    const wait = (): void => done()
+    this.#waiting.add(wait)
+    if (!this.#running) {
+      this.#running = this.#make(call, headers, () => this.#done())
+      this.#running.start()
+    }
+    return () => {
+      if (!this.#waiting.delete(wait) || this.#waiting.size > 0) return
+      this.#running?.cancel()
+      this.#running = undefined
+    }
+  }
+
+  #done(): void {
+    this.#running = undefined
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const done of waiting) done()
+  }
+}
+
 function metaOf(call: Message): Record<string, unknown> {
   const { params } = call.json as { params?: { _meta?: Record<string, unknown> } }
   return params?._meta ?? {}

@@ -7,6 +7,8 @@ import { isSuccess } from './reply-reader.ts'
 
 /** What people are shown of a body that is no message. */
 const SHOWN = 200
+/** More than is shown: no secret may be cut in two before it is taken out. */
+const READ = 16 * 1024
 
 /** The JSON-RPC error that a server sent with an HTTP status, or undefined. */
 export function errorIn(body: Buffer): Message | undefined {
@@ -41,10 +43,10 @@ export function errorFor(message: Message, idText: string): Message {
   )
 }
 
-/** An answer over HTTP that has no message in it. `secret`: servers like to name the session that they refuse. */
-export function noMessage(label: string, head: ReplyHead, body: Buffer, secret?: string): CatflapError {
-  const told = shown(body, secret)
-  const status = `HTTP ${head.status}${head.statusText ? ` ${printable(head.statusText)}` : ''}`
+/** An answer over HTTP that has no message in it. `hide` takes out what the client must not see of it. */
+export function noMessage(label: string, head: ReplyHead, body: Buffer, hide: (text: string) => string): CatflapError {
+  const told = shown(body, hide)
+  const status = `HTTP ${head.status}${head.statusText ? ` ${printable(hide(head.statusText))}` : ''}`
   const text = `${label} answered with ${status} and no JSON-RPC message${told ? `: ${told}` : '.'}${adviceFor(head.status)}`
   const code = isSuccess(head) ? 'upstream_protocol' : 'upstream_status'
   return new CatflapError(code, text, { data: { target: label, status: head.status } })
@@ -61,13 +63,7 @@ export function adviceFor(status: number): string {
 }
 
 /** The beginning of a text, on one line. */
-function shown(body: Buffer, secret: string | undefined): string {
-  const whole = body
-    .subarray(0, 4 * SHOWN)
-    .toString('utf8')
-    .replace(/\s+/g, ' ')
-    .trim()
-  // A short one is no secret, but a word that may stand anywhere.
-  const text = secret !== undefined && secret.length >= 8 ? whole.replaceAll(secret, '…') : whole
-  return printable(excerpt(text, SHOWN))
+function shown(body: Buffer, hide: (text: string) => string): string {
+  const whole = body.subarray(0, READ).toString('utf8').replace(/\s+/g, ' ').trim()
+  return printable(excerpt(hide(whole), SHOWN))
 }

@@ -1,13 +1,16 @@
 import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader, VERSION_HEADER } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Era } from '../../protocol/versions.ts'
-import type { CallInput, Leg } from '../upstream.ts'
-import type { HttpUpstream } from './http.ts'
+import type { CallInput, HttpWatch, Leg } from '../upstream.ts'
+import { type HttpUpstream, isCall } from './http.ts'
 import { type Cursor, ReplyReader, type ReplySink } from './reply-reader.ts'
 
 export interface WireOptions {
   readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
   readonly maxMessage: number
+  readonly watch?: HttpWatch
+  /** Takes secrets out of what the client is told of the server's words. */
+  readonly scrub?: (text: string) => string
 }
 
 /** A POST: one message, or the elements of a batch. */
@@ -35,14 +38,35 @@ export class HttpClientWire {
   /** The client has spoken the modern era, and names this version. */
   modernVersion: string | undefined
   readonly #options: WireOptions
+  readonly #callOver: () => void
   readonly #open = new Map<ReplyReader, NodeJS.Timeout | undefined>()
   #headers: readonly string[] = []
   #query: string | undefined
   #paused = false
+  #calls = 0
   #ending: Promise<unknown> = Promise.resolve()
 
-  constructor(options: WireOptions) {
+  /** `callOver`: one of `calls` is no more. */
+  constructor(options: WireOptions, callOver: () => void) {
     this.#options = options
+    this.#callOver = callOver
+  }
+
+  /** Requests that take a connection for calls. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  /** A text of the server's, as the client may see it: servers like to name the session or the credential that they refuse. */
+  hide(text: string): string {
+    const id = this.sessionId
+    // A short one is no secret, but a word that may stand anywhere.
+    const hidden = id !== undefined && id.length >= 8 ? text.replaceAll(id, '…') : text
+    return this.#options.scrub?.(hidden) ?? hidden
   }
 
   get label(): string {
@@ -121,7 +145,9 @@ export class HttpClientWire {
 
   get #leg(): Leg {
     const { upstream } = this.#options
-    return this.sessionId === undefined ? upstream.sessionless : upstream.sessionLeg(this.sessionId)
+    return this.sessionId === undefined
+      ? upstream.sessionless
+      : upstream.sessionLeg(this.sessionId, this.#options.watch)
   }
 
   #ownHeaders(): string[] {
@@ -132,13 +158,20 @@ export class HttpClientWire {
   }
 
   #reader(leg: Leg, input: CallInput, cursor: Cursor, sink: ReplySink): ReplyReader {
+    const counts = isCall(input)
     const done = (): void => {
       clearTimeout(this.#open.get(reader))
-      this.#open.delete(reader)
+      if (!this.#open.delete(reader) || !counts) return
+      this.#calls--
+      this.#callOver()
     }
-    const { maxMessage } = this.#options
-    const reader = new ReplyReader({ leg, input, label: this.label, maxMessage, cursor, done }, sink)
+    const { maxMessage, watch } = this.#options
+    const reader = new ReplyReader(
+      { leg, input: { ...input, watch }, label: this.label, maxMessage, cursor, done },
+      sink
+    )
     this.#open.set(reader, undefined)
+    if (counts) this.#calls++
     if (this.#paused) reader.hold('leg')
     return reader
   }

@@ -8,13 +8,16 @@ import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead, UpstreamCall }
 import type { HttpUpstream } from './http.ts'
 import { HttpClientCall } from './http-client-call.ts'
 import type { ClientHost, InFlight } from './http-client-host.ts'
+import { CallIndex } from './http-client-index.ts'
 import { ListenStream } from './http-client-listen.ts'
-import { MessageOrder } from './http-client-order.ts'
+import { MessageOrder, type OrderKind } from './http-client-order.ts'
 import { HttpClientPost } from './http-client-post.ts'
+import { SharedRefresh, ToolRefresh } from './http-client-refresh.ts'
 import { sessionLost } from './http-client-refusal.ts'
 import type { ReopenDelays } from './http-client-reopen.ts'
 import { ToolHeaderBook } from './http-client-tools.ts'
 import { HttpClientWire, type Outgoing } from './http-client-wire.ts'
+import { ended, failed } from './no-call.ts'
 
 export interface HttpClientOptions {
   readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
@@ -23,12 +26,20 @@ export interface HttpClientOptions {
   readonly maxWaiting: number
   /** Before a stream is taken up again; default 1 s, growing to 30 s. */
   readonly delays?: ReopenDelays
+  /** Calls that it may have under way at once, where others share the connections; default: any number. */
+  readonly maxCalls?: number
+  /** Calls that may wait for that; default: any number. */
+  readonly maxPending?: number
+  /** Takes secrets out of what the client is told of the server's words. */
+  readonly scrub?: (text: string) => string
   /** How long the server may take to accept a notification: what follows waits so long, in ms; default 5 s. */
   readonly patience?: number
 }
 
 const DELAYS: ReopenDelays = { first: 1_000, max: 30_000 }
 const PATIENCE = 5_000
+/** While the client does not read, calls are begun only up to so many. */
+const MAX_UNREAD = 4
 
 /**
  * The leg of one client on a pipe, in front of a server on Streamable HTTP. The client knows nothing of HTTP, so that catflap
@@ -42,6 +53,8 @@ export class HttpClientLeg implements Leg, ClientHost {
   readonly #patience: number
   readonly #order: MessageOrder
   readonly #inFlight = new Set<InFlight>()
+  readonly #byId = new CallIndex<HttpClientCall>()
+  readonly #refresh: SharedRefresh
   #listen: ListenStream | undefined
   #over: CatflapError | undefined
   #closed: Promise<void> | undefined
@@ -52,12 +65,18 @@ export class HttpClientLeg implements Leg, ClientHost {
   constructor(options: HttpClientOptions, events: LegEvents) {
     this.events = events
     this.delays = options.delays ?? DELAYS
-    this.wire = new HttpClientWire(options)
+    this.wire = new HttpClientWire({ ...options, watch: events.http }, () => this.#order.roomAgain())
     this.tools = new ToolHeaderBook(text => events.note?.(text))
+    this.#refresh = new SharedRefresh((call, headers, done) => this.#makeRefresh(call, headers, done))
     this.#patience = options.patience ?? PATIENCE
+    const { maxCalls = Number.POSITIVE_INFINITY } = options
     this.#order = new MessageOrder({
       patience: this.#patience,
       maxWaiting: options.maxWaiting,
+      maxCalls: options.maxPending ?? Number.POSITIVE_INFINITY,
+      // Answers that nobody reads keep their connections from others.
+      room: () => this.wire.calls < (this.wire.paused ? Math.min(maxCalls, MAX_UNREAD) : maxCalls),
+      paused: () => this.wire.paused,
       full: () => events.full?.(),
       drain: () => events.drain?.()
     })
@@ -78,9 +97,10 @@ export class HttpClientLeg implements Leg, ClientHost {
     const told = cancelled.map(m => this.#clientCancels(m, era))
     // In the modern era a cancellation is a closed stream (spec 2026-07-28 basic/transports/streamable-http, "Cancellation").
     if (input.message && told[0] === false) return ended(receiver)
+    for (const m of messages) if (m.kind === 'request') this.#supersede(idKey(m.idText!))
     const asks = messages.some(m => m.kind === 'request')
     const made = asks ? new HttpClientCall(this, out, receiver) : new HttpClientPost(this, out, receiver)
-    return this.#enter(made, messages, receiver)
+    return this.#enter(made, messages)
   }
 
   pause(): void {
@@ -89,6 +109,7 @@ export class HttpClientLeg implements Leg, ClientHost {
 
   resume(): void {
     this.wire.resume()
+    this.#order.roomAgain()
   }
 
   /** A closed pipe says nothing over HTTP. */
@@ -137,27 +158,46 @@ export class HttpClientLeg implements Leg, ClientHost {
     post.start(() => {})
   }
 
-  mintId(): string {
-    return `catflap-tools-${++this.#minted}`
+  otherTransport(): void {
+    for (const one of [...this.#inFlight]) one.otherTransport()
+  }
+
+  refreshTools(call: Message, headers: readonly string[], done: () => void): () => void {
+    return this.#refresh.join(call, headers, done)
   }
 
   forget(over: InFlight): void {
     this.#inFlight.delete(over)
+    if (over instanceof HttpClientCall) this.#byId.delete(over)
   }
 
-  #enter(made: HttpClientCall | HttpClientPost, messages: readonly Message[], receiver: CallReceiver): UpstreamCall {
+  #makeRefresh(call: Message, headers: readonly string[], done: () => void): ToolRefresh {
+    return new ToolRefresh({
+      wire: this.wire,
+      tools: this.tools,
+      call,
+      headers,
+      // An id that no request of the client's has.
+      mintId: () => `catflap-tools-${++this.#minted}`,
+      own: message => this.events.own?.(message),
+      other: message => this.fromServer(message, undefined),
+      done
+    })
+  }
+
+  #enter(made: HttpClientCall | HttpClientPost, messages: readonly Message[]): UpstreamCall {
     this.#inFlight.add(made)
+    if (made instanceof HttpClientCall) this.#byId.add(made)
     const size = messages.reduce((sum, m) => sum + m.bytes.length, 0)
-    // Its answer names the session that everything behind it belongs to: `echo … | catflap` does not wait for that.
-    const first = messages.some(m => m.kind !== 'request' || m.method === 'initialize')
-    const leave = this.#order.enter(size, first, accepted => made.start(accepted))
+    const leave = this.#order.enter(size, kindOf(messages), accepted => made.start(accepted))
     if (leave) {
       made.leave = leave
       return made
     }
-    this.#inFlight.delete(made)
     const text = `${this.wire.label} does not accept what was sent before. Try again later.`
-    return failed(receiver, new CatflapError('upstream_queue_full', text))
+    const error = new CatflapError('upstream_queue_full', text)
+    queueMicrotask(() => made.fail(error))
+    return made
   }
 
   /** Notifications of the modern era need not say that they are. */
@@ -173,12 +213,15 @@ export class HttpClientLeg implements Leg, ClientHost {
   /** The client names its own id; of several calls under it, the newest is meant. Returns whether the server is told. */
   #clientCancels(message: Message, era: Era): boolean {
     const key = message.requestIdText === undefined ? undefined : idKey(message.requestIdText)
-    const call = key === undefined ? undefined : this.#newest(key)
-    return call && key !== undefined ? call.cancelledByClient(key) : era === 'legacy'
+    const call = key === undefined ? undefined : this.#byId.newest(key)
+    if (!call || key === undefined) return era === 'legacy'
+    this.#byId.cancelled(key, call)
+    return call.cancelledByClient(key)
   }
 
-  #newest(key: string): HttpClientCall | undefined {
-    return [...this.#inFlight].findLast(x => x instanceof HttpClientCall && x.awaits(key)) as HttpClientCall | undefined
+  /** An answer to what the client has cancelled under this id would be taken for one to the request that uses it now. */
+  #supersede(key: string): void {
+    for (const call of this.#byId.takeCancelled(key)) call.supersede(key)
   }
 
   /** A session begins; a client that begins anew leaves its old one. */
@@ -216,14 +259,9 @@ export class HttpClientLeg implements Leg, ClientHost {
   }
 }
 
-const NO_CALL: UpstreamCall = { pause() {}, resume() {}, cancel() {} }
-
-function ended(receiver: CallReceiver): UpstreamCall {
-  queueMicrotask(() => receiver.onEnd())
-  return NO_CALL
-}
-
-function failed(receiver: CallReceiver, error: CatflapError): UpstreamCall {
-  queueMicrotask(() => receiver.onError(error))
-  return NO_CALL
+function kindOf(messages: readonly Message[]): OrderKind {
+  if (messages.some(m => m.method === 'initialize')) return 'initialize'
+  if (messages.every(m => m.kind === 'response')) return 'answer'
+  if (messages.some(m => m.kind !== 'request')) return 'note'
+  return messages.some(m => m.method !== 'subscriptions/listen') ? 'call' : 'stream'
 }

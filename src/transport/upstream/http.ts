@@ -2,7 +2,16 @@ import type { Dispatcher } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader, setHeader } from '../../protocol/headers.ts'
 import type { QueueNode } from '../../queue.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
+import type {
+  CallInput,
+  CallReceiver,
+  CancelReason,
+  HttpWatch,
+  Leg,
+  ReplyHead,
+  UpstreamCall,
+  WatchedRequest
+} from '../upstream.ts'
 import { basicCredentials, byName, receivedFields } from './http-fields.ts'
 import { sameOriginPath, withQuery } from './http-path.ts'
 import { type OriginPools, openPools, type PoolOptions, upstreamError } from './http-pool.ts'
@@ -47,8 +56,9 @@ export class HttpUpstream {
     this.sessionless = new HttpLeg(this, undefined)
   }
 
-  sessionLeg(upstreamId: string): Leg {
-    return new HttpLeg(this, upstreamId)
+  /** `watch` hears of the request that ends the session. */
+  sessionLeg(upstreamId: string, watch?: HttpWatch): Leg {
+    return new HttpLeg(this, upstreamId, watch)
   }
 
   /** One request past all legs: to this path (and query) of the same origin instead of the target's. */
@@ -78,15 +88,27 @@ export class HttpUpstream {
   }
 }
 
+/** What has an answer to wait for, and takes one of the connections for that. */
+export function isCall({ kind, message }: CallInput): boolean {
+  return (kind === 'request' && message?.method !== 'subscriptions/listen') || kind === 'batch'
+}
+
+/** False: it still waits for a connection. Cancelled now, it never leaves. */
+export function isSent(call: UpstreamCall): boolean {
+  return !(call instanceof HttpCall) || call.sent
+}
+
 const METHODS = { request: 'POST', notify: 'POST', batch: 'POST', listen: 'GET', terminate: 'DELETE' } as const
 
 class HttpLeg implements Leg {
   readonly upstreamId: string | undefined
   readonly #upstream: HttpUpstream
+  readonly #watch: HttpWatch | undefined
 
-  constructor(upstream: HttpUpstream, upstreamId: string | undefined) {
+  constructor(upstream: HttpUpstream, upstreamId: string | undefined, watch?: HttpWatch) {
     this.#upstream = upstream
     this.upstreamId = upstreamId
+    this.#watch = watch
   }
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
@@ -103,7 +125,8 @@ class HttpLeg implements Leg {
       message: undefined,
       batch: undefined,
       body: undefined,
-      headers
+      headers,
+      watch: this.#watch
     }
     // The server may be gone, hang, or not allow clients to end sessions: nobody waits longer than the timeout for it.
     await new Promise<void>(resolve => {
@@ -132,6 +155,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   #paused = false
   #redirects = 0
   #redirectTo: string | undefined
+  readonly #watched: WatchedRequest | undefined
   /** Holds a slot of the queue. */
   #running = false
   /** While it waits for one. */
@@ -149,6 +173,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
     this.#input = input
     this.#headers = headers
     this.#receiver = receiver
+    this.#watched = input.watch?.(METHODS[input.kind], path, headers)
   }
 
   begin(): void {
@@ -168,9 +193,13 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
     this.#send()
   }
 
+  /** Undici has begun to write it: from now on the server may have seen it. */
+  get sent(): boolean {
+    return this.#controller !== undefined || this.#redirects > 0
+  }
+
   get #isCall(): boolean {
-    const { kind, message } = this.#input
-    return (kind === 'request' && message?.method !== 'subscriptions/listen') || kind === 'batch'
+    return isCall(this.#input)
   }
 
   #send(): void {
@@ -209,6 +238,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   cancel(_reason: CancelReason): void {
     if (!this.#receiver) return
     this.#receiver = undefined
+    this.#watched?.end('closed')
     if (this.#place) this.#upstream.queue.giveUp(this.#place)
     else if (this.#controller) this.#abort(this.#controller)
     // Else undici still holds it, body and all, until there is a connection: so long it also holds its slot.
@@ -248,6 +278,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
       length: length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined,
       encoding: encoding === 'identity' ? undefined : encoding
     }
+    this.#watched?.head(head)
     this.#receiver.onHead(head)
     if (this.#paused) controller.pause()
   }
@@ -268,6 +299,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
     }
     const receiver = this.#receiver
     this.#finish()
+    if (receiver) this.#watched?.end('complete')
     receiver?.onEnd()
   }
 
@@ -278,6 +310,7 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   #fail(error: CatflapError): void {
     const receiver = this.#receiver
     this.#finish()
+    if (receiver) this.#watched?.end(error.code)
     receiver?.onError(error)
   }
 

@@ -25,8 +25,18 @@ export interface Wire {
   readonly task: boolean
 }
 
+/** In the place of who has left: an abandoned call is remembered for long, and must not keep an exchange and its body with it. */
+const NOBODY: CallReceiver = {
+  onHead() {},
+  onData() {},
+  onMessage() {},
+  onEnd() {},
+  onError() {},
+  deliver: () => false
+}
+
 export class PipeCall implements UpstreamCall {
-  readonly receiver: CallReceiver
+  receiver: CallReceiver
   readonly idText: string
   readonly wireText: string
   readonly wireKey: string
@@ -76,7 +86,9 @@ export class PipeCall implements UpstreamCall {
     if (!this.live) return
     this.live = false
     this.#leg.abandon(this)
-    this.receiver.onError(new CatflapError('cancelled'))
+    const { receiver } = this
+    this.receiver = NOBODY
+    receiver.onError(new CatflapError('cancelled'))
   }
 
   /** `initialize` must not be cancelled (spec 2025-11-25 basic/utilities/cancellation); its leg is closed instead. */
@@ -84,6 +96,7 @@ export class PipeCall implements UpstreamCall {
     if (!this.live) return
     this.live = false
     this.#leg.abandon(this)
+    this.receiver = NOBODY
     if (this.method === 'initialize' || reason === 'shutdown' || this.cancelled) return
     const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
     const params = `{"requestId":${this.wireText},"reason":${JSON.stringify(why)}}`

@@ -4,6 +4,7 @@ import { MalformedMessage, Message } from '../../protocol/message.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
 import { BatchReceiver } from './batch-receiver.ts'
 import { glimpse } from './glimpse.ts'
+import { ended, failed } from './no-call.ts'
 import { type CallKeeper, PipeCall } from './pipe-call.ts'
 import { WireKeys } from './wire-keys.ts'
 
@@ -31,6 +32,8 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   readonly #abandoned = new Set<PipeCall>()
   /** Answered with a task, which goes on: its progress still comes under their tokens. */
   readonly #tasks = new Set<PipeCall>()
+  /** What was in use when the first unanswered call was forgotten; undefined as long as none was. */
+  #doubtful: WireKeys<true> | undefined
   #minted = 0
   #waiting = 0
   #lost: CatflapError | undefined
@@ -87,7 +90,7 @@ export abstract class PipeLeg implements Leg, CallKeeper {
 
   abandon(call: PipeCall): void {
     this.#abandoned.add(call)
-    if (this.#abandoned.size > MAX_ABANDONED) for (const oldest of this.#abandoned) return this.forget(oldest)
+    if (this.#abandoned.size > MAX_ABANDONED) this.#giveUp(this.#abandoned)
   }
 
   /** Answered, but the task it began goes on (spec 2025-11-25 basic/utilities/tasks, "Progress"): the token stays its own. */
@@ -95,7 +98,16 @@ export abstract class PipeLeg implements Leg, CallKeeper {
     this.#abandoned.delete(call)
     if (this.#calls.find(call.wireKey) === call) this.#calls.delete(call.wireKey)
     this.#tasks.add(call)
-    if (this.#tasks.size > MAX_TASKS) for (const oldest of this.#tasks) return this.forget(oldest)
+    if (this.#tasks.size > MAX_TASKS) this.#giveUp(this.#tasks)
+  }
+
+  /**
+   * There is no room to remember the oldest, which may be answered all the same: from now on every id and token on the wire is
+   * one that was never there before, so that nothing late can be taken for something newer.
+   */
+  #giveUp(calls: ReadonlySet<PipeCall>): void {
+    this.#doubtful ??= copyOf([...this.#calls.keys(), ...this.#tokens.keys()])
+    for (const oldest of calls) return this.forget(oldest)
   }
 
   forget(call: PipeCall): void {
@@ -109,14 +121,15 @@ export abstract class PipeLeg implements Leg, CallKeeper {
     const idText = original.idText!
     let wire = original
     let wireText = idText
-    if (this.#calls.collides(idKey(idText))) {
-      this.#supersede(idKey(idText))
+    const collides = this.#calls.collides(idKey(idText))
+    if (collides) this.#supersede(idKey(idText))
+    if (collides || this.#doubtful) {
       wireText = this.#mint(idText)
       wire = wire.withId(wireText)
     }
     const token = original.progressTokenText
     let wireToken = token
-    if (token !== undefined && this.#tokens.collides(idKey(token))) {
+    if (token !== undefined && (this.#doubtful || this.#tokens.collides(idKey(token)))) {
       wireToken = this.#mint(token)
       wire = wire.withProgressToken(wireToken)
     }
@@ -139,11 +152,14 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   /** Several messages, each correlated on its own; the receiver's last message is the last answer. */
   #batch(input: CallInput, receiver: CallReceiver): UpstreamCall {
     const messages = input.batch ?? []
-    const requests = messages.filter(m => m.kind === 'request')
-    for (const m of messages) if (m.kind !== 'request') this.send(m, input)
-    if (requests.length === 0) return ended(receiver)
-    const batch = new BatchReceiver(receiver, requests.length, () => this.#lost !== undefined || this.closing)
-    const calls = requests.map(m => this.#request(m, input, batch.member(m.idText!)))
+    const requests = messages.filter(m => m.kind === 'request').length
+    const batch = new BatchReceiver(receiver, requests, () => this.#lost !== undefined || this.closing)
+    const calls: UpstreamCall[] = []
+    // In their order, so that one can be about another.
+    for (const m of messages)
+      if (m.kind === 'request') calls.push(this.#request(m, input, batch.member(m.idText!)))
+      else this.send(m, input)
+    if (requests === 0) return ended(receiver)
     return {
       pause() {},
       resume() {},
@@ -230,7 +246,7 @@ export abstract class PipeLeg implements Leg, CallKeeper {
     for (;;) {
       this.#minted++
       const made = text.startsWith('"') ? `"catflap-${this.#minted}"` : String(2_000_000_000 + this.#minted)
-      if (!this.#calls.find(made) && !this.#tokens.find(made)) return made
+      if (!this.#calls.find(made) && !this.#tokens.find(made) && !this.#doubtful?.find(made)) return made
     }
   }
 
@@ -298,17 +314,12 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   }
 }
 
+/** Cancelled calls are mostly never answered, so these fill up in time. What a call of them keeps is its ids alone. */
 const MAX_ABANDONED = 1024
 const MAX_TASKS = 1024
 
-const NO_CALL: UpstreamCall = { pause() {}, resume() {}, cancel() {} }
-
-function ended(receiver: CallReceiver): UpstreamCall {
-  queueMicrotask(() => receiver.onEnd())
-  return NO_CALL
-}
-
-function failed(receiver: CallReceiver, error: CatflapError): UpstreamCall {
-  queueMicrotask(() => receiver.onError(error))
-  return NO_CALL
+function copyOf(keys: readonly string[]): WireKeys<true> {
+  const copy = new WireKeys<true>()
+  for (const key of keys) copy.set(key, true)
+  return copy
 }

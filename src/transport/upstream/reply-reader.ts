@@ -4,6 +4,7 @@ import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { type SseEvent, SseEventTooLarge, SseParser } from '../../protocol/sse.ts'
 import { decoderFor } from '../decode.ts'
 import type { CallInput, CallReceiver, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
+import { isSent } from './http.ts'
 
 /** Where a stream of events stands, across the connections that carry it. */
 export interface Cursor {
@@ -29,6 +30,8 @@ export interface ReplySink {
   message(message: Message): void
   /** An event that is no message. */
   noise(bytes: Buffer): void
+  /** Its last event has an id that no request could name: from there it cannot be taken up again. */
+  unusableId?(): void
   /** The server speaks another transport; told in place of an end. */
   otherTransport?(): void
   end(end: ReplyEnd): void
@@ -87,6 +90,11 @@ export class ReplyReader implements CallReceiver {
     if (!this.#holds.delete(why)) return
     if (this.#holds.size === 0) this.#handle?.resume()
     if (!this.#holds.has('leg') && !this.#holds.has('call')) this.#decoder?.resume()
+  }
+
+  /** False: nothing of it has left yet, and if it is cancelled now, nothing will. */
+  get sent(): boolean {
+    return this.#handle !== undefined && isSent(this.#handle)
   }
 
   /** Closes the connection; nothing is told any more. */
@@ -175,7 +183,7 @@ export class ReplyReader implements CallReceiver {
   #event(event: SseEvent): void {
     const { cursor } = this.#options
     if (!this.#sink) return
-    if (event.id !== undefined) cursor.lastEventId = event.id === '' ? undefined : event.id
+    if (event.id !== undefined) this.#at(event.id)
     if (event.retry !== undefined) cursor.retry = event.retry
     if (event.id !== undefined || event.retry !== undefined || event.data !== undefined) cursor.events++
     // Empty data primes the client to come back; other event names are no messages (spec 2025-11-25 basic/transports).
@@ -186,6 +194,14 @@ export class ReplyReader implements CallReceiver {
       if (!(error instanceof MalformedMessage)) throw error
       this.#sink.noise(event.data)
     }
+  }
+
+  #at(id: string): void {
+    const { cursor } = this.#options
+    const usable = id.length <= MAX_EVENT_ID && HEADER_VALUE.test(id)
+    // An earlier one would bring again what came since.
+    cursor.lastEventId = id === '' || !usable ? undefined : id
+    if (!usable) this.#sink?.unusableId?.()
   }
 
   #tell(parsed: Message | readonly Message[]): void {
@@ -236,6 +252,11 @@ export class ReplyReader implements CallReceiver {
     sink.end(end)
   }
 }
+
+/** RFC 9110 §5.5: other characters can stand in no header. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u
+/** Servers give all headers of a request together some 16 KiB. */
+const MAX_EVENT_ID = 4096
 
 export function isSuccess(head: ReplyHead): boolean {
   return head.status >= 200 && head.status < 300

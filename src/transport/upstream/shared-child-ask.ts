@@ -1,6 +1,18 @@
 import { CatflapError } from '../../errors.ts'
+import { METHOD_NOT_FOUND } from '../../protocol/error-codes.ts'
 import { Message } from '../../protocol/message.ts'
+import { FIRST_MODERN_VERSION, META_VERSION } from '../../protocol/versions.ts'
+import { VERSION } from '../../version.ts'
 import type { CallInput, CallReceiver, Leg } from '../upstream.ts'
+
+/** The `_meta` of our own requests. A client's would let it decide what the answer is. */
+export function ownMeta(version: string = FIRST_MODERN_VERSION): object {
+  return {
+    [META_VERSION]: version,
+    'io.modelcontextprotocol/clientInfo': { name: 'catflap', version: VERSION },
+    'io.modelcontextprotocol/clientCapabilities': {}
+  }
+}
 
 /** Asks a server on our own account, and resolves with its answer. Rejects with the leg's error, or `upstream_timeout`. */
 export function ask(leg: Leg, label: string, request: Message, timeout: number): Promise<Message> {
@@ -31,7 +43,7 @@ export function ask(leg: Leg, label: string, request: Message, timeout: number):
 /** The server of revision 2026-07-28 must not ask (basic/transports/stdio, "Receiving Messages"): it is told so, and goes on. */
 export function refuseRequest(leg: Leg, request: Message, own: ((message: Message) => void) | undefined): void {
   const error = {
-    code: -32601,
+    code: METHOD_NOT_FOUND,
     message: `A server of this revision sends no requests: '${request.method}' is not known.`
   }
   const text = `{"jsonrpc":"2.0","id":${request.idText},"error":${JSON.stringify(error)}}`

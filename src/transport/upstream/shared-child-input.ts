@@ -4,9 +4,12 @@ import type { CallInput, CallReceiver, CancelReason, Leg, UpstreamCall } from '.
 export interface FairInputOptions {
   /** For people. */
   readonly label: string
-  /** Bytes of one client that may wait while the child does not read. */
+  /** Bytes of one client that may wait while the child does not read; of all together `CROWD` times as many. */
   readonly maxQueue: number
 }
+
+/** Those who do not know of each other may be many, but what they say has to fit into memory. */
+const CROWD = 4
 
 /** What a waiting call costs besides its message. */
 const OVERHEAD = 256
@@ -21,6 +24,8 @@ export class FairInput {
   /** By client, in the order of their turns. */
   readonly #queues = new Map<string, ClientQueue>()
   #full = false
+  /** Of all queues. */
+  #bytes = 0
 
   constructor(leg: Leg, options: FairInputOptions) {
     this.#leg = leg
@@ -31,14 +36,16 @@ export class FairInput {
     if (!this.#full && this.#queues.size === 0) return this.#leg.call(input, receiver)
     const queue = this.#queueOf(client)
     const waiting = new WaitingCall(input, receiver, call => this.#forget(client, queue, call))
-    if (queue.bytes + waiting.size > this.#options.maxQueue) {
+    const why = this.#noRoom(queue, waiting.size)
+    if (why !== undefined) {
       if (queue.calls.size === 0) this.#queues.delete(client)
-      const text = `${this.#options.label} does not read its input, and too much of this client waits for it. Try again later.`
+      const text = `${this.#options.label} does not read its input, and too much ${why} waits for it. Try again later.`
       queueMicrotask(() => receiver.onError(new CatflapError('upstream_queue_full', text)))
       waiting.cancel()
       return waiting
     }
     queue.bytes += waiting.size
+    this.#bytes += waiting.size
     queue.calls.add(waiting)
     return waiting
   }
@@ -58,7 +65,7 @@ export class FairInput {
       this.#queues.delete(client)
       const [call] = queue.calls
       if (!call) continue
-      queue.remove(call)
+      this.#remove(queue, call)
       // Behind the others; before it is written, as that can fill the pipe or end the child.
       if (queue.calls.size > 0) this.#queues.set(client, queue)
       call.start(this.#leg)
@@ -67,9 +74,10 @@ export class FairInput {
 
   /** The child is gone: so is what waited for it. */
   fail(error: CatflapError): void {
-    const queues = [...this.#queues.values()]
+    const calls = [...this.#queues.values()].flatMap(queue => [...queue.calls])
     this.#queues.clear()
-    for (const queue of queues) for (const call of queue.calls) call.fail(error)
+    this.#bytes = 0
+    for (const call of calls) call.fail(error)
   }
 
   #queueOf(client: string): ClientQueue {
@@ -78,19 +86,29 @@ export class FairInput {
     return queue
   }
 
+  /** Whose waiting is too much already. */
+  #noRoom(queue: ClientQueue, size: number): string | undefined {
+    const { maxQueue } = this.#options
+    if (queue.bytes + size > maxQueue) return 'of this client'
+    return this.#bytes + size > CROWD * maxQueue ? 'of all clients' : undefined
+  }
+
+  #remove(queue: ClientQueue, call: WaitingCall): void {
+    if (!queue.calls.delete(call)) return
+    queue.bytes -= call.size
+    this.#bytes -= call.size
+  }
+
   #forget(client: string, queue: ClientQueue, call: WaitingCall): void {
-    queue.remove(call)
-    if (queue.calls.size === 0 && this.#queues.get(client) === queue) this.#queues.delete(client)
+    if (this.#queues.get(client) !== queue) return
+    this.#remove(queue, call)
+    if (queue.calls.size === 0) this.#queues.delete(client)
   }
 }
 
 class ClientQueue {
   readonly calls = new Set<WaitingCall>()
   bytes = 0
-
-  remove(call: WaitingCall): void {
-    if (this.calls.delete(call)) this.bytes -= call.size
-  }
 }
 
 class WaitingCall implements UpstreamCall {

@@ -1,15 +1,18 @@
 import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
+import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
 import { refuseRequest } from './shared-child-ask.ts'
+import { LentCall, type LentEnd } from './shared-child-lent.ts'
+import type { RestartDelay } from './shared-child-restart.ts'
 
 export interface ExclusiveOptions {
   readonly label: string
   readonly open: (events: LegEvents) => Leg
-  /** Children at once. */
+  /** Children at once, also those that wait for a call and those that are ending. */
   readonly max: number
-  /** An unused one is ended after so long, in ms. */
+  /** One that waits for a call is ended after so long, in ms. */
   readonly idle: number
+  readonly restart: RestartDelay
 }
 
 /** What is told of these children besides what belongs to a call. */
@@ -22,23 +25,30 @@ export interface ExclusiveEvents extends Omit<LegEvents, 'message' | 'full' | 'd
 
 interface Lent {
   readonly leg: Leg
-  /** Only for the same one again: what a server still logs behind its answer is for nobody else. */
-  readonly client: string
-  /** Of the call that has it. */
-  receiver: CallReceiver | undefined
-  timer: NodeJS.Timeout | undefined
+  readonly startedAt: number
+  /** Who has it. */
+  call: LentCall | undefined
+  ending: boolean
 }
 
 /**
- * Children for one call at a time. `notifications/message` names no request, so a call that asks for logs has a child to
- * itself: whatever comes meanwhile is its own.
+ * Children for one call each. `notifications/message` names no request, so a call that asks for logs has a child to itself:
+ * whatever comes meanwhile is its own. No child serves a second one, which could hear what is still logged of the first. To
+ * hide the time that a start takes, one more waits for a while for the next call.
  */
 export class ExclusiveChildren {
   readonly #options: ExclusiveOptions
   readonly #events: ExclusiveEvents
   /** Until they are gone: those that end take room as well. */
   readonly #all = new Set<Lent>()
-  readonly #idle = new Set<Lent>()
+  #spare: Lent | undefined
+  #spareTimer: NodeJS.Timeout | undefined
+  /** Such calls are made, and answered: it makes sense to have a spare. */
+  #wanted = false
+  /** Have a place, but their child is not started as fast as they ask. */
+  readonly #delayed = new Map<LentCall, NodeJS.Timeout>()
+  /** Wait for the place of a child that is ending. */
+  readonly #queue = new Set<LentCall>()
   #closed = false
 
   constructor(options: ExclusiveOptions, events: ExclusiveEvents) {
@@ -46,28 +56,18 @@ export class ExclusiveChildren {
     this.#events = events
   }
 
-  get size(): number {
-    return this.#all.size
-  }
-
-  call(client: string, input: CallInput, receiver: CallReceiver): UpstreamCall {
-    const child = this.#closed ? undefined : this.#take(client)
-    if (!child) {
+  call(input: CallInput, receiver: CallReceiver): UpstreamCall {
+    const call = new LentCall(input, receiver, (left, end) => this.#left(left, end))
+    const spare = this.#takeSpare()
+    if (this.#closed) refuse(call, new CatflapError('shutting_down'))
+    else if (spare) lend(spare, call)
+    else if (this.#free > 0) this.#place(call)
+    else if (this.#ending > this.#queue.size) this.#queue.add(call)
+    else {
       const text = `${this.#options.label}: all ${this.#options.max} processes for requests that ask for logs are in use. Try again later.`
-      queueMicrotask(() => receiver.onError(new CatflapError('upstream_queue_full', text)))
-      return { pause() {}, resume() {}, cancel() {} }
+      refuse(call, new CatflapError('upstream_queue_full', text))
     }
-    child.receiver = receiver
-    const call = child.leg.call(input, this.#returning(child, receiver))
-    return {
-      pause: () => call.pause(),
-      resume: () => call.resume(),
-      cancel: (reason: CancelReason) => {
-        call.cancel(reason)
-        // It may go on with what it was asked, and log of it: nobody else is to read that.
-        if (child.receiver === receiver) this.#retire(child)
-      }
-    }
+    return call
   }
 
   pause(): void {
@@ -80,38 +80,45 @@ export class ExclusiveChildren {
 
   async close(): Promise<void> {
     this.#closed = true
+    clearTimeout(this.#spareTimer)
+    for (const call of [...this.#delayed.keys(), ...this.#queue]) call.fail(new CatflapError('shutting_down'))
     await Promise.all([...this.#all].map(child => this.#retire(child)))
   }
 
-  #take(client: string): Lent | undefined {
-    for (const child of this.#idle) {
-      if (child.client !== client) continue
-      this.#idle.delete(child)
-      clearTimeout(child.timer)
-      return child
-    }
-    if (this.#all.size >= this.#options.max) {
-      // Room for the next one, once it is gone.
-      for (const child of this.#idle) {
-        void this.#retire(child)
-        break
-      }
-      return undefined
-    }
-    return this.#open(client)
+  /** Children that may still be started. */
+  get #free(): number {
+    return this.#options.max - this.#all.size - this.#delayed.size
   }
 
-  #open(client: string): Lent {
+  get #ending(): number {
+    let n = 0
+    for (const child of this.#all) if (child.ending) n++
+    return n
+  }
+
+  /** Starts a child for this call, at once or a little later. */
+  #place(call: LentCall): void {
+    const ms = this.#options.restart.left
+    if (ms <= 0) return lend(this.#open(), call)
+    const start = (): void => {
+      this.#delayed.delete(call)
+      lend(this.#open(), call)
+    }
+    this.#delayed.set(call, setTimeout(start, ms))
+  }
+
+  #open(): Lent {
     const events: LegEvents = {
       ...this.#events,
       message: (message, call) => this.#message(child, message, call),
       lost: (error, facts) => {
-        this.#leave(child)
-        this.#all.delete(child)
+        if (facts.expected !== 1) this.#options.restart.ended(child.startedAt)
+        this.#gone(child)
         this.#events.lost(error, facts)
       }
     }
-    const child: Lent = { leg: this.#options.open(events), client, receiver: undefined, timer: undefined }
+    const leg = this.#options.open(events)
+    const child: Lent = { leg, startedAt: performance.now(), call: undefined, ending: false }
     this.#all.add(child)
     return child
   }
@@ -119,46 +126,77 @@ export class ExclusiveChildren {
   #message(child: Lent, message: Message, call: CallReceiver | undefined): void {
     this.#events.speaking?.()
     if (message.kind === 'request') return refuseRequest(child.leg, message, this.#events.own)
-    const receiver = call ?? child.receiver
+    const receiver = call ?? child.call
     if (!receiver) return this.#events.unowned(message)
     if (!receiver.deliver?.(message)) this.#events.late(message)
   }
 
-  /** The call's receiver; its child is free again when the answer was told. */
-  #returning(child: Lent, receiver: CallReceiver): CallReceiver {
-    return {
-      onHead: head => receiver.onHead(head),
-      onData: chunk => receiver.onData(chunk),
-      onMessage: (message, last) => receiver.onMessage(message, last),
-      onEnd: () => {
-        this.#free(child)
-        receiver.onEnd()
-      },
-      onError: error => {
-        void this.#retire(child)
-        receiver.onError(error)
-      },
-      onCancelled: () => receiver.onCancelled?.(),
-      deliver: message => receiver.deliver?.(message) ?? false
+  /** This call is answered or given up: what its child may go on to say is for nobody. */
+  #left(call: LentCall, end: LentEnd): void {
+    if (end !== 'cancelled') this.#wanted = end === 'answered'
+    this.#queue.delete(call)
+    const timer = this.#delayed.get(call)
+    if (timer) {
+      clearTimeout(timer)
+      this.#delayed.delete(call)
+      return this.#refill()
     }
-  }
-
-  #free(child: Lent): void {
-    child.receiver = undefined
-    if (this.#closed || !this.#all.has(child)) return
-    this.#idle.add(child)
-    child.timer = setTimeout(() => void this.#retire(child), this.#options.idle)
-  }
-
-  #leave(child: Lent): void {
-    clearTimeout(child.timer)
-    this.#idle.delete(child)
-    child.receiver = undefined
+    for (const child of this.#all) if (child.call === call) void this.#retire(child)
   }
 
   async #retire(child: Lent): Promise<void> {
-    this.#leave(child)
+    child.call = undefined
+    child.ending = true
+    if (this.#spare === child) this.#spare = undefined
+    this.#refill()
+    // Its call may have failed as it has just ended by itself: that is told before it is anything else's doing.
+    await Promise.resolve()
     await child.leg.close()
-    this.#all.delete(child)
+    this.#gone(child)
   }
+
+  #gone(child: Lent): void {
+    if (!this.#all.delete(child)) return
+    if (this.#spare === child) {
+      // It ended by itself: to start the next one for nobody would go on for ever.
+      this.#spare = undefined
+      this.#wanted = false
+    }
+    this.#refill()
+  }
+
+  /** There may be room: for who waits, or else for a spare. */
+  #refill(): void {
+    if (this.#closed) return
+    for (const call of this.#queue) {
+      if (this.#free <= 0) return
+      this.#queue.delete(call)
+      this.#place(call)
+    }
+    if (!this.#wanted || this.#spare || this.#free <= 0 || this.#options.restart.left > 0) return
+    const spare = this.#open()
+    this.#spare = spare
+    clearTimeout(this.#spareTimer)
+    this.#spareTimer = setTimeout(() => {
+      this.#wanted = false
+      if (this.#spare === spare) void this.#retire(spare)
+    }, this.#options.idle)
+  }
+
+  #takeSpare(): Lent | undefined {
+    const spare = this.#spare
+    this.#spare = undefined
+    clearTimeout(this.#spareTimer)
+    return spare
+  }
+}
+
+function lend(child: Lent, call: LentCall): void {
+  child.call = call
+  call.start(child.leg)
+}
+
+/** Later, as every leg does: whoever called has the call by then. */
+function refuse(call: LentCall, error: CatflapError): void {
+  queueMicrotask(() => call.fail(error))
 }

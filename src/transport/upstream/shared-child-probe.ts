@@ -1,9 +1,10 @@
 import { CatflapError } from '../../errors.ts'
+import { MODERN_ERRORS } from '../../protocol/error-codes.ts'
 import { Message } from '../../protocol/message.ts'
-import { FIRST_MODERN_VERSION, META_VERSION } from '../../protocol/versions.ts'
-import { VERSION } from '../../version.ts'
+import { versionsIn } from '../../protocol/named-versions.ts'
+import { FIRST_MODERN_VERSION } from '../../protocol/versions.ts'
 import type { Leg, LegEvents } from '../upstream.ts'
-import { ask } from './shared-child-ask.ts'
+import { ask, ownMeta } from './shared-child-ask.ts'
 
 /** What a server is. */
 export type Verdict =
@@ -22,9 +23,6 @@ export type Verdict =
       readonly vague: boolean
     }
 
-/** The errors that only a server of the modern era has (spec 2026-07-28 basic/index, "Error Codes"). */
-const MODERN_ERRORS = new Set([-32020, -32021, -32022])
-
 let probes = 0
 
 /**
@@ -37,13 +35,7 @@ export async function probe(leg: Leg, label: string, timeout: number, own: LegEv
     jsonrpc: '2.0',
     id: `catflap-discover-${++probes}`,
     method: 'server/discover',
-    params: {
-      _meta: {
-        [META_VERSION]: FIRST_MODERN_VERSION,
-        'io.modelcontextprotocol/clientInfo': { name: 'catflap', version: VERSION },
-        'io.modelcontextprotocol/clientCapabilities': {}
-      }
-    }
+    params: { _meta: ownMeta() }
   })
   own?.(request)
   try {
@@ -59,18 +51,10 @@ const VAGUE = new Set(['upstream_timeout', 'child_exited', 'message_too_large'])
 function judge(answer: Message, label: string): Verdict {
   const { result, error } = answer.json as {
     result?: { supportedVersions?: unknown } | null
-    error?: { code?: unknown; data?: { supported?: unknown } | null } | null
+    error?: { code?: unknown } | null
   }
-  if (error === undefined && Array.isArray(result?.supportedVersions))
-    return { era: 'modern', versions: texts(result.supportedVersions) }
-  if (typeof error?.code === 'number' && MODERN_ERRORS.has(error.code))
-    return { era: 'modern', versions: texts(error.data?.supported) }
+  const discovered = error === undefined && Array.isArray(result?.supportedVersions)
+  if (discovered || MODERN_ERRORS.has(error?.code)) return { era: 'modern', versions: versionsIn(answer) }
   const reason = `${label} speaks revisions before ${FIRST_MODERN_VERSION}.`
   return { era: 'legacy', error: error === undefined ? undefined : answer, reason, vague: false }
-}
-
-function texts(list: unknown): readonly string[] | undefined {
-  if (!Array.isArray(list)) return undefined
-  const versions = (list as unknown[]).filter(v => typeof v === 'string')
-  return versions.length > 0 ? versions : undefined
 }

@@ -1,3 +1,4 @@
+import { METHOD_NOT_FOUND, MODERN_ERRORS } from '../../protocol/error-codes.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { CallInput, CallReceiver, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
 import type { ToolLists } from './shared-child-tools.ts'
@@ -10,18 +11,18 @@ export class WithStatus implements Leg {
   readonly upstreamId = undefined
   readonly #leg: Leg
   readonly #tools: ToolLists
-  readonly #committed: () => boolean
+  readonly #commit: () => boolean
 
-  /** `committed`: a status was told already, or is about to be. */
-  constructor(leg: Leg, tools: ToolLists, committed: () => boolean) {
+  /** `commit`: the status is about to be another than 200. False where that has been told already, or is about to be. */
+  constructor(leg: Leg, tools: ToolLists, commit: () => boolean) {
     this.#leg = leg
     this.#tools = tools
-    this.#committed = committed
+    this.#commit = commit
   }
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
     const lists = input.message?.method === 'tools/list'
-    return this.#leg.call(input, new StatusReceiver(receiver, lists ? this.#tools : undefined, this.#committed))
+    return this.#leg.call(input, new StatusReceiver(receiver, lists ? this.#tools : undefined, this.#commit))
   }
 
   async close(): Promise<void> {}
@@ -29,21 +30,21 @@ export class WithStatus implements Leg {
 
 class StatusReceiver implements CallReceiver {
   readonly #receiver: CallReceiver
-  readonly #committed: () => boolean
+  readonly #commit: () => boolean
   /** What the client learns of tools, we learn as well: its headers will say it. */
   readonly #tools: ToolLists | undefined
   #begun = false
 
-  constructor(receiver: CallReceiver, tools: ToolLists | undefined, committed: () => boolean) {
+  constructor(receiver: CallReceiver, tools: ToolLists | undefined, commit: () => boolean) {
     this.#receiver = receiver
     this.#tools = tools
-    this.#committed = committed
+    this.#commit = commit
   }
 
   onMessage(message: Message, last: boolean): void {
     if (last && !message.isError) this.#tools?.learn(message)
-    const status = last && message.isError && !this.#begun && !this.#committed() ? statusOf(message) : 200
-    if (status === 200) return this.#receiver.onMessage(message, last)
+    const status = last && message.isError && !this.#begun ? statusOf(message) : 200
+    if (status === 200 || !this.#commit()) return this.#receiver.onMessage(message, last)
     this.#receiver.onHead(headOf(status, message.bytes.length))
     this.#receiver.onData(message.bytes)
   }
@@ -77,16 +78,8 @@ class StatusReceiver implements CallReceiver {
 
 function statusOf(answer: Message): number {
   const { error } = answer.json as { error?: { code?: unknown } | null }
-  switch (error?.code) {
-    case -32601:
-      return 404
-    case -32020:
-    case -32021:
-    case -32022:
-      return 400
-    default:
-      return 200
-  }
+  if (error?.code === METHOD_NOT_FOUND) return 404
+  return MODERN_ERRORS.has(error?.code) ? 400 : 200
 }
 
 function headOf(status: number, length: number): ReplyHead {

@@ -1,11 +1,13 @@
 import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
-import type { Era } from '../../protocol/versions.ts'
-import type { CallReceiver, Leg, LegEvents, UpstreamCall } from '../upstream.ts'
+import { type Era, FIRST_MODERN_VERSION } from '../../protocol/versions.ts'
+import type { CallReceiver, Leg, LegEvents } from '../upstream.ts'
+import { failed } from './no-call.ts'
 import { refuseRequest } from './shared-child-ask.ts'
 import { FairInput } from './shared-child-input.ts'
 import { ExclusiveChildren, type ExclusiveEvents } from './shared-child-pool.ts'
 import { probe, type Verdict } from './shared-child-probe.ts'
+import { RestartDelay } from './shared-child-restart.ts'
 import { ToolLists } from './shared-child-tools.ts'
 
 export interface SharedChildOptions {
@@ -19,11 +21,13 @@ export interface SharedChildOptions {
   readonly probeTimeout?: number
   /** Bytes of one client that may wait while the child does not read. */
   readonly maxQueue: number
+  /** How long the server may take to list its tools, in ms. Default 10 s. */
+  readonly listTimeout?: number
   /** Children for requests that ask for logs, at once. Default 16. */
   readonly maxExclusive?: number
-  /** How long such a child may be without work, in ms. Default 60 s. */
+  /** How long one may wait for such a request, in ms. Default 60 s. */
   readonly exclusiveIdle?: number
-  /** After a child that ended soon after its start the next one waits, in ms; twice as long each time. Default 100. */
+  /** After a child that ended soon after its start the next one waits, in ms; twice as long each time, up to 1 s. Default 100. */
   readonly restartDelay?: number
 }
 
@@ -31,9 +35,6 @@ export interface SharedChildOptions {
 export type SharedChildEvents = ExclusiveEvents
 
 const DEFAULTS = { probeTimeout: 10_000, maxExclusive: 16, exclusiveIdle: 60_000, restartDelay: 100 }
-/** Who lives so long has started well. */
-const STEADY = 10_000
-const MAX_RESTART_DELAY = 10_000
 /** Ended soon so often in a row: perhaps it is another server by now, and it is asked again. */
 const DOUBTFUL = 3
 /** A server that said nothing when it was asked is asked again after this, then after twice as long …, in ms. */
@@ -53,12 +54,15 @@ interface Running {
  */
 export class SharedChild {
   readonly label: string
-  readonly tools = new ToolLists()
+  readonly tools: ToolLists
   /** Children that were started in the place of a lost one. */
   restarts = 0
+  #missing = false
   readonly #options: SharedChildOptions & typeof DEFAULTS
   readonly #events: SharedChildEvents
   readonly #exclusive: ExclusiveChildren
+  /** One for all children: they are of one command. */
+  readonly #restart: RestartDelay
   readonly #ending = new Set<Promise<void>>()
   #known: Verdict | undefined
   /** When a vague verdict ends. */
@@ -67,9 +71,6 @@ export class SharedChild {
   #running: Running | undefined
   #probed: Running | undefined
   #starting: Promise<Verdict> | undefined
-  /** Children in a row that ended soon, and when the last one did. */
-  #early = 0
-  #endedAt = 0
   #wake: (() => void) | undefined
   #closed = false
 
@@ -80,8 +81,11 @@ export class SharedChild {
     if (options.era === 'modern') this.#known = { era: 'modern', versions: undefined }
     if (options.era === 'legacy')
       this.#known = { era: 'legacy', error: undefined, reason: `${options.label} is said to be legacy.`, vague: false }
+    const { label, open } = options
     const { maxExclusive: max, exclusiveIdle: idle } = this.#options
-    this.#exclusive = new ExclusiveChildren({ label: options.label, open: options.open, max, idle }, this.#told())
+    this.tools = new ToolLists({ label, timeout: options.listTimeout, own: events.own })
+    this.#restart = new RestartDelay(this.#options.restartDelay)
+    this.#exclusive = new ExclusiveChildren({ label, open, max, idle, restart: this.#restart }, this.#told())
   }
 
   /**
@@ -108,13 +112,15 @@ export class SharedChild {
   }
 
   /** A child for one call alone, with whatever comes meanwhile. Only after `ready`. */
-  exclusive(client: string): Leg {
-    return asLeg((input, receiver) => this.#exclusive.call(client, input, receiver))
+  exclusive(): Leg {
+    return asLeg((input, receiver) => this.#exclusive.call(input, receiver))
   }
 
-  /** Asks for the whole list of tools. Only after `ready`. */
-  refreshTools(meta: object): Promise<void> {
-    return this.tools.refresh(this.leg('catflap'), this.label, meta, this.#events.own)
+  /** Asks for the whole list of tools, in a revision that the server speaks. Only after `ready`. Does not reject. */
+  refreshTools(): Promise<void> {
+    const versions = this.#known?.era === 'modern' ? this.#known.versions : undefined
+    const ours = versions === undefined || versions.includes(FIRST_MODERN_VERSION)
+    return this.tools.refresh(this.leg('catflap'), ours ? undefined : versions[0])
   }
 
   /** All children are read no further until `resume`. */
@@ -178,7 +184,7 @@ export class SharedChild {
     } else {
       this.#askAgainAt = performance.now() + this.#askAgainIn
       this.#askAgainIn = Math.min(this.#askAgainIn * 2, MAX_ASK_AGAIN)
-      this.#early = 0
+      this.#restart.forgive()
     }
   }
 
@@ -191,13 +197,15 @@ export class SharedChild {
       drain: () => child.input.drain()
     }
     const leg = this.#options.open(events)
-    if (this.#endedAt > 0) this.restarts++
+    if (this.#missing) this.restarts++
+    this.#missing = false
     const child: Running = { leg, input: new FairInput(leg, this.#options), startedAt: performance.now() }
     return child
   }
 
   #message(leg: Leg, message: Message, call: CallReceiver | undefined): void {
     this.#events.speaking?.()
+    if (message.method === 'notifications/tools/list_changed') this.tools.changed()
     if (message.kind === 'request') return refuseRequest(leg, message, this.#events.own)
     if (!call) return this.#events.unowned(message)
     if (!call.deliver?.(message)) this.#events.late(message)
@@ -206,12 +214,12 @@ export class SharedChild {
   #lost(child: Running, error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void {
     if (this.#running === child) this.#running = undefined
     if (this.#probed === child) this.#probed = undefined
-    this.tools.clear()
+    this.tools.changed()
     if (facts.expected !== 1) {
-      this.#endedAt = performance.now()
-      this.#early = this.#endedAt - child.startedAt < STEADY ? this.#early + 1 : 0
+      this.#missing = true
+      this.#restart.ended(child.startedAt)
       const asked = this.#options.era === undefined || this.#options.era === 'auto'
-      if (asked && this.#early >= DOUBTFUL && this.#known?.era === 'modern') this.#known = undefined
+      if (asked && this.#restart.early >= DOUBTFUL && this.#known?.era === 'modern') this.#known = undefined
     }
     child.input.fail(error)
     this.#events.lost(error, facts)
@@ -219,10 +227,8 @@ export class SharedChild {
 
   /** A server that ends as soon as it is started is not started as fast as clients ask. */
   async #delay(): Promise<void> {
-    if (this.#early === 0 || this.#closed) return
-    const wait = Math.min(this.#options.restartDelay * 2 ** (this.#early - 1), MAX_RESTART_DELAY)
-    const ms = this.#endedAt + wait - performance.now()
-    if (ms <= 0) return
+    const ms = this.#restart.left
+    if (ms <= 0 || this.#closed) return
     await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, ms)
       this.#wake = () => {
@@ -258,9 +264,4 @@ export class SharedChild {
 /** As many clients have it, none of them can end it. */
 function asLeg(call: Leg['call']): Leg {
   return { upstreamId: undefined, call, close: async () => {} }
-}
-
-function failed(receiver: CallReceiver, error: CatflapError): UpstreamCall {
-  queueMicrotask(() => receiver.onError(error))
-  return { pause() {}, resume() {}, cancel() {} }
 }

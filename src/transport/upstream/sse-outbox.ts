@@ -1,6 +1,7 @@
 import { idKey } from '../../protocol/id.ts'
 import type { Message } from '../../protocol/message.ts'
 import { Queue } from '../../queue.ts'
+import type { HttpWatch } from '../upstream.ts'
 import type { HttpUpstream } from './http.ts'
 import { Post, type PostHandlers, type PostOutcome } from './sse-post.ts'
 
@@ -17,6 +18,7 @@ export interface OutboxHandlers {
   done(message: Message, outcome: PostOutcome): void
   /** There is room again. */
   drained(): void
+  readonly watch?: HttpWatch
 }
 
 /**
@@ -26,6 +28,7 @@ export interface OutboxHandlers {
 export class Outbox implements PostHandlers {
   readonly #upstream: HttpUpstream
   readonly unheardWait: number
+  readonly watch: HttpWatch | undefined
   readonly #maxBytes: number
   readonly #orderWait: number
   readonly #handlers: OutboxHandlers
@@ -46,6 +49,7 @@ export class Outbox implements PostHandlers {
     this.#orderWait = options.orderWait ?? 5_000
     this.unheardWait = options.unheardWait ?? 30_000
     this.#handlers = handlers
+    this.watch = handlers.watch
   }
 
   /** The server has said where to POST. */

@@ -2,7 +2,7 @@ import { CatflapError } from '../../errors.ts'
 import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
 import { QueueNode } from '../../queue.ts'
-import type { CallInput, CallReceiver, ReplyHead } from '../upstream.ts'
+import type { CallInput, CallReceiver, HttpWatch, ReplyHead } from '../upstream.ts'
 import { DecodedCall } from './decoded-call.ts'
 import type { HttpUpstream } from './http.ts'
 
@@ -15,6 +15,7 @@ export type PostOutcome = { readonly status: number; readonly body: Buffer } | {
 export interface PostHandlers {
   /** How long a POST that nobody waits for may take, in ms. A server that never answers one would else collect sockets. */
   readonly unheardWait: number
+  readonly watch: HttpWatch | undefined
   /** The server has taken or refused it. */
   arrived(post: Post): void
   /** Once. Without `arrived` before it the message may not have reached the server. */
@@ -54,7 +55,8 @@ export class Post implements CallReceiver {
       message,
       batch: undefined,
       body: message.bytes,
-      headers: postHeaders(this.#headers)
+      headers: postHeaders(this.#headers),
+      watch: this.#handlers.watch
     }
     this.#call = new DecodedCall(upstream.label, this, receiver => upstream.call(input, receiver, path))
     if (message.kind !== 'request') this.unheard()

@@ -2,7 +2,7 @@ import { CatflapError } from '../../errors.ts'
 import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader } from '../../protocol/headers.ts'
 import type { SseEvent } from '../../protocol/sse.ts'
 import type { OversizeLine } from '../lines.ts'
-import type { CallInput, CallReceiver, ReplyHead } from '../upstream.ts'
+import type { CallInput, CallReceiver, HttpWatch, ReplyHead } from '../upstream.ts'
 import { DecodedCall } from './decoded-call.ts'
 import type { HttpUpstream } from './http.ts'
 import { EventSplitter } from './sse-events.ts'
@@ -13,16 +13,23 @@ export interface EventStreamOptions {
   readonly headers: readonly string[]
   /** What the client's URL had behind its path. */
   readonly query?: string
+  readonly watch?: HttpWatch
   /** Bytes of one event's data. */
   readonly maxData: number
 }
 
 export interface EventStreamHandlers {
+  /** The server has answered with a stream. */
+  opened?(): void
   event(event: SseEvent): void
   oversize(info: OversizeLine, event: string): void
   /** It is over, or could not be opened. Nothing comes afterwards. */
   ended(error: CatflapError): void
 }
+
+/** How servers refuse a GET that know no HTTP+SSE. */
+const NO_SUCH_STREAM = new Set([400, 404, 405, 406])
+const ADVICE = ' Is this the URL of an HTTP+SSE stream? --upstream-transport says what the server speaks.'
 
 /** The stream that a GET to the target's URL opens. */
 export class EventStream implements CallReceiver {
@@ -48,15 +55,23 @@ export class EventStream implements CallReceiver {
       batch: undefined,
       body: undefined,
       query: options.query,
+      watch: options.watch,
       headers: withoutBody(options.headers)
     }
     this.#call = new DecodedCall(this.#label, this, receiver => upstream.call(input, receiver))
   }
 
   onHead(head: ReplyHead): void {
-    if (head.status !== 200) return this.#end(statusError(this.#label, head.status))
-    if (head.type === 'sse') this.opened = true
-    else this.#end(new CatflapError('upstream_protocol', `${this.#label} answered a GET with no event stream.`))
+    if (head.status !== 200) {
+      const advice = NO_SUCH_STREAM.has(head.status) ? ADVICE : undefined
+      return this.#end(statusError(this.#label, head.status, advice))
+    }
+    if (head.type !== 'sse')
+      return this.#end(
+        new CatflapError('upstream_protocol', `${this.#label} answered a GET with no event stream.${ADVICE}`)
+      )
+    this.opened = true
+    this.#handlers.opened?.()
   }
 
   onData(chunk: Buffer): void {

@@ -47,7 +47,8 @@ export class SseLeg extends PipeLeg {
       { ...options, maxBytes: options.maxInput },
       {
         done: (message, outcome) => this.#posted(message, outcome),
-        drained: () => this.drained()
+        drained: () => this.drained(),
+        watch: events.http
       }
     )
   }
@@ -97,7 +98,7 @@ export class SseLeg extends PipeLeg {
     this.#timer = setTimeout(() => this.#late(), connectTimeout)
     this.#stream = new EventStream(
       this.#upstream,
-      { headers, query, maxData: maxLine },
+      { headers, query, maxData: maxLine, watch: this.events.http },
       {
         event: event => this.#event(event),
         oversize: (info, event) => isMessage(event) && this.oversize(info),

@@ -10,9 +10,14 @@ export class UrlLeg implements Leg {
   readonly #other: () => Leg
   #leg: Leg
   #settled = false
+  /** Its answer shows which transport it is; what comes behind it waits within the first leg. */
+  #opening: Opening | undefined
   #paused = false
 
-  /** `first` says `onOtherTransport` to an `initialize` that the server did not understand. */
+  /**
+   * `first` says `onOtherTransport` to an `initialize` that the server did not understand, and in their order to the calls
+   * that it has kept until that was answered.
+   */
   constructor(first: Leg, other: () => Leg) {
     this.#leg = first
     this.#other = other
@@ -23,8 +28,11 @@ export class UrlLeg implements Leg {
   }
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
-    if (this.#settled || input.message?.method !== 'initialize') return this.#leg.call(input, receiver)
-    const opening = new Opening(receiver, () => this.#switch().call(input, receiver))
+    const opens = input.message?.method === 'initialize'
+    if (this.#settled || (!opens && !this.#opening)) return this.#leg.call(input, receiver)
+    const again = (): UpstreamCall => this.#switch().call(input, receiver)
+    const opening: Opening = new Opening(receiver, again, () => this.#decided(opening))
+    if (opens) this.#opening ??= opening
     return opening.begin(this.#leg.call(input, opening))
   }
 
@@ -46,28 +54,36 @@ export class UrlLeg implements Leg {
     return this.#leg.close(headers)
   }
 
+  #decided(opening: Opening): void {
+    if (this.#opening === opening) this.#opening = undefined
+  }
+
   #switch(): Leg {
+    if (this.#settled) return this.#leg
     this.#settled = true
-    // It has no session: there is nothing to tell the server.
-    void this.#leg.close()
+    const first = this.#leg
     this.#leg = this.#other()
     if (this.#paused) this.#leg.pause?.()
+    // It has no session, so there is nothing to tell the server; but it still has calls to hand over.
+    queueMicrotask(() => void first.close())
     return this.#leg
   }
 }
 
-/** The call that shows which transport it is, on the one leg or the other. */
+/** A call made while it is not known which transport it is, on the one leg or the other. */
 class Opening implements CallReceiver, UpstreamCall {
   readonly #receiver: CallReceiver
   readonly #again: () => UpstreamCall
+  readonly #decided: () => void
   #call: UpstreamCall | undefined
   #paused = false
   /** The first leg has nothing more to say. */
   #over = false
 
-  constructor(receiver: CallReceiver, again: () => UpstreamCall) {
+  constructor(receiver: CallReceiver, again: () => UpstreamCall, decided: () => void) {
     this.#receiver = receiver
     this.#again = again
+    this.#decided = decided
   }
 
   begin(call: UpstreamCall): UpstreamCall {
@@ -87,12 +103,14 @@ class Opening implements CallReceiver, UpstreamCall {
 
   cancel(reason: CancelReason): void {
     this.#over = true
+    this.#decided()
     this.#call?.cancel(reason)
   }
 
   onOtherTransport(): void {
     if (this.#over) return
     this.#over = true
+    this.#decided()
     this.#call = this.#again()
     if (this.#paused) this.#call.pause()
   }
@@ -110,10 +128,12 @@ class Opening implements CallReceiver, UpstreamCall {
   }
 
   onEnd(): void {
+    this.#decided()
     if (!this.#over) this.#receiver.onEnd()
   }
 
   onError(error: CatflapError): void {
+    this.#decided()
     if (!this.#over) this.#receiver.onError(error)
   }
 

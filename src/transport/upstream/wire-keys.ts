@@ -16,6 +16,10 @@ export class WireKeys<T> {
     return this.#exact.values()
   }
 
+  keys(): IterableIterator<string> {
+    return this.#exact.keys()
+  }
+
   /** Only for keys that do not collide. */
   set(key: string, value: T): void {
     this.#exact.set(key, value)
