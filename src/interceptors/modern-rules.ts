@@ -104,11 +104,10 @@ function opened(x: Exchange): undefined {
 function checkMeta(x: Exchange, message: Message): CatflapError | undefined {
   const meta = metaOf(message)
   // A server that knows both eras would take its one pipe, and with it all clients, to the other.
-  if (message.method === 'initialize')
-    return new CatflapError(
-      'header_mismatch',
-      `MCP-Protocol-Version names revision ${x.version}, which has no initialize.`
-    )
+  if (message.method === 'initialize') {
+    const text = `Revision ${x.version} has no initialize.`
+    return new CatflapError(message.metaVersion === undefined ? 'header_mismatch' : 'method_not_found', text)
+  }
   const missing = [
     ...(message.metaVersion === undefined ? [META_VERSION] : []),
     ...(isObject(meta?.[CAPABILITIES]) ? [] : [CAPABILITIES])

@@ -87,7 +87,7 @@ t.test('initialize has no place in this revision', async t => {
   const { url } = await pipeDoor(t, 'stdio-server.ts', { args: ['--era', 'dual'] })
   const initialize = rpc(1, 'initialize', { protocolVersion: '2025-11-25', capabilities: {} })
   t.equal(await refusal(t, post(url, initialize)), '400 -32020')
-  t.equal(await refusal(t, post(url, modern(initialize))), '400 -32020', 'whatever its _meta says')
+  t.equal(await refusal(t, post(url, modern(initialize))), '404 -32601', 'a method of this revision it is not')
   t.equal((await post(url, modern(toolCall(1, 'echo')))).status, 200, 'the one child is of the era it was')
 })
 
