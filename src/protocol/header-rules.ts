@@ -40,11 +40,6 @@ function mirroredName(message: Message): string | undefined {
   }
 }
 
-/** What is wrong with the headers of a modern request, as a sentence for a HeaderMismatch error; undefined: nothing. */
-export function headerMismatch(headers: RawHeaders, message: Message): string | undefined {
-  return contradiction(headers, message) ?? missingHeader(headers, message)
-}
-
 /** Headers that are there and say something else than the message. */
 export function contradiction(headers: RawHeaders, message: Message): string | undefined {
   const version = getHeader(headers, VERSION_HEADER)

@@ -1,7 +1,5 @@
 import { isUtf8 } from 'node:buffer'
 
-export { headerMismatch, paramMismatch, standardHeaders } from './header-rules.ts'
-
 /**
  * What a tool's arguments add to the headers of its calls (spec 2026-07-28 basic/transports/streamable-http, "Custom Headers
  * from Tool Parameters", and server/tools, "x-mcp-header").

@@ -1,9 +1,7 @@
+import { standardHeaders } from '../protocol/header-rules.ts'
 import { getHeader, removeHeader, setHeader, VERSION_HEADER } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
-import { standardHeaders } from '../protocol/tool-headers.ts'
 import type { Exchange } from './exchange.ts'
-
-export { encodeHeaderValue } from '../protocol/tool-headers.ts'
 
 /**
  * The one way a changed message gets into an exchange: whatever derives from it is made anew. Content-Length follows from the

@@ -12,7 +12,7 @@ import {
   setHeader
 } from '../../src/protocol/headers.ts'
 import { idKey, roundedKey } from '../../src/protocol/id.ts'
-import { encodeHeaderValue } from '../../src/proxy/rederive.ts'
+import { encodeHeaderValue } from '../../src/protocol/tool-headers.ts'
 
 t.test(
   'end-to-end headers pass in order and spelling, hop-by-hop ones and those named by Connection do not',

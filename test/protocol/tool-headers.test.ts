@@ -1,18 +1,20 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { contradiction, missingHeader, paramMismatch, standardHeaders } from '../../src/protocol/header-rules.ts'
 import type { RawHeaders } from '../../src/protocol/headers.ts'
 import { Message } from '../../src/protocol/message.ts'
 import {
   decodeHeaderValue,
   encodeHeaderValue,
   type HeaderParam,
-  headerMismatch,
   paramHeaders,
-  paramMismatch,
-  standardHeaders,
   ToolCatalog,
   toolHeaders
 } from '../../src/protocol/tool-headers.ts'
+
+/** Everything a server looks at, in its order. */
+const headerMismatch = (headers: readonly string[], message: Message): string | undefined =>
+  contradiction(headers, message) ?? missingHeader(headers, message)
 
 const region = { type: 'string', 'x-mcp-header': 'Region' }
 const text = fc.string({ unit: 'binary', maxLength: 40 })

@@ -1,5 +1,5 @@
+import { standardHeaders } from '../../protocol/header-rules.ts'
 import { Message } from '../../protocol/message.ts'
-import { standardHeaders } from '../../protocol/tool-headers.ts'
 import type { ToolHeaderBook } from './http-client-tools.ts'
 import type { HttpClientWire } from './http-client-wire.ts'
 import type { ReplyEnd, ReplyReader, ReplySink } from './reply-reader.ts'
