@@ -217,6 +217,11 @@ const WORDS: Readonly<Record<string, string>> = { s: '_seconds', By: '_bytes' }
  * annotation in braces, `_total` behind counters.
  */
 export function prometheusName(name: InstrumentName): string {
-  const { type, unit } = INSTRUMENTS[name]
-  return `${name.replaceAll('.', '_')}${WORDS[unit] ?? ''}${type === 'counter' ? '_total' : ''}`
+  const { type } = INSTRUMENTS[name]
+  return `${name.replaceAll('.', '_')}${unitSuffix(name)}${type === 'counter' ? '_total' : ''}`
+}
+
+/** What its name ends with in Prometheus text, before `_total`. */
+export function unitSuffix(name: InstrumentName): string {
+  return WORDS[INSTRUMENTS[name].unit] ?? ''
 }

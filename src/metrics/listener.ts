@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { CatflapError } from '../errors.ts'
+import { setImmediate } from 'node:timers/promises'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { hostGuard } from '../interceptors/admission.ts'
 import { bearerOf, tokenJudge } from '../interceptors/token.ts'
 import { getHeader } from '../protocol/headers.ts'
@@ -35,9 +36,11 @@ export class MetricsListener {
   readonly #options: ListenerOptions
   readonly #guard: ReturnType<typeof hostGuard>
   readonly #judge: ReturnType<typeof tokenJudge> | undefined
-  readonly #text: () => string
+  readonly #text: () => Iterable<string>
+  /** That of a scrape under way: who asks meanwhile gets the same. */
+  #scrape: Promise<Buffer> | undefined
 
-  constructor(options: ListenerOptions, text: () => string) {
+  constructor(options: ListenerOptions, text: () => Iterable<string>) {
     const { host, allowHosts, tokens } = options
     this.#options = options
     this.#text = text
@@ -60,7 +63,23 @@ export class MetricsListener {
   #answer(req: IncomingMessage, reply: HttpReply): void {
     const error = this.#refusal(req, reply)
     if (error) return reply.fail(error, undefined)
-    reply.answer({ status: 200, headers: ['Content-Type', TEXT_TYPE], body: Buffer.from(this.#text()) })
+    this.#scrape ??= this.#gather().finally(() => {
+      this.#scrape = undefined
+    })
+    this.#scrape.then(
+      body => reply.answer({ status: 200, headers: ['Content-Type', TEXT_TYPE], body }),
+      fault => reply.fail(asCatflapError(fault), undefined)
+    )
+  }
+
+  /** However long it gets, what is proxied does not wait for it. */
+  async #gather(): Promise<Buffer> {
+    const parts: Buffer[] = []
+    for (const part of this.#text()) {
+      parts.push(Buffer.from(part))
+      await setImmediate()
+    }
+    return Buffer.concat(parts)
   }
 
   #refusal(req: IncomingMessage, reply: HttpReply): CatflapError | undefined {

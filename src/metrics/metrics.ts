@@ -1,4 +1,3 @@
-import type { MetricProducer } from '@opentelemetry/sdk-metrics'
 import type { ErrorCode } from '../errors.ts'
 import type { CallProbe } from '../proxy/call.ts'
 import type { Meter } from '../proxy/core.ts'
@@ -41,7 +40,7 @@ export class Metrics implements Meter {
   readonly #numbers: Numbers
   readonly #sessions: Sessions
   /** For a reader of OpenTelemetry's SDK. */
-  readonly producer: MetricProducer = new Producer(() => this.#families())
+  readonly producer: Producer = new Producer(() => this.#families())
   #store: MeteredStore | undefined
   #gauges: Gauges | undefined
   #server: Sources['server']
@@ -83,9 +82,9 @@ export class Metrics implements Meter {
     this.#server = sources.server
   }
 
-  /** Prometheus text. */
-  text(): string {
-    return prometheusText(this.#families())
+  /** Prometheus text of this moment, in parts. */
+  text(): Iterable<string> {
+    return prometheusText(this.producer.now())
   }
 
   #families(): Family[] {

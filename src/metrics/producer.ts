@@ -1,19 +1,21 @@
-import type { MetricData, MetricProducer, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import { ValueType } from '@opentelemetry/api'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import {
+  AggregationTemporality,
+  DataPointType,
+  type Histogram as HistogramValue,
+  type MetricData,
+  type MetricProducer,
+  type ResourceMetrics
+} from '@opentelemetry/sdk-metrics'
 import { VERSION } from '../version.ts'
 import type { Histogram } from './cells.ts'
 import type { Family } from './families.ts'
 import { boundsOf, INSTRUMENTS } from './instruments.ts'
 
-/** Numbers of the SDK's enumerations (a test compares): taking them from there would load all of it. */
-export const HISTOGRAM = 0
-export const GAUGE = 2
-export const SUM = 3
-export const CUMULATIVE = 1
-const DOUBLE = 1
-
 type Time = [number, number]
 
-/** The same numbers in OpenTelemetry's data model, for a reader of its SDK. */
+/** The numbers in OpenTelemetry's data model: for a reader of its SDK, and for its serializers. */
 export class Producer implements MetricProducer {
   readonly #families: () => readonly Family[]
   readonly #startTime = hrTime(Date.now())
@@ -23,32 +25,36 @@ export class Producer implements MetricProducer {
   }
 
   async collect(): ReturnType<MetricProducer['collect']> {
+    // A reader takes the resource from its own provider.
+    return { resourceMetrics: this.now(), errors: [] }
+  }
+
+  /** All there is at this moment. */
+  now(): ResourceMetrics {
     const at = { startTime: this.#startTime, endTime: hrTime(Date.now()) }
     const metrics = this.#families().map(family => metricOf(family, at))
-    const resource = { attributes: { 'service.name': 'catflap', 'service.version': VERSION } }
-    const scopeMetrics = [{ scope: { name: 'catflap', version: VERSION }, metrics }]
-    // A reader takes the resource from its own provider.
-    return { resourceMetrics: { resource, scopeMetrics } as unknown as ResourceMetrics, errors: [] }
+    return { resource, scopeMetrics: [{ scope: { name: 'catflap', version: VERSION }, metrics }] }
   }
 }
 
+const resource = resourceFromAttributes({ 'service.name': 'catflap', 'service.version': VERSION })
+
 function metricOf({ name, histograms, points }: Family, at: { startTime: Time; endTime: Time }): MetricData {
   const { type, unit, help } = INSTRUMENTS[name]
-  const bounds = boundsOf(name)
-  return {
-    descriptor: { name, description: help, unit, valueType: DOUBLE },
-    aggregationTemporality: CUMULATIVE,
-    dataPointType: { histogram: HISTOGRAM, counter: SUM, gauge: GAUGE }[type],
-    isMonotonic: type === 'counter',
-    dataPoints:
-      type === 'histogram'
-        ? histograms.map(h => ({ ...at, attributes: h.attributes, value: histogramValue(h, bounds) }))
-        : points.map(({ attributes, value }) => ({ ...at, attributes, value }))
-  } as unknown as MetricData
+  const metric = {
+    descriptor: { name, description: help, unit, valueType: ValueType.DOUBLE },
+    aggregationTemporality: AggregationTemporality.CUMULATIVE
+  }
+  const singles = points.map(({ attributes, value }) => ({ ...at, attributes, value }))
+  if (type === 'counter') return { ...metric, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints: singles }
+  if (type === 'gauge') return { ...metric, dataPointType: DataPointType.GAUGE, dataPoints: singles }
+  const boundaries = [...boundsOf(name)]
+  const dataPoints = histograms.map(h => ({ ...at, attributes: h.attributes, value: histogramValue(h, boundaries) }))
+  return { ...metric, dataPointType: DataPointType.HISTOGRAM, dataPoints }
 }
 
-function histogramValue({ counts, sum, count }: Histogram, boundaries: readonly number[]): object {
-  return { buckets: { boundaries: [...boundaries], counts: [...counts] }, sum, count }
+function histogramValue({ counts, sum, count }: Histogram, boundaries: number[]): HistogramValue {
+  return { buckets: { boundaries, counts: [...counts] }, sum, count }
 }
 
 function hrTime(ms: number): Time {

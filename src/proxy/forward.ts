@@ -126,7 +126,7 @@ export class Forward {
 
   /** All metrics at this moment, as Prometheus text. Throws where `metrics` was not asked for. */
   exportMetrics(): string {
-    return this.#metrics.text()
+    return [...this.#metrics.text()].join('')
   }
 
   /** The same for a reader of OpenTelemetry's SDK (`metricProducers`), to be sent by OTLP or however it exports. */

@@ -1,8 +1,9 @@
 /** Where metrics are served, and who may read them. */
 import { request } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import t from 'tap'
 import { createForward } from '../../src/index.ts'
+import { MetricsListener } from '../../src/metrics/listener.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { rpc } from '../helpers/rpc.ts'
@@ -119,3 +120,45 @@ t.test('a proxy on stdio serves them over HTTP all the same', async t => {
   const { door } = await stdioDoor(t, 'raw-stdio.ts', ANY)
   t.match((await scrape(door.metricsUrl!)).text, /catflap_children 1/)
 })
+
+t.test('a long scrape lets the traffic pass, and who asks meanwhile gets the same one', async t => {
+  trackLeaks(t)
+  const seen: string[] = []
+  let scrapes = 0
+  function* text(): Generator<string> {
+    scrapes++
+    for (const part of ['a', 'b', 'c']) {
+      seen.push(part)
+      setImmediate(() => seen.push('others'))
+      yield part
+    }
+  }
+  const listener = new MetricsListener({ host: '127.0.0.1', port: 0, allowHosts: [], tokens: [] }, text)
+  const url = await listener.listen()
+  t.teardown(() => listener.close())
+  t.equal((await scrape(url)).text, 'abc')
+  t.same(seen, ['a', 'others', 'b', 'others', 'c', 'others'])
+  scrapes = 0
+  const both = await Promise.all([pipelined(url), pipelined(url)])
+  t.same(
+    both.map(text => text.split('abc').length - 1),
+    [20, 20]
+  )
+  t.ok(scrapes < 40, `${scrapes} scrapes answered 40 requests`)
+})
+
+/** Twenty scrapes at once on one connection. */
+function pipelined(url: string): Promise<string> {
+  const { hostname, port, pathname } = new URL(url)
+  const one = (last: boolean) =>
+    `GET ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\n${last ? 'Connection: close\r\n' : ''}\r\n`
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname).setEncoding('latin1')
+    let all = ''
+    socket.on('data', text => {
+      all += text
+    })
+    socket.once('close', () => resolve(all)).once('error', reject)
+    socket.write(one(false).repeat(19) + one(true))
+  })
+}
