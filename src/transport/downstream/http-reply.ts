@@ -5,6 +5,7 @@ import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { encodeMessageEvent, KEEP_ALIVE_COMMENT } from '../../protocol/sse.ts'
 import { type Queue, QueueNode } from '../../queue.ts'
 import type { Reply, ReplyListener, WholeAnswer } from '../reply.ts'
+import type { Turn } from '../turn.ts'
 import type { ReplyHead } from '../upstream.ts'
 
 export interface HttpReplyOptions {
@@ -12,6 +13,8 @@ export interface HttpReplyOptions {
   readonly streamAfter: number
   /** Replies that have begun and are not yet with the kernel. */
   readonly open: Queue<HttpReply>
+  /** Answers that are whole and wait for the end of the turn. */
+  readonly turn: Turn<HttpReply>
   /** SSE replies that a keep-alive comment may be due on. */
   readonly streams: Set<HttpReply>
 }
@@ -55,6 +58,8 @@ export class HttpReply implements Reply {
   #atBoundary = true
   #waitsForDrain = false
   #streamTimer: NodeJS.Timeout | undefined
+  /** A whole body that waits for the end of the turn, as Latin-1. */
+  #whole = ''
   /** A whole answer whose head came when the stream had begun: it is gathered, and becomes an event. */
   #late: Buffer[] | undefined
 
@@ -199,7 +204,7 @@ export class HttpReply implements Reply {
     this.state = 'ended'
     this.#headWritten = true
     if (unread && answer.body) this.#linger(answer.body)
-    else this.res.end(answer.body)
+    else this.#last(answer.body)
   }
 
   /** Closing on a client that still sends would reset the connection, and the answer could be lost with it. */
@@ -280,8 +285,21 @@ export class HttpReply implements Reply {
     if (this.state === 'ended') return
     this.state = 'ended'
     this.#options.streams.delete(this)
-    if (chunk && chunk.length <= ONE_WRITE) this.res.end(chunk.toString('latin1'), 'latin1')
-    else this.res.end(chunk)
+    this.#last(chunk)
+  }
+
+  #last(body: Buffer | undefined): void {
+    if (!body || body.length > ONE_WRITE) return void this.res.end(body)
+    this.#whole = body.toString('latin1')
+    // Alone there is nothing to share a turn with.
+    const { open, streams, turn } = this.#options
+    if (open.size - streams.size > 1) turn.add(this)
+    else this.flush()
+  }
+
+  /** The turn has ended. */
+  flush(): void {
+    this.res.end(this.#whole, 'latin1')
   }
 }
 

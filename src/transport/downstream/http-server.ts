@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { CatflapError } from '../../errors.ts'
 import { Queue } from '../../queue.ts'
+import { Turn } from '../turn.ts'
 import { HttpReply } from './http-reply.ts'
 
 export interface HttpServerOptions {
@@ -29,6 +30,7 @@ export class HttpServer {
   readonly #sockets = new Set<Socket>()
   /** Answers that have begun and are not yet with the kernel. */
   readonly #open = new Queue<HttpReply>()
+  readonly #turn = new Turn<HttpReply>(reply => reply.flush())
   /** Connections beyond the limit that were told so. */
   readonly #leaving = new Set<Socket>()
   /** Of connections that are closed. */
@@ -39,7 +41,12 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions, handler: RequestHandler) {
     this.#options = options
-    const replyOptions = { streamAfter: options.streamAfter, open: this.#open, streams: this.#streams }
+    const replyOptions = {
+      streamAfter: options.streamAfter,
+      open: this.#open,
+      streams: this.#streams,
+      turn: this.#turn
+    }
     this.#server = createServer(
       {
         maxHeaderSize: options.maxHeaderSize,
@@ -105,6 +112,7 @@ export class HttpServer {
 
   /** Resolves when every answer that has been given is on its way, or after `ms`. */
   async flushed(ms: number): Promise<void> {
+    this.#turn.flush()
     const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
     if (ending.length === 0) return
     let timer: NodeJS.Timeout | undefined
@@ -145,6 +153,7 @@ export class HttpServer {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     // Told already, or about to be.
     if (this.#leaving.has(socket)) return
+    this.#turn.flush()
     const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
     // Into the middle of an answer nothing may be written.
     if (open.some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
