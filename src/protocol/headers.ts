@@ -150,8 +150,10 @@ export function contentTypeOf(value: string | undefined): ContentType {
 }
 
 /** Whether an Accept header admits `type/subtype` (RFC 9110 §12.5.1; q=0 refuses). No header admits everything. */
-export function accepts(accept: string | undefined, type: string): boolean {
+export function accepts(accept: string | undefined, type: 'application/json' | 'text/event-stream'): boolean {
   if (accept === undefined) return true
+  // As the SDKs say it, message after message.
+  if (accept === 'application/json, text/event-stream') return true
   const group = type.slice(0, type.indexOf('/'))
   let best = -1
   let admitted = false

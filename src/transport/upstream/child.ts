@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import spawn from 'cross-spawn'
 import { LineSplitter, type OversizeLine } from '../lines.ts'
+import { TurnWriter } from '../turn.ts'
 import { guardian } from './guardian.ts'
 import { groupGone, killTree, POSIX, signalGroup } from './process-group.ts'
 
@@ -56,6 +57,7 @@ export class ChildStartError extends Error {
   }
 }
 
+const LF = Buffer.from('\n')
 const STDERR_LINE = 2048
 /** Up to this size a line is copied to stand before its LF; beyond, two buffers in one system call are cheaper. */
 const COPIED_LINE = 16_384
@@ -73,6 +75,7 @@ export class Child {
   readonly #options: ChildOptions
   readonly #events: ChildEvents
   readonly #process: ChildProcess | undefined
+  #writer: TurnWriter | undefined
   readonly #stderr: string[] = []
   /** The child itself has exited or never was. */
   readonly #exited = Promise.withResolvers<void>()
@@ -120,15 +123,16 @@ export class Child {
   write(line: Buffer): boolean {
     const stdin = this.#process?.stdin
     if (!stdin?.writable) return false
+    const writer = (this.#writer ??= new TurnWriter(stdin))
     if (line.length < COPIED_LINE) {
       const whole = Buffer.allocUnsafe(line.length + 1)
       line.copy(whole)
       whole[line.length] = 0x0a
-      return stdin.write(whole)
+      return writer.write(whole)
     }
     stdin.cork()
-    stdin.write(line)
-    const more = stdin.write('\n')
+    writer.write(line)
+    const more = writer.write(LF)
     stdin.uncork()
     return more
   }
