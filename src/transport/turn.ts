@@ -1,5 +1,3 @@
-import type { Writable } from 'node:stream'
-
 /**
  * Writes of one turn of the event loop, made together at its end. A write to a peer that sleeps has to wake it, which costs as
  * much again as the write; whom the first of several writes has woken is still awake at the next.
@@ -23,29 +21,5 @@ export class Turn<T> {
     const items = this.#items
     this.#items = []
     for (const item of items) this.#write(item)
-  }
-}
-
-/** Writes to one stream: the first of a turn at once, what follows in the same turn in one system call at its end. */
-export class TurnWriter {
-  readonly #stream: Writable
-  readonly #atEnd = (): void => this.#flush()
-  #writes = 0
-
-  constructor(stream: Writable) {
-    this.#stream = stream
-  }
-
-  /** As the stream's own `write`. */
-  write(chunk: Buffer): boolean {
-    this.#writes++
-    if (this.#writes === 1) setImmediate(this.#atEnd)
-    else if (this.#writes === 2) this.#stream.cork()
-    return this.#stream.write(chunk)
-  }
-
-  #flush(): void {
-    if (this.#writes > 1) this.#stream.uncork()
-    this.#writes = 0
   }
 }

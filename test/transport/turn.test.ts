@@ -1,11 +1,9 @@
 /** Answers of one turn of the event loop are written at its end; nobody waits longer, and none is lost. */
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { HttpReply } from '../../src/transport/downstream/http-reply.ts'
 import { HttpServer } from '../../src/transport/downstream/http-server.ts'
-import { Turn, TurnWriter } from '../../src/transport/turn.ts'
+import { Turn } from '../../src/transport/turn.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 
 const OPTIONS = {
@@ -26,37 +24,6 @@ t.test('what is added is written once, in order, when the turn ends or earlier o
   t.same(written, ['a', 'b', 'c'])
   await new Promise(setImmediate)
   t.same(written, ['a', 'b', 'c'])
-})
-
-t.test('to one stream, the first of a turn goes at once and the rest in one write', async t => {
-  const writes: string[][] = []
-  const stream = new Writable({
-    highWaterMark: 3,
-    write: (chunk: Buffer, _encoding, done) => {
-      writes.push([String(chunk)])
-      done()
-    },
-    writev: (chunks, done) => {
-      writes.push(chunks.map(({ chunk }) => String(chunk)))
-      done()
-    }
-  })
-  const writer = new TurnWriter(stream)
-  const write = (text: string) => writer.write(Buffer.from(text))
-  t.same(['a', 'b', 'c', 'd'].map(write), [true, true, true, false], 'what is held counts as not yet written')
-  t.same(writes, [['a']])
-  const drained = once(stream, 'drain')
-  await new Promise(setImmediate)
-  t.same(writes, [['a'], ['b', 'c', 'd']])
-  await drained
-  write('e')
-  await new Promise(setImmediate)
-  write('f')
-  write('g')
-  stream.end()
-  t.same(writes.slice(2), [['e'], ['f'], ['g']], 'the end keeps nothing back')
-  await once(stream, 'finish')
-  t.equal(stream.writableCorked, 0)
 })
 
 /** A server whose handler is given all requests once there are so many. */

@@ -2,8 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import spawn from 'cross-spawn'
+import { LineWriter } from '../line-writer.ts'
 import { LineSplitter, type OversizeLine } from '../lines.ts'
-import { TurnWriter } from '../turn.ts'
 import { guardian } from './guardian.ts'
 import { groupGone, killTree, POSIX, signalGroup } from './process-group.ts'
 
@@ -57,10 +57,7 @@ export class ChildStartError extends Error {
   }
 }
 
-const LF = Buffer.from('\n')
 const STDERR_LINE = 2048
-/** Up to this size a line is copied to stand before its LF; beyond, two buffers in one system call are cheaper. */
-const COPIED_LINE = 16_384
 /** How long outputs may stay open after the exit: some process that inherited them can hold them for ever. */
 const DRAIN_MS = 1000
 /** How long to wait for what got SIGKILL. Only a process stuck in the kernel takes that long. */
@@ -75,7 +72,7 @@ export class Child {
   readonly #options: ChildOptions
   readonly #events: ChildEvents
   readonly #process: ChildProcess | undefined
-  #writer: TurnWriter | undefined
+  #writer: LineWriter | undefined
   readonly #stderr: string[] = []
   /** The child itself has exited or never was. */
   readonly #exited = Promise.withResolvers<void>()
@@ -123,18 +120,8 @@ export class Child {
   write(line: Buffer): boolean {
     const stdin = this.#process?.stdin
     if (!stdin?.writable) return false
-    const writer = (this.#writer ??= new TurnWriter(stdin))
-    if (line.length < COPIED_LINE) {
-      const whole = Buffer.allocUnsafe(line.length + 1)
-      line.copy(whole)
-      whole[line.length] = 0x0a
-      return writer.write(whole)
-    }
-    stdin.cork()
-    writer.write(line)
-    const more = writer.write(LF)
-    stdin.uncork()
-    return more
+    this.#writer ??= new LineWriter(stdin)
+    return this.#writer.write(line)
   }
 
   /** Lets the child wait with its output. Lines of the chunk that was already read still come. */
