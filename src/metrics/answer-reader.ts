@@ -89,10 +89,14 @@ export class AnswerReader {
  * alone tells nothing.
  */
 function looksLikeError(b: Buffer): boolean {
-  for (let at = b.indexOf(NAME_END); at >= 0; at = b.indexOf(NAME_END, at + NAME_END.length)) {
+  let from = 0
+  // `isError` mostly stands last, where the rest is too short for another.
+  while (b.length - from > NAME_END.length + 3) {
+    const at = b.indexOf(NAME_END, from)
+    if (at < 0) return false
     const colon = skipSpace(b, at + NAME_END.length, b.length)
-    if (b[colon] !== COLON) continue
-    if (b[at - 1] === SMALL_E || b[skipSpace(b, colon + 1, b.length)] === SMALL_T) return true
+    from = b[colon] === COLON ? skipSpace(b, colon + 1, b.length) : colon
+    if (b[colon] === COLON && (b[at - 1] === SMALL_E || b[from] === SMALL_T)) return true
   }
   return false
 }
