@@ -11,7 +11,6 @@ import type { Operation } from './operations.ts'
 export class CallWatch implements CallProbe, Ended {
   readonly #numbers: Numbers
   readonly #x: Exchange
-  readonly #startedAt = performance.now()
   /** Only a request's answer can say that it is an error. */
   readonly #answer: AnswerReader | undefined
   /** What the server's answer, or its absence, amounts to. */
@@ -53,16 +52,16 @@ export class CallWatch implements CallProbe, Ended {
     this.#heard = true
   }
 
-  end(code?: string): void {
+  end(startedAt: number, code?: string): void {
     this.#answer?.end()
     if (code !== undefined) this.failure = failureOf(code)
     else if (this.#answer) this.failure = this.#answer.failure
-    this.#record()
+    this.#record(startedAt)
   }
 
-  cancel(reason: CancelReason): void {
+  cancel(startedAt: number, reason: CancelReason): void {
     this.failure = cancelFailure(reason)
-    this.#record()
+    this.#record(startedAt)
   }
 
   otherTransport(): void {
@@ -74,8 +73,8 @@ export class CallWatch implements CallProbe, Ended {
     this.#numbers.firstMessage(this.#x)
   }
 
-  #record(): void {
-    this.seconds = (performance.now() - this.#startedAt) / 1000
+  #record(startedAt: number): void {
+    this.seconds = (performance.now() - startedAt) / 1000
     this.operation = this.#numbers.operation(this.#x, this.#numbers.client, this)
   }
 }

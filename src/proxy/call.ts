@@ -15,14 +15,17 @@ export interface Attached {
   onOtherTransport(): void
 }
 
-/** Watches a call for its numbers. It changes nothing and keeps nothing waiting. `end` or `cancel` comes last, once. */
+/**
+ * Watches a call for its numbers. It changes nothing and keeps nothing waiting. `end` or `cancel` comes last, once; both say when
+ * the call began (`performance.now()`).
+ */
 export interface CallProbe {
   head(head: ReplyHead): void
   data(chunk: Buffer): void
   message(message: Message, last: boolean): void
   /** With the code of what went wrong. */
-  end(code?: ErrorCode): void
-  cancel(reason: CancelReason): void
+  end(startedAt: number, code?: ErrorCode): void
+  cancel(startedAt: number, reason: CancelReason): void
   otherTransport(): void
 }
 
@@ -95,7 +98,7 @@ export class Call implements CallReceiver, Deadline {
   cancel(reason: CancelReason): void {
     if (this.#done) return
     this.#finish()
-    this.#options.probe?.cancel(reason)
+    this.#options.probe?.cancel(this.#startedAt, reason)
     this.#options.onCancel?.(reason)
     this.#handle?.cancel(reason)
   }
@@ -129,14 +132,14 @@ export class Call implements CallReceiver, Deadline {
   onEnd(): void {
     if (this.#done) return
     this.#finish()
-    this.#options.probe?.end()
+    this.#options.probe?.end(this.#startedAt)
     this.#attached?.onEnd()
   }
 
   onError(error: CatflapError): void {
     if (this.#done) return
     this.#finish()
-    this.#options.probe?.end(error.code)
+    this.#options.probe?.end(this.#startedAt, error.code)
     this.#attached?.onError(error)
   }
 
