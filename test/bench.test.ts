@@ -16,6 +16,7 @@ import { openLoop } from '../bench/load/open-loop.ts'
 import { ResponseParser } from '../bench/load/response-parser.ts'
 import { expectAnswers } from '../bench/load/sessions.ts'
 import { checkTape } from '../bench/load/tape.ts'
+import { expectBusy } from '../bench/load/wrk.ts'
 import { PEER_NAMES } from '../bench/peers/list.ts'
 import { missingPrograms } from '../bench/peers/process.ts'
 import { goalsOf } from '../bench/report/goals.ts'
@@ -239,6 +240,16 @@ t.test('responses are understood wherever they are cut', async t => {
   cutShort.push(Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfir'))
   t.throws(() => cutShort.close(), /ended within a response/)
   t.throws(() => new ResponseParser({ onEnd() {} }).push(Buffer.from('no HTTP\r\n\r\n')), /no HTTP response/)
+})
+
+t.test('a load whose connections stood still is no result', async t => {
+  const load = { connections: 8, ms: 1_500 }
+  const result = { requests: 8, rate: 5, bytes: 5_000, p50: 7, p99: 19, p999: 19 }
+  t.throws(() => expectBusy(result, load), /stood still: 8 answers in 1500 ms on 8 connections/)
+  const busy = { ...result, requests: 900 }
+  t.equal(expectBusy(busy, load), busy)
+  const slow = { ...result, requests: 1, p999: 900 }
+  t.equal(expectBusy(slow, load), slow, 'a server that takes so long is only slow')
 })
 
 t.test('a tape without an exchange, or with other bytes, is found out', async t => {

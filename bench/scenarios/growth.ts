@@ -4,7 +4,7 @@ import { openSessions } from '../load/sessions.ts'
 import { saturate } from '../load/wrk.ts'
 import type { Plan } from '../plan.ts'
 import type { Round } from '../report/results.ts'
-import { SIZE_HEADER } from '../servers/nginx.ts'
+import { READ_HEADER, SIZE_HEADER } from '../servers/nginx.ts'
 import { nginxServer } from './calls.ts'
 import { FIRST_ID, type Saturation, saturation } from './saturation.ts'
 import { type Context, CPU, cpuPerRequest, type Load, RATE, type Scenario, type Server } from './scenario.ts'
@@ -23,19 +23,23 @@ export const growthSessions: Scenario = {
   ...curved,
   name: 'growth-sessions',
   title: 'Cost with the number of sessions',
-  says: 'The small call, in so many open sessions that take turns. Each round has every peer started anew.',
+  says: 'The small call, in so many open sessions that take turns. Each round has every peer started anew, and each number is warmed up.',
   fresh: true,
   curve: plan => ({ label: 'open sessions', points: plan.growth.sessions, unit: 'count' }),
   open: async (peer, _kind, context) => {
-    const { growth, connections } = context.plan
+    const { growth, connections, warm } = context.plan
     const { folder } = context
     const sessions: string[] = []
     const at = async (count: number): Promise<Round> => {
       sessions.push(...(await openSessions(peer.url, Math.max(0, count - sessions.length))))
-      const load = { url: peer.url, connections, ms: growth.ms, headers: HEADERS, messages: [CALL_TEMPLATE] }
-      const { rate, cpu } = await cpuPerRequest(peer, () =>
-        saturate({ ...load, sessions: sessions.slice(0, count), firstId: FIRST_ID, folder })
-      )
+      const load = (ms: number): ReturnType<typeof saturate> =>
+        saturate({
+          ...{ url: peer.url, connections, ms, headers: HEADERS, messages: [CALL_TEMPLATE] },
+          ...{ sessions: sessions.slice(0, count), firstId: FIRST_ID, folder }
+        })
+      // Opening sessions makes V8 throw compiled code away; that it compiles anew has nothing to do with how many there are.
+      if (warm > 0) await load(warm)
+      const { rate, cpu } = await cpuPerRequest(peer, () => load(growth.ms))
       return roundAt(count, rate, cpu)
     }
     const check = await saturation(peer, context, { messages: [CALL_TEMPLATE], expected: () => RESULT })
@@ -63,13 +67,17 @@ export const growthRequests: Scenario = {
   ...curved,
   name: 'growth-requests',
   title: 'Cost with the size of requests',
-  says: 'A call with arguments of so many bytes, answered with 200 bytes.',
+  says: 'A call with arguments of so many bytes, answered with 200 bytes once the server has read it whole.',
   curve: plan => ({ label: 'bytes of the request', points: requestSizesOf(plan), unit: 'bytes' }),
   open: (peer, _kind, context) =>
     eachSize(
       peer,
       context,
-      size => ({ messages: [callOfSize(size)], expected: () => RESULT }),
+      size => ({
+        messages: [callOfSize(size)],
+        headers: { ...HEADERS, [READ_HEADER]: '1' },
+        expected: () => RESULT
+      }),
       requestSizesOf(context.plan)
     )
 }

@@ -10,6 +10,12 @@ export const SIZE_HEADER = 'X-Bench-Size'
 /** With this header the result names the session as the server knows it. */
 export const NAMED_HEADER = 'X-Bench-Named'
 
+/**
+ * With this header the request is read whole before it is answered, as servers do that look into it. nginx would answer at its
+ * head; a proxy that streams passes that on, and wrk, still writing, then loses its place: the next request begins in the middle.
+ */
+export const READ_HEADER = 'X-Bench-Read'
+
 /** The result that names a session. */
 export function namedResult(session: string): string {
   return `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"this is session ${session}"}]}}`
@@ -45,8 +51,17 @@ http {
       }
       if ($http_${variable(NAMED_HEADER)}) { return 200 '${namedResult('$http_mcp_session_id')}'; }
       if ($http_${variable(SIZE_HEADER)}) { rewrite ^ /results/$http_${variable(SIZE_HEADER)} last; }
+      if ($http_${variable(READ_HEADER)}) { rewrite ^ /read last; }
       return 200 '${RESULT}';
     }
+    # What is to be mirrored is read whole first; then there is no such file, or files do not answer POST.
+    location = /read {
+      internal;
+      mirror /nowhere;
+      error_page 404 405 =200 @result;
+    }
+    location = /nowhere { internal; return 204; }
+    location @result { return 200 '${RESULT}'; }
     # Files answer GET alone; this makes one of a POST, without a second way around.
     location /results/ {
       internal;

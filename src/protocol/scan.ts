@@ -39,13 +39,44 @@ function skipString(b: Uint8Array, i: number, end: number): number {
   const start = i
   i++
   while (i < end) {
-    const c = b[i]!
-    if (c === QUOTE) return i + 1
-    if (c < 0x20) throw new JsonSyntaxError('control character in a string', i)
-    if (c === BACKSLASH) i = skipEscape(b, i, end)
-    else i++
+    const near = Math.min(i + NEAR, end)
+    let c = 0
+    for (; i < near; i++) {
+      c = b[i]!
+      if (c === QUOTE) return i + 1
+      if (c === BACKSLASH || c < 0x20) break
+    }
+    if (i === near) i = skipPlain(b, i, end)
+    else if (c === BACKSLASH) i = skipEscape(b, i, end)
+    else throw new JsonSyntaxError('control character in a string', i)
   }
   throw new JsonSyntaxError('unterminated string', start)
+}
+
+/** Where so many bytes in a row were plain, more are likely: four at a time take a quarter of the time. */
+const NEAR = 64
+
+/** Offset of the group of four in which, or behind which, something else than plain text of a string comes. */
+function skipPlain(b: Uint8Array, i: number, end: number): number {
+  // Words are read at multiples of four only; up to three bytes are looked at one by one.
+  for (; (b.byteOffset + i) % 4 !== 0; i++)
+    if (i >= end || b[i] === QUOTE || b[i] === BACKSLASH || b[i]! < 0x20) return i
+  const words = new Int32Array(b.buffer, b.byteOffset + i, Math.max(0, (end - i) >> 2))
+  let k = 0
+  while (k < words.length && !hasOther(words[k]!)) k++
+  return i + 4 * k
+}
+
+/**
+ * Whether one of the four bytes is a control character, a quote or a backslash. Subtracting from each byte sets its highest
+ * bit where that goes below zero; bytes that had it set before (`& ~word`) are none of the three.
+ */
+function hasOther(word: number): boolean {
+  const quote = word ^ 0x22222222
+  const backslash = word ^ 0x5c5c5c5c
+  const below = (word - 0x20202020) & ~word
+  const equal = ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash)
+  return ((below | equal) & 0x80808080) !== 0
 }
 
 function skipEscape(b: Uint8Array, i: number, end: number): number {

@@ -62,7 +62,8 @@ export class Slot<T> {
   }
 
   set(exchange: Exchange, value: T): void {
-    ;(exchange.slots ??= [])[this.#index] = value
+    // Of its length: one that has to grow grows by more than there are slots.
+    ;(exchange.slots ??= new Array(slots))[this.#index] = value
   }
 }
 

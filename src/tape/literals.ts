@@ -134,7 +134,8 @@ export class Literals {
   }
 }
 
-function isUsable(secret: string): boolean {
+/** Whether it is searched for at all. */
+export function isUsable(secret: string): boolean {
   return secret.length >= SHORTEST_SECRET && secret.length <= LONGEST_SECRET && secret !== MARK
 }
 

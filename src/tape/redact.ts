@@ -1,5 +1,5 @@
 import { MARK, type TapeTarget } from './format.ts'
-import { Literals } from './literals.ts'
+import { isUsable, Literals } from './literals.ts'
 import { isPlausibleCredential, isPlausibleId } from './plausible.ts'
 import { compilePointers, type PointerTree, redactPointers } from './pointers.ts'
 import { type OnRedacted, redactArgv, redactBody, redactNote, redactUrls } from './redact-text.ts'
@@ -32,7 +32,8 @@ export class Redactor {
   learning = true
   readonly #headers: ReadonlySet<string>
   readonly #pointers: PointerTree | undefined
-  readonly #sessions = new Map<string, Literals>()
+  /** Ids by handle. Until they are searched for they are only noted: most sessions are never watched. */
+  readonly #sessions = new Map<string, Literals | readonly string[]>()
 
   /** Throws TapeError `tape_pointer`. */
   constructor(options: RedactorOptions = {}) {
@@ -75,19 +76,28 @@ export class Redactor {
       return MARK
     }
     if (!this.learning || !isPlausibleId(id)) return handle
-    let ids = this.#sessions.get(handle)
-    if (!ids) {
-      ids = new Literals(MAX_IDS_PER_SESSION)
-      this.#sessions.set(handle, ids)
-      if (this.#sessions.size > MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value!)
-    }
-    ids.observe(id, handle)
+    const ids = this.#sessions.get(handle)
+    if (ids instanceof Literals) ids.observe(id, handle)
+    else this.#note(handle, id, ids)
     return handle
+  }
+
+  #note(handle: string, id: string, before: readonly string[] = []): void {
+    if (before.at(-1) === id || !isUsable(id)) return
+    const ids = before.filter(other => other !== id).concat(id)
+    this.#sessions.set(handle, ids.slice(-MAX_IDS_PER_SESSION))
+    if (this.#sessions.size > MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value!)
   }
 
   /** The session's ids, as far as they were seen. */
   idsOf(handle: string | undefined): Literals | undefined {
-    return handle === undefined ? undefined : this.#sessions.get(handle)
+    if (handle === undefined) return undefined
+    const ids = this.#sessions.get(handle)
+    if (ids === undefined || ids instanceof Literals) return ids
+    const literals = new Literals(MAX_IDS_PER_SESSION)
+    for (const id of ids) literals.observe(id, handle)
+    this.#sessions.set(handle, literals)
+    return literals
   }
 
   /** URLs, paths with queries, `endpoint` events. */

@@ -115,6 +115,42 @@ t.test('any JSON that JSON.parse takes is taken, and what it refuses is refused'
   )
 })
 
+t.test('what may not stand in a long string is found wherever it stands', async t => {
+  // Long strings are walked four bytes at a time, from where memory allows it.
+  for (const odd of [
+    '"',
+    '\\',
+    '\u0000',
+    '\u001f',
+    '\n',
+    '\\n',
+    '\\u12',
+    ' ',
+    '!',
+    '#',
+    '[',
+    ']',
+    '\u007f',
+    'ü',
+    '\u2028',
+    '😀'
+  ])
+    for (let at = 0; at < 160; at++) {
+      const text = `{"jsonrpc":"2.0","id":1,"result":"${'x'.repeat(at)}${odd}${'y'.repeat(160 - at)}"}`
+      const bytes = Buffer.from(`${' '.repeat(at % 5)}${text}`)
+      let valid = true
+      try {
+        JSON.parse(text)
+      } catch {
+        valid = false
+      }
+      const taken = refusal(text, () => Message.parse(bytes.subarray(at % 5))) === undefined
+      if (taken !== valid) t.fail(`${JSON.stringify(odd)} at ${at}: ${taken ? 'taken' : 'refused'}`)
+    }
+  for (let length = 0; length < 160; length++)
+    if (refusal(`{"jsonrpc":"2.0","id":1,"result":"${'x'.repeat(length)}`) !== 'json') t.fail(`open after ${length}`)
+})
+
 t.test('depth costs no stack', async t => {
   const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
   t.equal(refusal(`{"jsonrpc":"2.0","id":1,"result":${deep}}`), undefined)

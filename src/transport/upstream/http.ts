@@ -29,6 +29,7 @@ export interface HttpUpstreamOptions extends PoolOptions {
 }
 
 const MAX_REDIRECTS = 5
+const NO_HEADERS: readonly string[] = []
 
 /** A server on Streamable HTTP. Its legs are sessions of the server's, or the one leg without a session. */
 export class HttpUpstream {
@@ -147,7 +148,8 @@ class HttpLeg implements Leg {
 class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   readonly #upstream: HttpUpstream
   readonly #input: CallInput
-  readonly #headers: readonly string[]
+  /** Of no use once there is an answer that is no redirect. */
+  #headers: readonly string[]
   #receiver: CallReceiver | undefined
   /** With the query; changes with redirects. */
   #path: string
@@ -263,9 +265,12 @@ class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
   ): void {
     if (status < 200 || !this.#receiver) return
     const raw = receivedFields(controller.rawHeaders ?? parsed)
+    // undici would keep them, and the packet they came in, for as long as the answer lasts; a stream may last for days.
+    controller.rawHeaders = null
     if (raw.protocol === '2') this.#upstream.queue.multiplexed(this.#upstream.options.connections)
     this.#redirectTo = this.#sameOriginRedirect(status, raw.list)
     if (this.#redirectTo !== undefined || !this.#receiver) return
+    this.#headers = NO_HEADERS
     const headers = forwardableResponseHeaders(raw.list)
     if (this.#upstream.options.via !== undefined) addVia(headers, raw.protocol, this.#upstream.options.via)
     const length = getHeader(headers, 'content-length')
