@@ -9,7 +9,7 @@ import { nginxServer } from './calls.ts'
 import { FIRST_ID, type Saturation, saturation } from './saturation.ts'
 import { type Context, CPU, cpuPerRequest, type Load, RATE, type Scenario, type Server } from './scenario.ts'
 
-const PEERS = ['nginx', 'http-proxy-3', 'relay', 'bare-relay', 'catflap']
+const PEERS = ['nginx', 'http-proxy-3-keep-alive', 'relay', 'bare-relay', 'catflap']
 
 const curved: Omit<Scenario, 'name' | 'title' | 'says' | 'curve' | 'open'> = {
   metrics: [{ ...CPU, label: 'processor time, µs/request' }, RATE],

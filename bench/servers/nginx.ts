@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import path from 'node:path'
 import { INITIALIZED, MODERN, MODERN_RESULT, RESULT, resultOfSize } from '../load/messages.ts'
-import { programPath, type Running, startListening } from '../peers/process.ts'
+import { type Running, requiredProgram, startListening } from '../peers/process.ts'
 
 /** With this header a result of so many bytes is answered. Every proxy passes it on, as it is end to end. */
 export const SIZE_HEADER = 'X-Bench-Size'
@@ -37,6 +37,8 @@ http {
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location = /mcp {
+      # \`return\` does not wait for the body. Servers do, and an answer that overtakes its request is more than every proxy bears.
+      if ($content_length ~ '^[0-9]{5}') { rewrite ^ /read last; }
       if ($request_method = GET) { return 405; }
       if ($http_mcp_protocol_version = '${MODERN}') { return 200 '${MODERN_RESULT}'; }
       if ($http_mcp_session_id = '') {
@@ -47,6 +49,14 @@ http {
       if ($http_${variable(SIZE_HEADER)}) { rewrite ^ /results/$http_${variable(SIZE_HEADER)} last; }
       return 200 '${RESULT}';
     }
+    # To mirror a body it has to be read.
+    location = /read {
+      internal;
+      mirror /nowhere;
+      root .;
+      error_page 405 =200 $uri;
+    }
+    location = /nowhere { internal; return 204; }
     # Files answer GET alone; this makes one of a POST, without a second way around.
     location /results/ {
       internal;
@@ -75,6 +85,7 @@ export function temporaryFolders(): string {
 export function startNginxServer(folder: string, sizes: readonly number[] = []): Promise<Running> {
   return startNginx(path.join(folder, 'server'), config, async prefix => {
     await mkdir(path.join(prefix, 'results'), { recursive: true })
+    await writeFile(path.join(prefix, 'read'), RESULT)
     for (const size of sizes) await writeFile(path.join(prefix, 'results', String(size)), resultOfSize(size))
   })
 }
@@ -89,7 +100,7 @@ export function startNginx(
     await mkdir(prefix, { recursive: true })
     await prepare?.(prefix)
     const file = path.join(prefix, 'nginx.conf')
-    await writeFile(file, configOf(port).replace('root .;', `root ${prefix};`))
-    return [programPath('nginx') ?? 'nginx', '-p', prefix, '-c', file, '-e', 'stderr']
+    await writeFile(file, configOf(port).replaceAll('root .;', `root ${prefix};`))
+    return [requiredProgram('nginx'), '-p', prefix, '-c', file, '-e', 'stderr']
   })
 }
