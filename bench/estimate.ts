@@ -5,9 +5,10 @@
 import type { Plan } from './plan.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 
-/** Of each load: programs start, connections are opened, answers are compared. */
-const AROUND = 0.3
-const START = 0.6
+/** Around each load: its generator starts and reports. */
+const AROUND = 0.05
+/** Until a peer has started, and answers right. */
+const START = 0.3
 
 /** In seconds: one round of one peer, where that is not simply a load of `plan.ms`. Peers that start anew each round included. */
 const ROUNDS: Readonly<Record<string, (plan: Plan) => number>> = {
@@ -15,13 +16,13 @@ const ROUNDS: Readonly<Record<string, (plan: Plan) => number>> = {
   'half-load': openLoop,
   'first-event': openLoop,
   'start-up': () => START,
-  idle: plan => START + (plan.idle * 1.5) / 1000 + 6 * seconds(plan.settle),
-  largest: plan => START + plan.largestResult / 100e6 + 2 * seconds(plan.settle),
-  'slow-reader': plan => START + 1 + plan.flood / 40e6 + 2 * seconds(plan.settle),
+  idle: plan => START + plan.idle / 1_500 + 5 * seconds(plan.settle),
+  largest: plan => START + plan.largestResult / 300e6 + seconds(plan.settle),
+  'slow-reader': plan => START + 1 + plan.flood / 80e6 + 2 * seconds(plan.settle),
   'growth-sessions': plan =>
     START +
     seconds(plan.warm) +
-    Math.max(...plan.growth.sessions) / 2_500 +
+    Math.max(...plan.growth.sessions) / 5_000 +
     plan.growth.sessions.length * (seconds(plan.growth.ms) + AROUND),
   'growth-results': plan => plan.growth.sizes.length * (seconds(plan.growth.ms) + AROUND),
   'growth-requests': plan => (plan.growth.sizes.length - 1) * (seconds(plan.growth.ms) + AROUND)
@@ -36,7 +37,8 @@ export function estimate({ name, fresh }: Pick<Scenario, 'name' | 'fresh'>, peer
 }
 
 function openLoop(plan: Plan): number {
-  return seconds(plan.warm + plan.ms) + AROUND
+  // A program on Node that starts anew each time.
+  return seconds(plan.warm + plan.ms) + 3 * AROUND
 }
 
 function seconds(ms: number): number {
