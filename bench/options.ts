@@ -19,20 +19,31 @@ export interface Options {
   readonly help: boolean
 }
 
+/** Ids of requests have eight digits, which have to be enough for all rounds. */
+const MOST_ROUNDS = 50
+const MOST_SECONDS = 60
+
 export const HELP = `npm run bench -- [options]
+
+catflap beside other proxies and gateways: throughput, latency, processor time and memory. Without options everything is measured,
+in five rounds: most of an hour in which the machine should do nothing else. docs/performance.md explains what is measured, and how.
 
   --quick             a look in at most two minutes: one short round, fewer peers and sessions
   --smoke             everything for a moment, to see that it works; the numbers mean nothing
-  --rounds N          rounds that count (5)
-  --seconds S         how long one load lasts (3)
+  --rounds N          rounds that count (5; at most ${MOST_ROUNDS})
+  --seconds S         how long one load lasts (3; at most ${MOST_SECONDS})
   --scenarios A,B     only these: ${SCENARIOS.map(s => s.name).join(', ')}
   --peers A,B         only these: ${PEER_NAMES.join(', ')}
-  --compare REF       catflap of another commit too, wherever catflap takes part
-  --profile DIR       V8 CPU profiles of catflap, one a scenario (open them in Chrome's developer tools)
-  --out FILE          the raw data (JSON); bench/write.ts makes docs/performance.md of it
+  --compare REF       catflap of another commit too, as catflap@REF, wherever catflap takes part, with ratios to it
+  --profile DIR       V8 CPU profiles as DIR/SCENARIO/PEER/*.cpuprofile (open them in Chrome's developer tools)
+  --out FILE          the raw data (JSON), written after each round; by default a new file in ${os.tmpdir()}
 
-Wants nginx and wrk, and haproxy if it is to be compared (Debian: apt-get install nginx wrk haproxy), and other gateways:
-npm ci --prefix bench/peers. Listens on loopback only, and leaves nothing running.
+Two commits in ten seconds of load: npm run bench -- --scenarios small --peers catflap --compare main
+The page of a run: npm run bench -- --out run.json, then node bench/write.ts run.json
+
+Wants nginx, wrk and haproxy (Debian: apt-get install nginx wrk haproxy), and other gateways: npm ci --prefix bench/peers. What
+is not there is not measured, and shown so. Listens on loopback only, and leaves nothing running, also after Ctrl-C.
+Ends with 0; with 1 if a peer failed at something, which the results tell; with 2 for a wrong option.
 `
 
 /** Throws a TypeError that names option, value and what is allowed. */
@@ -47,8 +58,10 @@ export function optionsOf(argv: string[]): Options {
     }
   })
   const plan = values.smoke ? SMOKE : values.quick ? QUICK : FULL
-  const rounds = values.rounds === undefined ? plan.rounds : positive('--rounds', values.rounds, Number.isSafeInteger)
-  const ms = values.seconds === undefined ? plan.ms : positive('--seconds', values.seconds, Number.isFinite) * 1000
+  const rounds =
+    values.rounds === undefined ? plan.rounds : positive('--rounds', values.rounds, Number.isSafeInteger, MOST_ROUNDS)
+  const ms =
+    values.seconds === undefined ? plan.ms : positive('--seconds', values.seconds, Number.isFinite, MOST_SECONDS) * 1000
   const scenarios = chosen(
     '--scenarios',
     values.scenarios,
@@ -66,11 +79,11 @@ export function optionsOf(argv: string[]): Options {
   }
 }
 
-function positive(option: string, text: string, allowed: (value: number) => boolean): number {
+function positive(option: string, text: string, allowed: (value: number) => boolean, most: number): number {
   const value = Number(text)
-  if (allowed(value) && value > 0 && value <= 3600) return value
+  if (allowed(value) && value > 0 && value <= most) return value
   const what = allowed === Number.isSafeInteger ? 'a whole number from 1' : 'a number above 0'
-  throw new TypeError(`${option}: '${text}' is not allowed; give ${what}, at most 3600`)
+  throw new TypeError(`${option}: '${text}' is not allowed; give ${what}, at most ${most}`)
 }
 
 function chosen(option: string, text: string | undefined, possible: readonly string[]): string[] | undefined {

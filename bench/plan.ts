@@ -22,6 +22,8 @@ export interface Plan {
     readonly sessions: readonly number[]
     readonly sizes: readonly number[]
   }
+  /** One step of one peer (to start, to get warm, a round) takes no longer, in ms; then it has failed. */
+  readonly patience: number
   /** Nothing takes longer, in ms; then all is ended. */
   readonly atMost: number
 }
@@ -48,6 +50,7 @@ export const FULL: Plan = {
     sessions: [1, 10, 100, 1_000, 10_000],
     sizes: [256, 4 * KB, 64 * KB, MB, 8 * MB]
   },
+  patience: 3 * MINUTE,
   atMost: 120 * MINUTE
 }
 
@@ -55,14 +58,16 @@ export const QUICK: Plan = {
   ...FULL,
   name: 'quick',
   rounds: 1,
-  ms: 400,
-  warm: 300,
+  ms: 300,
+  warm: 200,
   rates: [1_000],
   sessions: 200,
   idle: 500,
+  settle: 200,
   largestResult: 64 * MB,
-  flood: 32 * MB,
+  flood: 24 * MB,
   growth: { ms: 200, sessions: [1, 100, 2_000], sizes: [256, 64 * KB, MB] },
+  patience: MINUTE,
   atMost: 5 * MINUTE
 }
 
@@ -85,6 +90,7 @@ export const SMOKE: Plan = {
 
 /** Peers of a quick look; the rest would take too long. */
 export const QUICK_PEERS: readonly string[] = [
-  ...['direct', 'nginx', 'http-proxy-3', 'relay', 'mcp-proxy', 'supergateway', 'node'],
+  ...['direct', 'nginx', 'nginx-default', 'http-proxy-3', 'http-proxy-3-keep-alive', 'relay', 'mcp-proxy'],
+  ...['supergateway', 'node'],
   ...['catflap', 'catflap-recording', 'catflap-metrics', 'library', 'library-ten']
 ]

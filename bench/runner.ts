@@ -1,11 +1,12 @@
 /**
- * One scenario with all its peers: they run side by side and are loaded in turn (A B C A B C …), so that whatever else the
- * machine does meets all of them.
+ * One scenario with all its peers: they run side by side and are loaded in turn, in another order each round, so that whatever
+ * else the machine does meets all of them.
  */
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { Owner, reasonOf } from './owner.ts'
+import { Owner, reasonOf, within } from './owner.ts'
 import type { Peer, PeerKind } from './peers/peer.ts'
+import { NotInstalled } from './peers/process.ts'
 import type { Plan } from './plan.ts'
 import type { PeerResult, Round, ScenarioResult } from './report/results.ts'
 import type { Context, Load, Scenario, Server } from './scenarios/scenario.ts'
@@ -15,12 +16,14 @@ export interface RunnerOptions {
   readonly kinds: readonly PeerKind[]
   /** Only these, if given. */
   readonly peers?: readonly string[]
-  /** The peer that takes part wherever catflap does. */
-  readonly other?: string
   readonly folder: string
   /** Of the run: ends this scenario too if the run is stopped. */
   readonly owner: Owner
+  /** When the run began, by `performance.now()`. */
+  readonly startedAt: number
   readonly say: (text: string) => void
+  /** What there is after each round. */
+  readonly save: (soFar: ScenarioResult) => Promise<void>
 }
 
 interface Entry {
@@ -32,6 +35,14 @@ interface Entry {
   skipped?: string
 }
 
+/** What the steps of a scenario share. */
+interface Course {
+  readonly scenario: Scenario
+  readonly entries: readonly Entry[]
+  readonly context: Context
+  readonly options: RunnerOptions
+}
+
 export async function runScenario(scenario: Scenario, options: RunnerOptions): Promise<ScenarioResult> {
   const { plan, say } = options
   if (options.owner.ended) throw new Error('stopped')
@@ -39,49 +50,55 @@ export async function runScenario(scenario: Scenario, options: RunnerOptions): P
   options.owner.add(() => owner.end())
   const folder = path.join(options.folder, scenario.name)
   await mkdir(folder, { recursive: true })
-  const context = { plan, folder, owner }
-  const entries = await entriesOf(scenario, options)
-  say(`${scenario.name}:`)
+  const course = { scenario, entries: await entriesOf(scenario, options), context: { plan, folder, owner }, options }
+  const standing = course.entries.filter(stands)
   try {
-    if (entries.some(stands)) {
-      const server = await scenario.server(context)
-      if (scenario.fresh) await freshRounds(scenario, entries, server, context, say)
-      else await sharedRounds(scenario, entries, server, context, say)
+    if (standing.length > 0) {
+      const server = await scenario.server(course.context)
+      await (scenario.fresh ? freshRounds(course, server) : sharedRounds(course, server))
     }
   } catch (error) {
     // Without a server nobody can be measured.
-    for (const entry of entries.filter(stands)) entry.failed = `the server behind: ${reasonOf(error)}`
+    for (const entry of standing) fail(entry, error, 'the server behind: ')
   } finally {
     const failures = await owner.end()
     if (failures.length > 0) say(` (${failures.join('; ')})`)
   }
-  say('\n')
-  const { name, title, says, metrics, base } = scenario
+  return resultOf(course)
+}
+
+function resultOf({ scenario, entries, options }: Course): ScenarioResult {
+  const { name, title, says, metrics, notes, base } = scenario
   const results = entries.map(
     ({ kind, rounds, failed, skipped }): PeerResult => ({ peer: kind.name, rounds, failed, skipped })
   )
-  return { name, title, says, metrics, base, curve: scenario.curve?.(plan), results }
+  return { name, title, says, metrics, notes, base, curve: scenario.curve?.(options.plan), results }
 }
 
 function stands(entry: Entry): boolean {
   return entry.failed === undefined && entry.skipped === undefined
 }
 
-async function entriesOf(scenario: Scenario, { kinds, peers, other }: RunnerOptions): Promise<Entry[]> {
+/** Who takes part, whether it is there or not. */
+export function takingPart(
+  scenario: Scenario,
+  { kinds, peers }: Pick<RunnerOptions, 'kinds' | 'peers'>
+): readonly PeerKind[] {
+  return kinds.filter(({ name: own, twinOf, only }) => {
+    const name = twinOf ?? own
+    if (peers && !peers.includes(name)) return false
+    return scenario.peers ? scenario.peers.includes(name) : (only?.includes(scenario.name) ?? true)
+  })
+}
+
+async function entriesOf(scenario: Scenario, options: RunnerOptions): Promise<Entry[]> {
   const entries: Entry[] = []
-  for (const kind of kinds) {
-    const isOther = kind.name === other
-    if (scenario.peers && !scenario.peers.includes(isOther ? 'catflap' : kind.name)) continue
-    if (!scenario.peers && ONLY_NAMED.test(kind.name)) continue
-    if (peers && !isOther && !peers.includes(kind.name)) continue
+  for (const kind of takingPart(scenario, options)) {
     const skipped = await whyNot(kind, scenario)
     entries.push({ kind, rounds: [], ...(skipped !== undefined && { skipped }) })
   }
   return entries
 }
-
-/** Take part only where a scenario asks for them. */
-const ONLY_NAMED = /^(?:node|catflap-recording|catflap-metrics|library.*)$/
 
 async function whyNot(kind: PeerKind, { front }: Scenario): Promise<string | undefined> {
   if (!kind.fronts.includes(front))
@@ -89,67 +106,88 @@ async function whyNot(kind: PeerKind, { front }: Scenario): Promise<string | und
   return kind.unable?.()
 }
 
-/** Notes why an entry failed, and lets the others go on. */
-async function attempt(owner: Owner, entry: Entry, work: () => Promise<void>): Promise<void> {
+/**
+ * Each round begins with another peer, and every second one goes backwards: nobody is always the first, nor always after the
+ * same.
+ */
+export function orderOf<T>(all: readonly T[], round: number, rounds: number): T[] {
+  const first = (round * Math.max(1, Math.floor(all.length / rounds))) % all.length
+  const turned = [...all.slice(first), ...all.slice(0, first)]
+  return round % 2 === 0 ? turned : [...turned.slice(0, 1), ...turned.slice(1).toReversed()]
+}
+
+/** Notes why an entry failed, and lets the others go on, without it. */
+async function attempt({ context, options }: Course, entry: Entry, work: () => Promise<void>): Promise<void> {
+  const { owner, plan } = context
   if (!stands(entry) || owner.ended) return
   try {
-    await work()
+    await within(plan.patience, 'this step', work())
   } catch (error) {
-    entry.failed = reasonOf(error)
+    // What fails because everything is being ended is no failure.
+    if (options.owner.ended) return
+    fail(entry, error)
+    await entry.peer?.stop()
   }
 }
 
-async function open(entry: Entry, scenario: Scenario, server: Server, context: Context): Promise<void> {
+function fail(entry: Entry, error: unknown, what = ''): void {
+  if (error instanceof NotInstalled) entry.skipped = error.message
+  else entry.failed = `${what}${reasonOf(error)}`
+}
+
+function noteRound(entry: Entry, round: Round, { options }: Course): void {
+  const at = Math.round((performance.now() - options.startedAt) / 100) / 10
+  entry.rounds.push({ ...round, at })
+}
+
+async function roundDone(round: number, course: Course): Promise<void> {
+  course.options.say(` ${round + 1}`)
+  await course.options.save(resultOf(course))
+}
+
+async function open(entry: Entry, server: Server, { scenario, context }: Course): Promise<void> {
   const { kind } = entry
-  const own = path.join(context.folder, kind.name)
+  const own = path.join(context.folder, kind.name.replaceAll('/', '_'))
   const peer = kind.name === 'direct' && server.direct ? server.direct : await kind.start(server.target, own)
   context.owner.add(() => peer.stop())
   entry.peer = peer
   entry.load = await scenario.open(peer, kind, context)
 }
 
-async function sharedRounds(
-  scenario: Scenario,
-  entries: readonly Entry[],
-  server: Server,
-  context: Context,
-  say: (text: string) => void
-): Promise<void> {
-  await Promise.all(entries.map(entry => attempt(context.owner, entry, () => open(entry, scenario, server, context))))
-  for (const entry of entries) await attempt(context.owner, entry, async () => entry.load?.warm?.())
-  for (let i = 1; i <= context.plan.rounds; i++) {
-    for (const entry of entries)
-      await attempt(context.owner, entry, async () => void entry.rounds.push(await entry.load!.round()))
-    say(` ${i}`)
+async function sharedRounds(course: Course, server: Server): Promise<void> {
+  const { entries, context } = course
+  const each = async (work: (entry: Entry) => unknown): Promise<void> => {
+    for (const entry of entries) await attempt(course, entry, async () => void (await work(entry)))
   }
-  for (const entry of entries) {
-    await attempt(context.owner, entry, async () => entry.load?.check?.())
-    await attempt(context.owner, entry, async () => entry.peer?.stop())
-    await attempt(context.owner, entry, async () => entry.load?.afterwards?.())
+  await Promise.all(entries.map(entry => attempt(course, entry, () => open(entry, server, course))))
+  await each(entry => entry.load?.warm?.())
+  const { rounds } = context.plan
+  for (let i = 0; i < rounds; i++) {
+    for (const entry of orderOf(entries.filter(stands), i, rounds))
+      await attempt(course, entry, async () => noteRound(entry, await entry.load!.round(), course))
+    await roundDone(i, course)
   }
+  await each(entry => entry.load?.check?.())
+  await Promise.all(entries.map(entry => attempt(course, entry, async () => entry.peer?.stop())))
+  await each(entry => entry.load?.afterwards?.())
 }
 
-async function freshRounds(
-  scenario: Scenario,
-  entries: readonly Entry[],
-  server: Server,
-  context: Context,
-  say: (text: string) => void
-): Promise<void> {
-  for (let i = 1; i <= context.plan.rounds; i++) {
-    for (const entry of entries) {
-      await attempt(context.owner, entry, async () => {
-        try {
-          await open(entry, scenario, server, context)
-          await entry.load!.warm?.()
-          const round = await entry.load!.round()
-          await entry.load!.check?.()
-          entry.rounds.push(round)
-        } finally {
-          await entry.peer?.stop()
-        }
-      })
+async function freshRounds(course: Course, server: Server): Promise<void> {
+  const { rounds } = course.context.plan
+  const round = async (entry: Entry): Promise<void> => {
+    try {
+      await open(entry, server, course)
+      await entry.load!.warm?.()
+      const round = await entry.load!.round()
+      await entry.load!.check?.()
+      noteRound(entry, round, course)
+    } finally {
+      await entry.peer?.stop()
     }
-    say(` ${i}`)
+  }
+  for (let i = 0; i < rounds; i++) {
+    for (const entry of orderOf(course.entries.filter(stands), i, rounds))
+      await attempt(course, entry, () => round(entry))
+    await roundDone(i, course)
   }
 }

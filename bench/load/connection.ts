@@ -10,41 +10,38 @@ export interface Whole {
 }
 
 const ANSWER_TIMEOUT = 20_000
+const CLOSES = /\r\nconnection: *close/i
 
-/** `failed` is called at most once, and not for an end between two requests. */
+/**
+ * `failed` is called at most once, and not for an end between two requests. Where the other side closes the connection with its
+ * answer, the next request opens a new one.
+ */
 export class Connection {
-  readonly socket: Socket
-  readonly #parser: ResponseParser
+  readonly #url: URL
+  #socket: Socket
+  #last = false
   #events: ResponseEvents | undefined
   #failed: ((error: Error) => void) | undefined
 
   constructor(url: string) {
-    const { hostname, port } = new URL(url)
-    this.socket = connect({ host: hostname, port: Number(port), noDelay: true })
-    this.#parser = new ResponseParser({
-      onHead: (status, head) => this.#events?.onHead?.(status, head),
-      onBody: chunk => this.#events?.onBody?.(chunk),
-      onEnd: () => {
-        const events = this.#events
-        this.#events = undefined
-        events?.onEnd()
-      }
-    })
-    this.socket.on('data', bytes => this.#guarded(() => this.#parser.push(bytes)))
-    this.socket.on('end', () => this.#guarded(() => this.#parser.close()))
-    this.socket.on('error', error => this.#fail(error))
-    this.socket.on('close', () => this.#fail(new Error('the connection was closed before the answer')))
+    this.#url = new URL(url)
+    this.#socket = this.#connect()
+  }
+
+  get socket(): Socket {
+    return this.#socket
   }
 
   get open(): boolean {
-    return !this.socket.destroyed && this.socket.writable
+    return !this.#last && !this.#socket.destroyed && this.#socket.writable
   }
 
   /** What comes is told to `events` as it comes. */
   send(request: string, events: ResponseEvents, failed: (error: Error) => void): void {
+    if (!this.open) this.#socket = this.#connect()
     this.#events = events
     this.#failed = failed
-    this.socket.write(request)
+    this.#socket.write(request)
   }
 
   /** The whole answer. */
@@ -72,16 +69,42 @@ export class Connection {
   close(): void {
     this.#events = undefined
     this.#failed = undefined
-    this.socket.destroy()
+    this.#socket.destroy()
   }
 
-  #guarded(act: () => void): void {
-    try {
-      act()
-    } catch (error) {
-      this.#fail(error as Error)
-      this.socket.destroy()
+  #connect(): Socket {
+    this.#last = false
+    const socket = connect({ host: this.#url.hostname, port: Number(this.#url.port), noDelay: true })
+    const parser = new ResponseParser({
+      onHead: (status, head) => {
+        if (CLOSES.test(head)) this.#last = true
+        this.#events?.onHead?.(status, head)
+      },
+      onBody: chunk => this.#events?.onBody?.(chunk),
+      onEnd: () => {
+        const events = this.#events
+        this.#events = undefined
+        if (this.#last) socket.end()
+        events?.onEnd()
+      }
+    })
+    const guarded = (act: () => void): void => {
+      try {
+        act()
+      } catch (error) {
+        fail(error as Error)
+        socket.destroy()
+      }
     }
+    // What becomes of a connection that has a successor is nobody's concern.
+    const fail = (error: Error): void => {
+      if (socket === this.#socket) this.#fail(error)
+    }
+    socket.on('data', bytes => guarded(() => parser.push(bytes)))
+    socket.on('end', () => guarded(() => parser.close()))
+    socket.on('error', fail)
+    socket.on('close', () => fail(new Error('the connection was closed before the answer')))
+    return socket
   }
 
   #fail(error: Error): void {

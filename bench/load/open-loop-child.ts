@@ -12,7 +12,10 @@ import type { OpenLoopOptions, OpenLoopResult } from './open-loop.ts'
 
 /** How long answers may still come after the last request, in ms. */
 const PATIENCE = 5_000
-/** Timers are exact to about this many ms; what is due sooner is waited for in the event loop. */
+/**
+ * Timers are exact to about this many ms; what is due sooner is waited for in the event loop, which keeps a core busy: late
+ * requests would be worse.
+ */
 const COARSE = 2
 
 const options = JSON.parse(await text(process.stdin)) as OpenLoopOptions
@@ -29,6 +32,7 @@ let ended = 0
 let wrong = 0
 let firstWrong: string | undefined
 let waitingFrom = 0
+let finished = false
 
 const planned = Math.max(1, Math.floor((options.rate * (options.warm + options.ms)) / 1000))
 const startedAt = performance.now() + 5
@@ -40,8 +44,7 @@ function answered(intended: number, connection: Connection, problem: string | un
     wrong++
     firstWrong ??= problem
   }
-  if (connection.open) free.push(connection)
-  else connections--
+  free.push(connection)
   if (waitingFrom < waiting.length) due(waiting[waitingFrom++]!)
   if (ended === planned) finish()
 }
@@ -79,11 +82,9 @@ function request(intended: number, connection: Connection): void {
 }
 
 function due(intended: number): void {
-  for (let connection = free.pop(); connection; connection = free.pop()) {
-    if (connection.open) return request(intended, connection)
-    connections--
-  }
-  if (connections < options.connections) {
+  const connection = free.pop()
+  if (connection) request(intended, connection)
+  else if (connections < options.connections) {
     connections++
     request(intended, new Connection(options.url))
   } else waiting.push(intended)
@@ -107,6 +108,8 @@ function tick(): void {
 
 /** Whoever has no answer by now has waited at least so long. */
 function finish(): void {
+  if (finished) return
+  finished = true
   const missing = planned - ended
   for (let i = 0; i < missing; i++) latencies.add(performance.now() - startedAt - options.warm - options.ms)
   const result: OpenLoopResult = {

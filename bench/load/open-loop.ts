@@ -32,7 +32,10 @@ export interface OpenLoopResult {
   readonly p99: number
   readonly p999: number
   readonly max: number
-  /** How late the generator itself was in 99 % of the cases, in ms: what is not due to the peer. */
+  /**
+   * How late the generator itself was in 99 % of the cases, in ms: what is not due to the peer, though it counts in its latency. A
+   * generator that does not keep up is later and later, so that this tells it.
+   */
   readonly lag: number
   readonly seconds: number
 }

@@ -1,10 +1,11 @@
 /** Saturation by wrk: so many connections, each of which asks again as soon as it is answered. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { within } from '../owner.ts'
-import { kill, owned, programPath } from '../peers/process.ts'
+import { kill, owned, requiredProgram } from '../peers/process.ts'
 import { postHead, SESSION_HEADER, type Template } from './messages.ts'
 
 export interface WrkOptions {
@@ -28,7 +29,10 @@ export interface WrkResult {
   readonly rate: number
   /** Bytes a second, as they came in. */
   readonly bytes: number
-  /** Latencies under this load, in ms. */
+  /**
+   * Latencies under this load, in ms, as wrk reports them: it adds, for an answer that took more than twice as long as most,
+   * those that would have waited meanwhile.
+   */
   readonly p50: number
   readonly p99: number
   readonly p999: number
@@ -36,6 +40,11 @@ export interface WrkResult {
 
 /** wrk looks that often whether it is to stop, in ms; shorter runs are not possible. */
 const SHORTEST = 100
+
+/** It is told to stop so often, in ms, until it has. */
+const AGAIN = 1_000
+
+const NOTHING: WrkResult = { requests: 0, rate: 0, bytes: 0, p50: 0, p99: 0, p999: 0 }
 
 /** A slow peer, or a busy machine, may need that long for a single answer, in ms. */
 const LONG_ENOUGH = 3_000
@@ -67,6 +76,7 @@ export function expectBusy(result: WrkResult, { connections, ms }: Pick<WrkOptio
 }
 
 async function runWrk(options: WrkOptions): Promise<WrkResult> {
+  const wrk = requiredProgram('wrk')
   const name = `load-${process.pid}-${serial++}`
   const script = path.join(options.folder, `${name}.lua`)
   const sessions = path.join(options.folder, `${name}.sessions`)
@@ -74,13 +84,21 @@ async function runWrk(options: WrkOptions): Promise<WrkResult> {
   await writeFile(script, luaScript(options, sessions))
   // Its -d knows whole seconds only; on SIGINT it stops and reports.
   const args = ['-t1', `-c${options.connections}`, '-d600s', '--timeout', '10s', '-s', script, options.url]
-  const child = spawn(programPath('wrk') ?? 'wrk', args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(wrk, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   owned(child)
-  const timer = setTimeout(() => child.kill('SIGINT'), Math.max(SHORTEST, options.ms))
+  let timer = setTimeout(
+    function stop() {
+      child.kill('SIGINT')
+      // It may have been about to sleep, and then has noted it and sleeps on.
+      timer = setTimeout(stop, AGAIN)
+    },
+    Math.max(SHORTEST, options.ms)
+  )
   try {
-    const outputs = Promise.all([text(child.stdout), text(child.stderr)])
+    const outputs = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
     const [stdout, stderr] = await within(options.ms + 30_000, 'wrk', outputs)
-    return resultOf(stdout, stderr)
+    // On a busy machine it may not even have begun.
+    return child.signalCode === 'SIGINT' ? NOTHING : resultOf(stdout, stderr)
   } finally {
     clearTimeout(timer)
     kill(child)

@@ -6,59 +6,85 @@ import type { Peer, PeerKind, Target } from './peer.ts'
 import { freePort, startListening } from './process.ts'
 
 export interface CatflapOptions {
-  /** The peer's name. */
-  readonly name?: string
-  readonly says?: string
-  /** V8 CPU profiles are left there. */
+  /** V8 CPU profiles are left there, in a folder a peer. */
   readonly profile?: string
 }
 
-export function catflap(built: Built, { name = 'catflap', says, profile }: CatflapOptions = {}): PeerKind {
+/** catflap in all its forms. */
+export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[] {
+  const profiler = (name: string): readonly string[] =>
+    options.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', path.join(options.profile, name)]
+  const passing = 'as a library, with ten interceptors at the hooks that see exchanges pass'
+  const reading = 'as a library, with ten interceptors that moreover want every message'
+  return [
+    plain(built, profiler('catflap')),
+    recording(built, profiler('catflap-recording')),
+    withMetrics(built, profiler('catflap-metrics')),
+    asLibrary(built, profiler, 'library', 'catflap as a library, no interceptors', 0, 'none'),
+    asLibrary(built, profiler, 'library-ten', passing, 10, 'passing'),
+    asLibrary(built, profiler, 'library-ten-reading', reading, 10, 'reading')
+  ]
+}
+
+function plain(built: Built, profiler: readonly string[]): PeerKind {
   return {
-    name,
-    says: says ?? 'this tree, compiled as it is published, default configuration',
+    name: 'catflap',
+    says: 'this tree, compiled as it is published, default configuration',
     fronts: ['http', 'stdio'],
-    start: target => forward(built, target, [], profile)
+    start: target => forward(built, target, [], profiler)
   }
 }
 
-export function recording(built: Built): PeerKind {
+function recording(built: Built, profiler: readonly string[]): PeerKind {
   return {
     name: 'catflap-recording',
     says: 'the same with `--record FILE` (what is full makes traffic wait, nothing is dropped)',
     fronts: ['http', 'stdio'],
+    only: [],
     start: async (target, folder) => {
       await mkdir(folder, { recursive: true })
       const tape = path.join(folder, 'bench.tape.jsonl')
-      return { ...(await forward(built, target, ['--record', tape, '--record-overflow', 'block'])), tape }
+      return { ...(await forward(built, target, ['--record', tape, '--record-overflow', 'block'], profiler)), tape }
     }
   }
 }
 
-export function withMetrics(built: Built): PeerKind {
+function withMetrics(built: Built, profiler: readonly string[]): PeerKind {
   return {
     name: 'catflap-metrics',
     says: 'the same with `--metrics`, scraped once a second',
     fronts: ['http', 'stdio'],
+    only: [],
     unable: async () => (built.metrics ? undefined : 'this catflap has no --metrics'),
     start: async target => {
       const port = await freePort()
-      const peer = await forward(built, target, ['--metrics', `127.0.0.1:${port}`])
+      const peer = await forward(built, target, ['--metrics', `127.0.0.1:${port}`], profiler)
       return { ...peer, metrics: `http://127.0.0.1:${port}/metrics` }
     }
   }
 }
 
 /** From a program of one's own: `hooks` says how many interceptors it has, and which hooks these implement. */
-export function asLibrary(built: Built, name: string, says: string, interceptors: number, hooks: string): PeerKind {
+function asLibrary(
+  built: Built,
+  profiler: (name: string) => readonly string[],
+  name: string,
+  says: string,
+  interceptors: number,
+  hooks: string
+): PeerKind {
   return {
     name,
     says,
     fronts: ['http', 'stdio'],
+    only: [],
     start: async target => {
       const program = await stripped('library', built.folder)
       const options = [String(interceptors), hooks, JSON.stringify(targetOptions(target))]
-      return startListening(port => [process.execPath, program, built.library, String(port), ...options])
+      return startListening(port => [
+        ...([process.execPath, ...profiler(name), program] as const),
+        ...[built.library, String(port), ...options]
+      ])
     }
   }
 }
@@ -69,8 +95,7 @@ function targetOptions(target: Target): object {
   return { command, args }
 }
 
-function forward(built: Built, target: Target, options: readonly string[], profile?: string): Promise<Peer> {
-  const profiler = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
+function forward(built: Built, target: Target, options: readonly string[], profiler: readonly string[]): Promise<Peer> {
   const to = 'url' in target ? [target.url] : ['--', ...target.command]
   return startListening(port => [
     ...([process.execPath, ...profiler, built.command] as const),

@@ -10,12 +10,22 @@ export interface Peer extends Running {
   readonly tape?: string
 }
 
+/**
+ * Where a program's usual form is much slower than its best, both take part in these scenarios, under names that tell them
+ * apart; the best alone in others.
+ */
+export const DEFAULT_FORMS_IN: readonly string[] = ['small', 'one-connection', 'half-load']
+
 /** Something that can stand where catflap stands. */
 export interface PeerKind {
   readonly name: string
   /** A line for people. */
   readonly says: string
   readonly fronts: readonly ('http' | 'stdio')[]
+  /** It takes part in these scenarios, and in those that name it. Without this: in all that name nobody. */
+  readonly only?: readonly string[]
+  /** The peer that it is an earlier or later form of: it takes part wherever that one does. */
+  readonly twinOf?: string
   /** Why it cannot be started here, with what to do about it. */
   unable?(): Promise<string | undefined>
   /** `folder` is its own, and is removed after the run. */

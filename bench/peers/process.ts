@@ -152,6 +152,15 @@ export function programPath(name: string): string | undefined {
   return folders.map(folder => path.join(folder, name)).find(file => existsSync(file))
 }
 
+/** What takes no part because the machine does not have it; the message says what to do about that. */
+export class NotInstalled extends Error {}
+
+export function requiredProgram(name: string): string {
+  const file = programPath(name)
+  if (file === undefined) throw new NotInstalled(`${name} is not installed; on Debian: apt-get install ${name}`)
+  return file
+}
+
 export function missingPrograms(names: readonly string[]): string[] {
   return names.filter(name => programPath(name) === undefined)
 }

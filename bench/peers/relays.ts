@@ -1,6 +1,6 @@
 /** What one would write oneself with Node, in programs of their own. */
 import { type Built, stripped } from './build.ts'
-import { type PeerKind, urlOf } from './peer.ts'
+import { DEFAULT_FORMS_IN, type PeerKind, urlOf } from './peer.ts'
 import { startListening } from './process.ts'
 
 /** They stand in the folder of the compiled catflap, with the same packages. */
@@ -12,9 +12,16 @@ export function relays(built: Built): PeerKind[] {
   return [
     {
       name: 'http-proxy-3',
-      says: 'the library http-proxy-3 with a keep-alive agent, and nothing else',
+      says: 'the library http-proxy-3 as its README starts it: a new connection to the server for each request',
       fronts: ['http'],
-      start: target => program('http-proxy', urlOf(target))
+      only: DEFAULT_FORMS_IN,
+      start: target => program('http-proxy', 'default', urlOf(target))
+    },
+    {
+      name: 'http-proxy-3-keep-alive',
+      says: 'the same with an agent that keeps connections',
+      fronts: ['http'],
+      start: target => program('http-proxy', 'keep-alive', urlOf(target))
     },
     {
       name: 'relay',

@@ -18,9 +18,18 @@ interface Kind {
 }
 
 const KINDS: readonly Kind[] = [
-  ratio('small calls, requests/s, to http-proxy-3', 'small', 'rate', 'http-proxy-3', 3, 'more'),
+  ratio('small calls, requests/s, to http-proxy-3 as its README starts it', 'small', 'rate', 'http-proxy-3', 3, 'more'),
+  ratio('the same, to http-proxy-3 that keeps connections', 'small', 'rate', 'http-proxy-3-keep-alive', 3, 'more'),
   ratio('small calls, requests/s, to a straightforward relay', 'small', 'rate', 'relay', 1.3, 'more'),
-  ratio('small calls, requests/s, to nginx with one worker', 'small', 'rate', 'nginx', 0.5, 'more'),
+  ratio(
+    'small calls, requests/s, to nginx, one worker, `proxy_pass` alone',
+    'small',
+    'rate',
+    'nginx-default',
+    0.5,
+    'more'
+  ),
+  ratio('the same, to nginx that keeps connections', 'small', 'rate', 'nginx', 0.5, 'more'),
   ratio('one connection, p50, to that relay', 'one-connection', 'p50', 'relay', 1, 'less'),
   ratio('half load, p99, to that relay', 'half-load', 'p99', 'relay', 1.5, 'less'),
   ratio('recording, requests/s, to not recording', 'recording', 'rate', 'catflap', 0.9, 'more', 'catflap-recording'),

@@ -18,6 +18,16 @@ export function machine(): Record<string, string | number> {
   }
 }
 
+/** Of all cores since the machine was started, in ticks; `stolen` by others on the same host, where this machine is a virtual one. */
+export function processorTime(): { readonly all: number; readonly stolen: number } | undefined {
+  try {
+    const ticks = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/ +/).slice(1, 9).map(Number)
+    return { all: ticks.reduce((a, b) => a + b, 0), stolen: ticks[7]! }
+  } catch {
+    return undefined
+  }
+}
+
 function distribution(): string {
   try {
     return /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? os.platform()

@@ -2,6 +2,8 @@
  * The parts of docs/performance.md that come from a run. They stand between `<!-- bench NAME -->` and `<!-- /bench -->`; what is
  * outside is written by people.
  */
+
+import type { Plan } from '../plan.ts'
 import { goalsOf, goalsTable } from './goals.ts'
 import type { Run } from './results.ts'
 import { curveSvg } from './svg.ts'
@@ -56,11 +58,22 @@ function section(scenario: Run['scenarios'][number]): string {
   return `### ${scenario.title}\n\n${scenario.says}${picture}\n\n${markdownTable(scenario)}`
 }
 
-function about({ at, seconds, machine, programs, plan }: Run): string {
-  const { rounds, ms, name } = plan as { rounds: number; ms: number; name: string }
+/** What the scenarios say is what a full run does. */
+function firstLook({ name, sessions, idle, largestResult, flood }: Plan): string {
+  const mb = (bytes: number): number => Math.round(bytes / 1024 ** 2)
+  return (
+    `**A ${name} run: its numbers are a first look.** It has ${sessions} sessions where the text says 1,000, ${idle} idle ones in place of 4,000, ` +
+    `${mb(largestResult)} MB in place of 256 and ${mb(flood)} MB in place of 200.`
+  )
+}
+
+function about({ at, seconds, machine, programs, plan, stolen, cut }: Run): string {
+  const { rounds, ms } = plan
   const facts = [
-    `Run of ${at.slice(0, 10)}, ${Math.round(seconds / 60)} minutes; ${rounds} ${rounds === 1 ? 'round' : 'rounds'} of ${ms / 1000} s each${name === 'full' ? '' : ` (a ${name} run: its numbers are a first look)`}.`,
-    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB; ${machine.system}; Node.js ${machine.node}. Load average when it began: ${Number(machine.load).toFixed(2)}.`,
+    `Run of ${at.slice(0, 10)}, ${Math.round(seconds / 60)} minutes; ${rounds} ${rounds === 1 ? 'round' : 'rounds'} of ${ms / 1000} s each.`,
+    ...(plan.name === 'full' ? [] : [firstLook(plan)]),
+    ...(cut ? ['**It did not come to its end**: rounds and scenarios are missing.'] : []),
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB; ${machine.system}; Node.js ${machine.node}. Load average when it began: ${Number(machine.load).toFixed(2)}.${stolen === undefined ? '' : ` Processor time that the host gave to others meanwhile: ${stolen} %.`}`,
     `${Object.entries(programs)
       .map(([program, version]) => `${program} ${version}`)
       .join(', ')}.`

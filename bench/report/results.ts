@@ -1,6 +1,7 @@
 /** What a run leaves behind: its raw data, and how numbers are made of it. */
+import type { Plan } from '../plan.ts'
 
-/** One round of one peer: numbers by the key of their metric. */
+/** One round of one peer: numbers by the key of their metric, and `at`: when it ended, in seconds from the start of the run. */
 export type Round = Readonly<Record<string, number>>
 
 export interface Metric {
@@ -9,6 +10,13 @@ export interface Metric {
   readonly digits: number
   /** What is good: `more` of it, or `less`. */
   readonly better: 'more' | 'less'
+}
+
+/** What is told below the table, for peers that had more than so much of it in some round. */
+export interface Note {
+  readonly key: string
+  readonly above: number
+  readonly says: string
 }
 
 export interface PeerResult {
@@ -25,6 +33,7 @@ export interface ScenarioResult {
   readonly title: string
   readonly says: string
   readonly metrics: readonly Metric[]
+  readonly notes?: readonly Note[]
   /** The peer that ratios of the first metric refer to. */
   readonly base: string
   /** Where the numbers are a curve: at which values of what. Keys are then `metric@value`. */
@@ -40,11 +49,15 @@ export interface Curve {
 
 export interface Run {
   readonly version: 1
+  /** It did not come to its end, or has not yet: rounds or scenarios are missing. */
+  readonly cut?: boolean
   readonly at: string
   readonly seconds: number
-  readonly plan: object
+  readonly plan: Plan
   readonly machine: Readonly<Record<string, string | number>>
   readonly programs: Readonly<Record<string, string>>
+  /** Of the processor time of all cores, the percentage that the machine's host gave to others meanwhile, where that is known. */
+  readonly stolen?: number
   /** The commit that was compared with, if one was. */
   readonly compared?: string
   readonly peers: readonly { readonly name: string; readonly says: string }[]

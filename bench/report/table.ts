@@ -6,8 +6,15 @@ export function rowsOf(scenario: ScenarioResult): string[][] {
   const base = scenario.results.find(result => result.peer === scenario.base)
   const columns = scenario.curve ? curveColumns(scenario, scenario.curve) : scenario.metrics
   const [first, ...others] = columns
-  const head = ['peer', first!.label, 'min – max', `× ${scenario.base}`, ...others.map(metric => metric.label)]
-  return [head, ...scenario.results.map(result => row(result, base, first!, others))]
+  const before = scenario.results.find(({ peer }) => peer.includes('@'))?.peer.replace(/^[^@]*/, '')
+  const ratios = before === undefined ? [`× ${scenario.base}`] : [`× ${scenario.base}`, `× ${before}`]
+  const head = ['peer', first!.label, 'min – max', ...ratios, ...others.map(metric => metric.label)]
+  return [head, ...scenario.results.map(result => row(result, bases(result), first!, others))]
+
+  function bases({ peer }: PeerResult): (PeerResult | undefined)[] {
+    const twin = scenario.results.find(other => other.peer === `${peer}${before}`)
+    return before === undefined ? [base] : [base, twin]
+  }
 }
 
 /** Only the first metric; the others are in the raw data. */
@@ -20,20 +27,25 @@ function curveColumns({ metrics }: ScenarioResult, { points, unit }: Curve): Met
   }))
 }
 
-function row(result: PeerResult, base: PeerResult | undefined, first: Metric, others: readonly Metric[]): string[] {
-  const blank = others.map(() => '')
-  if (result.skipped !== undefined) return [result.peer, 'not measured', result.skipped, '', ...blank]
-  if (result.failed !== undefined) return [result.peer, 'failed', oneLine(result.failed), '', ...blank]
+function row(
+  result: PeerResult,
+  bases: readonly (PeerResult | undefined)[],
+  first: Metric,
+  others: readonly Metric[]
+): string[] {
+  const blank = [...bases, ...others].map(() => '')
+  if (result.skipped !== undefined) return [result.peer, 'not measured', result.skipped, ...blank]
+  if (result.failed !== undefined) return [result.peer, 'failed', oneLine(result.failed), ...blank]
   const values = valuesOf(result, first.key)
-  if (values.length === 0) return [result.peer, 'no data', '', '', ...blank]
+  if (values.length === 0) return [result.peer, 'no data', '', ...blank]
   const fixed = (value: number, { digits }: Metric): string => value.toFixed(digits)
   const spread = `${fixed(Math.min(...values), first)} – ${fixed(Math.max(...values), first)}`
-  const ratio = ratioTo(base, result, first.key)
+  const ratios = bases.map(base => ratioTo(base, result, first.key)?.toFixed(2) ?? '–')
   const medians = others.map(metric => {
     const value = median(valuesOf(result, metric.key))
     return Number.isNaN(value) ? '–' : fixed(value, metric)
   })
-  return [result.peer, fixed(median(values), first), spread, ratio?.toFixed(2) ?? '–', ...medians]
+  return [result.peer, fixed(median(values), first), spread, ...ratios, ...medians]
 }
 
 function oneLine(text: string): string {
@@ -49,6 +61,17 @@ function reasonsOf(rows: readonly string[][]): { readonly peers: readonly string
   return [...groups].map(([why, group]) => ({ why, peers: group.map(row => row[0]!) }))
 }
 
+/** What makes numbers doubtful, by peer. */
+function doubtsOf({ notes = [], results }: ScenarioResult): string[] {
+  return notes.flatMap(({ key, above, says }) =>
+    results.flatMap(result => {
+      const values = valuesOf(result, key)
+      const rounds = values.filter(value => value > above).length
+      return rounds === 0 ? [] : [`${result.peer}: in ${rounds} of ${values.length} rounds, ${says}`]
+    })
+  )
+}
+
 /** For a terminal. */
 export function textTable(scenario: ScenarioResult): string {
   const rows = rowsOf(scenario)
@@ -57,7 +80,7 @@ export function textTable(scenario: ScenarioResult): string {
   const line = (cells: string[]): string =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')
   const reasons = reasonsOf(rows).map(({ peers, why }) => `${peers.join(', ')}: ${why}`)
-  return [...measured.map(line), ...reasons].join('\n')
+  return [...measured.map(line), ...reasons, ...doubtsOf(scenario)].join('\n')
 }
 
 /** For a page. */
@@ -66,8 +89,9 @@ export function markdownTable(scenario: ScenarioResult): string {
   const [head, ...measured] = rows.filter(row => !isReason(row))
   const line = (cells: readonly string[]): string => `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
   const table = [line(head!), `|${head!.map((_, i) => (i === 0 ? '---' : '---:')).join('|')}|`, ...measured.map(line)]
-  const reasons = reasonsOf(rows).map(({ peers, why }) => `- ${peers.join(', ')}: ${why.replaceAll('<', '&lt;')}`)
-  return reasons.length === 0 ? table.join('\n') : `${table.join('\n')}\n\n${reasons.join('\n')}`
+  const reasons = reasonsOf(rows).map(({ peers, why }) => `${peers.join(', ')}: ${why.replaceAll('<', '&lt;')}`)
+  const below = [...reasons, ...doubtsOf(scenario)].map(text => `- ${text}`)
+  return below.length === 0 ? table.join('\n') : `${table.join('\n')}\n\n${below.join('\n')}`
 }
 
 export function shown(value: number, unit: 'count' | 'bytes'): string {

@@ -20,7 +20,18 @@ import type { Plan } from '../plan.ts'
 import type { Round } from '../report/results.ts'
 import { NAMED_HEADER, SIZE_HEADER, startNginxServer } from '../servers/nginx.ts'
 import { numbers, saturation } from './saturation.ts'
-import { type Context, CPU, P50, P99, P999, RATE, type Scenario, type Server, THROUGHPUT } from './scenario.ts'
+import {
+  CORES,
+  type Context,
+  CPU,
+  P50,
+  P99,
+  RATE,
+  SATURATED,
+  type Scenario,
+  type Server,
+  THROUGHPUT
+} from './scenario.ts'
 
 /** nginx behind, with results of these sizes besides the small one. */
 export async function nginxServer({ folder, owner }: Context, sizes: readonly number[] = []): Promise<Server> {
@@ -34,7 +45,7 @@ export const small: Scenario = {
   name: 'small',
   title: 'Small calls',
   says: 'A `tools/call` of a legacy session, answered with 200 bytes. As much as 32 connections of wrk can get.',
-  metrics: [RATE, P50, P99, P999, CPU],
+  metrics: [RATE, ...SATURATED, CPU, CORES],
   base: 'relay',
   front: 'http',
   server: context => nginxServer(context),
@@ -72,7 +83,7 @@ function largeResult(name: string, title: string, connections: number, sizeOf: (
     name,
     title,
     says: `The same call, answered with a result of ${title.replace(/^Results of /, '')}; ${connections} connections of wrk.`,
-    metrics: [THROUGHPUT, RATE, P50, P99, { ...CPU, digits: 0 }],
+    metrics: [THROUGHPUT, RATE, ...SATURATED.slice(0, 2), { ...CPU, digits: 0 }, CORES],
     server: context => nginxServer(context, [sizeOf(context.plan)]),
     open: (peer, _kind, context) => {
       const size = sizeOf(context.plan)

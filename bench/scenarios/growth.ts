@@ -4,12 +4,12 @@ import { openSessions } from '../load/sessions.ts'
 import { saturate } from '../load/wrk.ts'
 import type { Plan } from '../plan.ts'
 import type { Round } from '../report/results.ts'
-import { READ_HEADER, SIZE_HEADER } from '../servers/nginx.ts'
+import { SIZE_HEADER } from '../servers/nginx.ts'
 import { nginxServer } from './calls.ts'
 import { FIRST_ID, type Saturation, saturation } from './saturation.ts'
 import { type Context, CPU, cpuPerRequest, type Load, RATE, type Scenario, type Server } from './scenario.ts'
 
-const PEERS = ['nginx', 'http-proxy-3', 'relay', 'bare-relay', 'catflap']
+const PEERS = ['nginx', 'http-proxy-3-keep-alive', 'relay', 'bare-relay', 'catflap']
 
 const curved: Omit<Scenario, 'name' | 'title' | 'says' | 'curve' | 'open'> = {
   metrics: [{ ...CPU, label: 'processor time, µs/request' }, RATE],
@@ -75,7 +75,7 @@ export const growthRequests: Scenario = {
       context,
       size => ({
         messages: [callOfSize(size)],
-        headers: { ...HEADERS, [READ_HEADER]: '1' },
+        headers: HEADERS,
         expected: () => RESULT
       }),
       requestSizesOf(context.plan)

@@ -31,7 +31,7 @@ export const idle: Scenario = {
     { key: 'mbRest', label: 'MB at rest', digits: 1, better: 'less' }
   ],
   base: 'relay',
-  peers: ['nginx', 'haproxy', 'http-proxy-3', 'relay', 'bare-relay', 'catflap'],
+  peers: ['nginx', 'haproxy', 'http-proxy-3-keep-alive', 'relay', 'bare-relay', 'catflap'],
   fresh: true,
   server: streamServer,
   open: async (peer, _kind, context) => load(peer, context)

@@ -22,7 +22,7 @@ const GULP = MB
 const GULP_PAUSE = 15
 
 const GROWTH: Metric = { key: 'growth', label: 'MB growth at most', digits: 1, better: 'less' }
-const PEERS = ['nginx', 'haproxy', 'http-proxy-3', 'relay', 'bare-relay', 'catflap']
+const PEERS = ['nginx', 'haproxy', 'http-proxy-3-keep-alive', 'relay', 'bare-relay', 'catflap']
 
 interface Body {
   readonly answer: string

@@ -3,7 +3,7 @@ import { CALL, CALL_TEMPLATE, HEADERS, post, postHead, RESULT, SESSION_HEADER } 
 import { type OpenLoopResult, openLoop } from '../load/open-loop.ts'
 import type { Peer } from '../peers/peer.ts'
 import { FULL } from '../plan.ts'
-import type { Metric, Round } from '../report/results.ts'
+import type { Metric, Note, Round } from '../report/results.ts'
 import { small } from './calls.ts'
 import { type SaturationLoad, saturation } from './saturation.ts'
 import { type Context, P50, P99, P999, RATE, type Scenario } from './scenario.ts'
@@ -11,8 +11,8 @@ import { type Context, P50, P99, P999, RATE, type Scenario } from './scenario.ts
 /** What the generator keeps up with; only peers that are no Node programs bear more. */
 const MOST = 12_000
 const LAG: Metric = { key: 'lag', label: 'generator late, p99 ms', digits: 2, better: 'less' }
-/** How long a peer is saturated to know its rate, in ms. */
-const SATURATED_MS = 1_000
+/** Of the p99 that was measured, as much may be the generator's own; beyond it is told. */
+const MOST_LAG = 0.5
 
 export const fixedRates: Scenario = {
   ...small,
@@ -24,6 +24,7 @@ export const fixedRates: Scenario = {
   metrics: FULL.rates.flatMap(rate =>
     [P50, P99, P999].map(m => ({ ...m, key: `${m.key}@${rate}`, label: `${m.label} at ${rate}/s` }))
   ),
+  notes: FULL.rates.flatMap(rate => doubtsNoted(`@${rate}`, ` at ${rate}/s`)),
   open: async (peer, _kind, context) => {
     const load = await smallLoad(peer, context)
     return {
@@ -31,9 +32,9 @@ export const fixedRates: Scenario = {
       round: async () => {
         const rounds: Round[] = []
         for (const rate of context.plan.rates) {
-          const { p50, p99, p999, lag, missing } = await atRate(peer, load, rate, context)
+          const { p50, p99, p999, ...others } = await atRate(peer, load, rate, context)
           const at = { [`p50@${rate}`]: p50, [`p99@${rate}`]: p99, [`p999@${rate}`]: p999 }
-          rounds.push({ ...at, [`lag@${rate}`]: lag, [`missing@${rate}`]: missing })
+          rounds.push({ ...at, ...doubts(others, p99, `@${rate}`) })
         }
         return Object.assign({}, ...rounds) as Round
       }
@@ -50,6 +51,7 @@ export const halfLoad: Scenario = {
     `and has the server and the load generator beside it work more, on the same cores.) None is asked more than ${MOST.toLocaleString('en-US')} a second, ` +
     'which is what the generator keeps up with.',
   metrics: [P99, P50, P999, { ...RATE, label: 'asked, requests/s' }, LAG],
+  notes: doubtsNoted(),
   open: async (peer, _kind, context) => {
     const load = await smallLoad(peer, context)
     let rate = 0
@@ -57,15 +59,32 @@ export const halfLoad: Scenario = {
       ...load,
       warm: async () => {
         await load.warm?.()
-        const saturated = await load.saturate(Math.min(SATURATED_MS, context.plan.ms))
+        const saturated = await load.saturate(context.plan.ms)
         rate = Math.min(MOST, saturated.rate / 2)
       },
       round: async () => {
-        const { p50, p99, p999, lag, missing } = await atRate(peer, load, rate, context)
-        return { p99, p50, p999, rate, lag, missing }
+        const { p50, p99, p999, ...others } = await atRate(peer, load, rate, context)
+        return { p99, p50, p999, rate, ...doubts(others, p99) }
       }
     }
   }
+}
+
+/** What makes numbers of a load at a fixed rate doubtful, for the raw data. */
+export function doubts({ lag, missing }: Pick<OpenLoopResult, 'lag' | 'missing'>, p99: number, at = ''): Round {
+  return { [`lag${at}`]: lag, [`lagShare${at}`]: lag / p99, [`missing${at}`]: missing }
+}
+
+/** The same as what is told below a table. */
+export function doubtsNoted(at = '', says = ''): Note[] {
+  return [
+    { key: `missing${at}`, above: 0, says: `requests${says} had no answer five seconds after the last was sent` },
+    {
+      key: `lagShare${at}`,
+      above: MOST_LAG,
+      says: `the load generator${says} was so late itself that the p99 is more its own than the peer's`
+    }
+  ]
 }
 
 function smallLoad(peer: Peer, context: Context): Promise<SaturationLoad> {

@@ -1,7 +1,7 @@
 /** Scenarios that load a peer as much as it bears, with wrk. */
 import type { Whole } from '../load/connection.ts'
 import { filled, HEADERS, post, postHead, SESSION_HEADER, type Template } from '../load/messages.ts'
-import { expectAnswers, openAnySession, openSessions } from '../load/sessions.ts'
+import { expectAnswers, openAnySession, openSessions, sameBytes } from '../load/sessions.ts'
 import { saturate, type WrkResult } from '../load/wrk.ts'
 import type { Peer } from '../peers/peer.ts'
 import type { Round } from '../report/results.ts'
@@ -41,6 +41,9 @@ export async function saturation(peer: Peer, { plan, folder }: Context, options:
   const sessions = await sessionsFor(peer, options)
   let loads = 0
   let answered = 0
+  // wrk compares nothing; but it counts the bytes. Who writes messages anew may find shorter words.
+  const { matches = sameBytes } = options
+  const shortest = matches === sameBytes ? Buffer.byteLength(options.expected(1, 0)) : 0
   const check = (): Promise<void> => checkSample(peer, sessions, options)
   await check()
   const load = async (ms: number): Promise<WrkResult & { readonly cpu?: number }> => {
@@ -48,6 +51,7 @@ export async function saturation(peer: Peer, { plan, folder }: Context, options:
     const result = await cpuPerRequest(peer, () =>
       saturate({ url: peer.url, connections, ms, headers, sessions, messages, firstId, folder })
     )
+    if (result.bytes < result.rate * shortest) throw new Error("answers under load were shorter than the server's")
     answered += result.requests
     return result
   }
@@ -62,7 +66,7 @@ export async function saturation(peer: Peer, { plan, folder }: Context, options:
 }
 
 export function numbers({ rate, p50, p99, p999, cpu }: WrkResult & { readonly cpu?: number }): Round {
-  return { rate, p50, p99, p999, ...(cpu !== undefined && { cpu }) }
+  return { rate, p50, p99, p999, ...(cpu !== undefined && { cpu, cores: (cpu * rate) / 1e6 }) }
 }
 
 async function sessionsFor(peer: Peer, { sessions = 1, anySession }: Saturation): Promise<string[]> {

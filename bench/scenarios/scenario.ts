@@ -1,7 +1,7 @@
 import type { Owner } from '../owner.ts'
 import type { Peer, PeerKind, Target } from '../peers/peer.ts'
 import type { Plan } from '../plan.ts'
-import type { Curve, Metric, Round } from '../report/results.ts'
+import type { Curve, Metric, Note, Round } from '../report/results.ts'
 
 export interface Context {
   readonly plan: Plan
@@ -18,6 +18,7 @@ export interface Scenario {
   /** What is done, in a sentence or two. */
   readonly says: string
   readonly metrics: readonly Metric[]
+  readonly notes?: readonly Note[]
   readonly curve?: (plan: Plan) => Curve
   /** Whom ratios refer to. */
   readonly base: string
@@ -53,6 +54,10 @@ export const RATE: Metric = { key: 'rate', label: 'requests/s', digits: 0, bette
 export const P50: Metric = { key: 'p50', label: 'p50 ms', digits: 2, better: 'less' }
 export const P99: Metric = { key: 'p99', label: 'p99 ms', digits: 2, better: 'less' }
 export const P999: Metric = { key: 'p999', label: 'p99.9 ms', digits: 2, better: 'less' }
+/** What wrk reports while it has a peer do as much as it can: how long the queue is, and not what users feel at other times. */
+export const SATURATED: readonly Metric[] = [P50, P99, P999].map(m => ({ ...m, label: `${m.label}, saturated` }))
+/** A peer of one thread that is at its limit has about one; what is far below waited for the server or the load generator. */
+export const CORES: Metric = { key: 'cores', label: 'cores used', digits: 2, better: 'less' }
 export const CPU: Metric = { key: 'cpu', label: 'CPU µs/request', digits: 1, better: 'less' }
 export const THROUGHPUT: Metric = { key: 'mb', label: 'MB/s', digits: 0, better: 'more' }
 

@@ -11,7 +11,7 @@ export const startUp: Scenario = {
   says: 'From the start of the process until its port takes connections. `node` is `node -e 0` from start to end.',
   metrics: [{ key: 'ms', label: 'ms to listening', digits: 0, better: 'less' }],
   base: 'node',
-  peers: ['node', 'nginx', 'haproxy', 'http-proxy-3', 'relay', 'bare-relay', 'catflap'],
+  peers: ['node', 'nginx', 'haproxy', 'http-proxy-3-keep-alive', 'relay', 'bare-relay', 'catflap'],
   fresh: true,
   server: context => nginxServer(context),
   open: async (peer, kind) => {

@@ -12,7 +12,7 @@ import {
 } from '../load/messages.ts'
 import { sameBytes } from '../load/sessions.ts'
 import { saturation } from './saturation.ts'
-import { CPU, P50, P99, P999, RATE, type Scenario } from './scenario.ts'
+import { CORES, CPU, P50, P99, RATE, SATURATED, type Scenario } from './scenario.ts'
 
 export const stdioServer = [
   process.execPath,
@@ -26,7 +26,7 @@ export const stdio: Scenario = {
   says:
     'A `tools/call` of one legacy session, 32 at once, to a server on stdio that answers at once. Processor time is that of the peer and of ' +
     'the server it started. What catflap answers is compared byte by byte; gateways that write messages anew need only mean the same, and may add `_meta`.',
-  metrics: [RATE, P50, P99, P999, CPU],
+  metrics: [RATE, ...SATURATED, CPU, CORES],
   base: 'mcp-proxy',
   front: 'stdio',
   server: async () => ({ target: { command: stdioServer } }),

@@ -4,8 +4,9 @@ import { openLoop } from '../load/open-loop.ts'
 import { openSessions } from '../load/sessions.ts'
 import { ANSWER_HEADER, startStreams } from '../servers/streams-wire.ts'
 import { small } from './calls.ts'
-import { saturation } from './saturation.ts'
-import { type Context, CPU, P50, P99, RATE, type Scenario, type Server } from './scenario.ts'
+import { doubts, doubtsNoted } from './rates.ts'
+import { numbers, saturation } from './saturation.ts'
+import { CORES, type Context, CPU, P50, P99, RATE, SATURATED, type Scenario, type Server } from './scenario.ts'
 
 /** Requests a second whose first event is waited for. */
 const PACED_RATE = 40
@@ -27,9 +28,9 @@ export const events: Scenario = {
   metrics: [
     { ...RATE, label: 'streams/s' },
     { ...RATE, key: 'events', label: 'events/s' },
-    P50,
-    P99,
-    { ...CPU, digits: 0 }
+    ...SATURATED.slice(0, 2),
+    { ...CPU, digits: 0 },
+    CORES
   ],
   server: streamServer,
   open: (peer, _kind, context) =>
@@ -38,13 +39,7 @@ export const events: Scenario = {
       headers: { ...HEADERS, [ANSWER_HEADER]: 'stream' },
       expected: () => STREAM.join(''),
       connections: Math.min(8, context.plan.connections),
-      round: ({ rate, p50, p99, cpu }) => ({
-        rate,
-        events: rate * STREAM.length,
-        p50,
-        p99,
-        ...(cpu !== undefined && { cpu })
-      })
+      round: result => ({ ...numbers(result), events: result.rate * STREAM.length })
     })
 }
 
@@ -59,6 +54,7 @@ export const firstEvent: Scenario = {
     { ...P50, label: 'p50 ms to the first event', digits: 3 },
     { ...P99, label: 'p99 ms' }
   ],
+  notes: doubtsNoted(),
   server: streamServer,
   open: async (peer, _kind, { plan }) => {
     const [session] = await openSessions(peer.url, 1)
@@ -77,8 +73,8 @@ export const firstEvent: Scenario = {
       })
     return {
       round: async () => {
-        const { p50, p99 } = await load(plan.ms)
-        return { p50, p99 }
+        const { p50, p99, ...others } = await load(plan.ms)
+        return { p50, p99, ...doubts(others, p99) }
       }
     }
   }

@@ -3,18 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import path from 'node:path'
 import { INITIALIZED, MODERN, MODERN_RESULT, RESULT, resultOfSize } from '../load/messages.ts'
-import { programPath, type Running, startListening } from '../peers/process.ts'
+import { type Running, requiredProgram, startListening } from '../peers/process.ts'
 
 /** With this header a result of so many bytes is answered. Every proxy passes it on, as it is end to end. */
 export const SIZE_HEADER = 'X-Bench-Size'
 /** With this header the result names the session as the server knows it. */
 export const NAMED_HEADER = 'X-Bench-Named'
-
-/**
- * With this header the request is read whole before it is answered, as servers do that look into it. nginx would answer at its
- * head; a proxy that streams passes that on, and wrk, still writing, then loses its place: the next request begins in the middle.
- */
-export const READ_HEADER = 'X-Bench-Read'
 
 /** The result that names a session. */
 export function namedResult(session: string): string {
@@ -43,6 +37,8 @@ http {
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location = /mcp {
+      # \`return\` does not wait for the body. Servers do, and an answer that overtakes its request is more than every proxy bears.
+      if ($content_length ~ '^[0-9]{5}') { rewrite ^ /read last; }
       if ($request_method = GET) { return 405; }
       if ($http_mcp_protocol_version = '${MODERN}') { return 200 '${MODERN_RESULT}'; }
       if ($http_mcp_session_id = '') {
@@ -51,17 +47,16 @@ http {
       }
       if ($http_${variable(NAMED_HEADER)}) { return 200 '${namedResult('$http_mcp_session_id')}'; }
       if ($http_${variable(SIZE_HEADER)}) { rewrite ^ /results/$http_${variable(SIZE_HEADER)} last; }
-      if ($http_${variable(READ_HEADER)}) { rewrite ^ /read last; }
       return 200 '${RESULT}';
     }
-    # What is to be mirrored is read whole first; then there is no such file, or files do not answer POST.
+    # To mirror a body it has to be read.
     location = /read {
       internal;
       mirror /nowhere;
-      error_page 404 405 =200 @result;
+      root .;
+      error_page 405 =200 $uri;
     }
     location = /nowhere { internal; return 204; }
-    location @result { return 200 '${RESULT}'; }
     # Files answer GET alone; this makes one of a POST, without a second way around.
     location /results/ {
       internal;
@@ -90,6 +85,7 @@ export function temporaryFolders(): string {
 export function startNginxServer(folder: string, sizes: readonly number[] = []): Promise<Running> {
   return startNginx(path.join(folder, 'server'), config, async prefix => {
     await mkdir(path.join(prefix, 'results'), { recursive: true })
+    await writeFile(path.join(prefix, 'read'), RESULT)
     for (const size of sizes) await writeFile(path.join(prefix, 'results', String(size)), resultOfSize(size))
   })
 }
@@ -104,7 +100,7 @@ export function startNginx(
     await mkdir(prefix, { recursive: true })
     await prepare?.(prefix)
     const file = path.join(prefix, 'nginx.conf')
-    await writeFile(file, configOf(port).replace('root .;', `root ${prefix};`))
-    return [programPath('nginx') ?? 'nginx', '-p', prefix, '-c', file, '-e', 'stderr']
+    await writeFile(file, configOf(port).replaceAll('root .;', `root ${prefix};`))
+    return [requiredProgram('nginx'), '-p', prefix, '-c', file, '-e', 'stderr']
   })
 }
