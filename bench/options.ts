@@ -35,7 +35,7 @@ in five rounds: most of an hour in which the machine should do nothing else. doc
   --scenarios A,B     only these: ${SCENARIOS.map(s => s.name).join(', ')}
   --peers A,B         only these: ${PEER_NAMES.join(', ')}
   --compare REF       catflap of another commit too, as catflap@REF, wherever catflap takes part, with ratios to it
-  --profile DIR       V8 CPU profiles as DIR/SCENARIO/PEER/*.cpuprofile (open them in Chrome's developer tools)
+  --profile DIR       V8 CPU profiles as DIR/SCENARIO/PEER/*.cpuprofile (open them in Chrome's developer tools); catflap is slower by it
   --out FILE          the raw data (JSON), written after each round; by default a new file in ${os.tmpdir()}
 
 Two commits in ten seconds of load: npm run bench -- --scenarios small --peers catflap --compare main

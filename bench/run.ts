@@ -34,6 +34,7 @@ async function measure(options: Options, owner: Owner): Promise<Run> {
     ...about,
     seconds: Math.round((performance.now() - startedAt) / 1000),
     stolen: stolenSince(before),
+    ...(options.profile !== undefined && { profiled: true }),
     ...(builds.other && { compared: builds.other.commit }),
     peers: kinds.map(({ name, says }) => ({ name, says })),
     scenarios
@@ -139,6 +140,8 @@ async function main(): Promise<void> {
   const run = await owned(options)
   const { rounds, ms } = options.plan
   process.stdout.write(`Medians of ${rounds} rounds of ${ms / 1000} s each; ${Math.round(run.seconds)} s in all\n`)
+  if (run.profiled)
+    process.stdout.write('catflap was slowed by its profiler: no numbers to set beside those of other peers\n')
   await write(run, options.out)
   process.stdout.write(`raw data: ${options.out}\n`)
   if (run.scenarios.some(s => s.results.some(r => r.failed !== undefined))) process.exitCode = 1

@@ -22,6 +22,7 @@ if (file === undefined) {
 const raw = await readFile(file, 'utf8')
 const run = JSON.parse(raw) as Run
 if (run.version !== 1) throw new Error(`${file}: this is no raw data of version 1`)
+if (run.profiled) throw new Error(`${file}: catflap was slowed by its profiler in this run; make one without --profile`)
 const folder = path.join(docs, 'performance')
 const data = path.join(folder, 'run.json')
 const page = path.join(docs, 'performance.md')

@@ -20,6 +20,7 @@ import { trackLeaks } from './helpers/leaks.ts'
 import { skipBecause } from './helpers/require.ts'
 
 const RUN = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
+const WRITE = path.join(path.dirname(RUN), 'write.ts')
 const DOCS = fileURLToPath(new URL('../docs', import.meta.url))
 const missing = missingPrograms(['nginx', 'wrk'])
 const skip = missing.length > 0 && skipBecause(`${missing.join(' and ')} not found`)
@@ -115,6 +116,9 @@ t.test('another commit, profiles and a choice of peers', { skip: skip || noCommi
   )
   const profiles = readdirSync(path.join(folder, 'small/catflap')).filter(name => name.endsWith('.cpuprofile'))
   t.equal(profiles.length, 1, 'a profile of this catflap')
+  const others = readdirSync(path.join(folder, 'small/@HEAD/catflap')).filter(name => name.endsWith('.cpuprofile'))
+  t.equal(others.length, 1, 'and of the other: a profiler slows whom it watches')
+  await t.rejects(run('env', [...BENCH.slice(0, -1), WRITE, out, folder]), /slowed by its profiler/)
 })
 
 t.test('Ctrl-C ends everything, and leaves what was measured', { skip, timeout: 60_000 }, async t => {
@@ -152,7 +156,7 @@ async function pageOf(t: Test, raw: string): Promise<void> {
   const docs = path.join(await folderFor(t), 'docs')
   await cp(path.join(DOCS, 'performance'), path.join(docs, 'performance'), { recursive: true })
   await copyFile(path.join(DOCS, 'performance.md'), path.join(docs, 'performance.md'))
-  await run('env', [...BENCH.slice(0, -1), path.join(path.dirname(RUN), 'write.ts'), raw, docs])
+  await run('env', [...BENCH.slice(0, -1), WRITE, raw, docs])
   const page = await readFile(path.join(docs, 'performance.md'), 'utf8')
   t.match(page, /It did not come to its end/)
   t.match(page, /\| start to listening, to `node -e 0` \| ≤ 5 × \| not measured \| – \|/)

@@ -1,6 +1,7 @@
 /** Everybody who takes part. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import path from 'node:path'
 import type { Built } from './build.ts'
 import { catflaps } from './catflap.ts'
 import { mcpProxy, supergateway } from './gateways.ts'
@@ -48,7 +49,10 @@ export function peerKinds({ own, other, profile }: Builds): PeerKind[] {
   kinds.push(...catflaps(own, { profile }))
   if (other) {
     const commit = `commit ${other.commit.slice(0, 12)}`
-    for (const kind of catflaps(other.built))
+    // Profiled as well, if anybody is: a profiler takes so much that a comparison would be one of profilers.
+    for (const kind of catflaps(other.built, {
+      profile: profile && path.join(profile, `@${other.ref.replaceAll('/', '_')}`)
+    }))
       kinds.push({ ...kind, name: `${kind.name}@${other.ref}`, says: `${kind.says}; of ${commit}`, twinOf: kind.name })
   }
   return kinds

@@ -58,6 +58,8 @@ export interface Run {
   readonly programs: Readonly<Record<string, string>>
   /** Of the processor time of all cores, the percentage that the machine's host gave to others meanwhile, where that is known. */
   readonly stolen?: number
+  /** catflap was being profiled, and no other peer: it was slower than it is. */
+  readonly profiled?: boolean
   /** The commit that was compared with, if one was. */
   readonly compared?: string
   readonly peers: readonly { readonly name: string; readonly says: string }[]
