@@ -88,7 +88,11 @@ export class HttpTarget implements Target {
       { upstream, maxMessage, maxWaiting, maxCalls, maxPending, scrub: this.#scrub },
       events
     )
-    return this.#forced ? leg : new UrlLeg(leg, () => this.#sseLeg(events, from))
+    if (this.#forced) return leg
+    return new UrlLeg(leg, () => {
+      events.again?.('other_transport')
+      return this.#sseLeg(events, from)
+    })
   }
 
   resume(upstreamId: string): Leg {
