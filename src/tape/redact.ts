@@ -74,8 +74,8 @@ export class Redactor {
       this.#learn(id)
       return MARK
     }
-    if (!this.learning || !isPlausibleId(id)) return handle
     let ids = this.#sessions.get(handle)
+    if (!this.learning || !(ids?.has(id) || isPlausibleId(id))) return handle
     if (!ids) {
       ids = new Literals(MAX_IDS_PER_SESSION)
       this.#sessions.set(handle, ids)
