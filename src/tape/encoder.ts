@@ -1,22 +1,35 @@
 import { isUtf8 } from 'node:buffer'
 import { MARK, TAPE_VERSION, type TapeHeader, type TapeSoftware, type TapeTarget } from './format.ts'
-import type { Frame, HttpFacts, SseFacts } from './frame.ts'
+import type { Direction, Frame, FrameKind, HttpFacts, Side, SseFacts } from './frame.ts'
+import { LineBuffer } from './line-buffer.ts'
 import type { HeaderPolicy, Redactor } from './redact.ts'
 import { isSecretName } from './secret-names.ts'
 
-interface HeaderEntry {
+interface HeaderName {
+  readonly name: string
   readonly policy: HeaderPolicy
-  /** `["Name",` */
-  readonly opening: string
+  /** `,["Name",` */
+  readonly opening: Uint8Array
   readonly mark: string
-  // Most headers say the same in message after message: their encoding is kept, and valid until a secret was forgotten.
-  value?: string
-  encoded?: string
-  marks?: readonly string[]
-  evictions?: number
+}
+
+/**
+ * A place in the list of headers. Peers send the same ones in the same order and mostly say the same in them, so that each
+ * place keeps what stood there last, and how that was written.
+ */
+interface HeaderPlace {
+  header: HeaderName
+  value: string | undefined
+  /** `,["Name","value"]`. Of a secret: valid until one was forgotten. */
+  shown: Uint8Array | undefined
+  evictions: number
 }
 
 const MAX_HEADER_NAMES = 1024
+/** Of each direction; headers behind them are looked up by name. */
+const MAX_PLACES = 32
+/** Longer values are not kept. */
+const MAX_KEPT_VALUE = 1024
 
 export interface HeaderFacts {
   readonly started: Date
@@ -25,14 +38,22 @@ export interface HeaderFacts {
   readonly session?: string
 }
 
+const SCRATCH = 4 * 1024
+
 /**
  * Turns frames into lines, redacted. A line is made of a prefix that depends on the tape (`n`, `t`) and a body that does
- * not, so that one encoding serves several readers. Strings are put together by hand: this runs for every frame recorded.
+ * not, so that one encoding serves several readers. Lines are put together by hand: this runs for every frame recorded.
  */
 export class FrameEncoder {
   readonly #redactor: Redactor
-  readonly #headers = new Map<string, HeaderEntry>()
+  readonly #names = new Map<string, HeaderName>()
+  readonly #requestPlaces: HeaderPlace[] = []
+  readonly #replyPlaces: HeaderPlace[] = []
+  #scratch: LineBuffer | undefined
+  #out!: LineBuffer
   #marks: string[] | undefined
+  /** Something was taken out since this was last set. */
+  #marked = false
   #session: string | undefined
   /** The second, slow pass over a frame in which a known secret was found. */
   #scrubbing = false
@@ -58,104 +79,159 @@ export class FrameEncoder {
 
   /** Everything behind `n` and `t`, newline included: see `lineOf`. */
   body(frame: Frame): string {
+    this.#scratch ??= new LineBuffer(SCRATCH)
+    this.#scratch.clear()
+    this.#write(this.#scratch, frame)
+    return this.#scratch.toString()
+  }
+
+  /** The whole line, as `lineOf` makes it of a body. */
+  line(out: LineBuffer, n: number, t: number, frame: Frame): void {
+    out.ascii(prefixOf(n, t))
+    this.#write(out, frame)
+  }
+
+  #write(out: LineBuffer, frame: Frame): void {
+    const start = out.length
+    this.#out = out
     this.#session = frame.session
     this.#scrubbing = false
     this.#redactor.learning = frame.unproven !== true
-    const body = this.#encode(frame)
-    if (!this.#needsScrubbing(body)) return this.#learned(body)
-    this.#scrubbing = true
-    return this.#learned(this.#encode(frame))
-  }
-
-  #learned(body: string): string {
+    this.#encode(frame)
+    if (this.#needsScrubbing(start)) {
+      this.#scrubbing = true
+      out.cut(start)
+      this.#encode(frame)
+    }
     this.#redactor.learning = true
-    return body
   }
 
-  #needsScrubbing(body: string): boolean {
-    if (this.#redactor.literals.size > 0 && this.#redactor.literals.foundIn(body)) return true
-    return this.#redactor.idsOf(this.#session)?.foundIn(body) ?? false
+  #needsScrubbing(start: number): boolean {
+    const { literals } = this.#redactor
+    const ids = this.#redactor.idsOf(this.#session)
+    if (literals.size === 0 && !ids) return false
+    const line = this.#out.latin1(start)
+    return literals.foundIn(line) || (ids?.foundIn(line) ?? false)
   }
 
-  #encode(frame: Frame): string {
+  #encode(frame: Frame): void {
+    const out = this.#out
     this.#marks = undefined
-    let out = `"side":"${frame.side}","dir":"${frame.dir}","kind":"${frame.kind}"`
-    if (frame.session !== undefined) out += `,"session":${JSON.stringify(frame.session)}`
-    if (frame.stream !== undefined) out += `,"stream":${JSON.stringify(frame.stream)}`
-    if (frame.http) out += `,"http":${this.#http(frame.http)}`
-    if (frame.sse) out += `,"sse":${this.#sse(frame.sse)}`
-    if (frame.bytes) out += this.#content(frame, frame.bytes)
-    if (frame.truncated) out += `,"truncated":{"length":${frame.truncated.length},"sha256":"${frame.truncated.sha256}"}`
-    if (frame.own) out += ',"own":true'
-    if (frame.outcome !== undefined) out += `,"outcome":${this.#text(this.#redactor.note(frame.outcome, this.#mark))}`
-    if (frame.note !== undefined) out += `,"note":"${frame.note}"`
-    if (frame.text !== undefined) out += `,"remark":${this.#text(this.#redactor.note(frame.text, this.#mark))}`
-    if (frame.data) out += `,"data":${this.#data(frame.data)}`
-    if (this.#marks) out += `,"redacted":${JSON.stringify(this.#marks)}`
-    return `${out}}\n`
+    out.raw(beginningOf(frame))
+    if (frame.session !== undefined) this.#plain(',"session":', frame.session)
+    if (frame.stream !== undefined) this.#plain(',"stream":', frame.stream)
+    if (frame.http) this.#http(frame.http)
+    if (frame.sse) this.#sse(frame.sse)
+    if (frame.bytes) this.#content(frame, frame.bytes)
+    if (frame.truncated)
+      out.ascii(`,"truncated":{"length":${frame.truncated.length},"sha256":"${frame.truncated.sha256}"}`)
+    if (frame.own) out.ascii(',"own":true')
+    if (frame.outcome !== undefined) this.#text(',"outcome":', this.#redactor.note(frame.outcome, this.#mark))
+    if (frame.note !== undefined) this.#plain(',"note":', frame.note)
+    if (frame.text !== undefined) this.#text(',"remark":', this.#redactor.note(frame.text, this.#mark))
+    if (frame.data) this.#data(frame.data)
+    if (this.#marks) this.#redacted(this.#marks)
+    out.ascii('}\n')
   }
 
-  #http(http: HttpFacts): string {
-    let out = ''
-    if (http.method !== undefined) out += `,"method":${JSON.stringify(http.method)}`
-    if (http.path !== undefined) out += `,"path":${this.#text(this.#url(http.path))}`
-    if (http.status !== undefined) out += `,"status":${http.status}`
-    if (http.headers) {
-      let list = ''
-      for (let i = 0; i + 1 < http.headers.length; i += 2)
-        list += `,${this.#header(http.headers[i]!, http.headers[i + 1]!)}`
-      out += `,"headers":[${list.slice(1)}]`
-    }
-    return `{${out.slice(1)}}`
+  #http(http: HttpFacts): void {
+    const out = this.#out
+    const { status, headers } = http
+    // A comma is written before each member, and the first one taken for the bracket.
+    const start = out.length + HTTP.length
+    out.ascii(HTTP)
+    if (http.method !== undefined) this.#plain(',"method":', http.method)
+    if (http.path !== undefined) this.#text(',"path":', this.#url(http.path))
+    if (status !== undefined) out.ascii(`,"status":${status}`)
+    if (headers) this.#headers(headers, status === undefined ? this.#requestPlaces : this.#replyPlaces)
+    out.open(start, '{')
+    out.ascii('}')
   }
 
-  #sse(sse: SseFacts): string {
-    let out = ''
-    if (sse.id !== undefined) out += `,"id":${this.#text(sse.id)}`
-    if (sse.event !== undefined) out += `,"event":${this.#text(sse.event)}`
-    if (sse.retry !== undefined) out += `,"retry":${sse.retry}`
-    return `{${out.slice(1)}}`
+  #sse(sse: SseFacts): void {
+    const out = this.#out
+    const start = out.length + SSE.length
+    out.ascii(SSE)
+    if (sse.id !== undefined) this.#text(',"id":', sse.id)
+    if (sse.event !== undefined) this.#text(',"event":', sse.event)
+    if (sse.retry !== undefined) out.ascii(`,"retry":${sse.retry}`)
+    out.open(start, '{')
+    out.ascii('}')
   }
 
-  #header(name: string, value: string): string {
-    let entry = this.#headers.get(name)
-    if (!entry) {
-      entry = {
-        policy: this.#redactor.policyOf(name),
-        opening: `[${JSON.stringify(name)},`,
-        mark: `header:${name.toLowerCase()}`
-      }
-      if (this.#headers.size >= MAX_HEADER_NAMES) this.#headers.clear()
-      this.#headers.set(name, entry)
-    }
-    if (entry.policy === 'session') {
-      this.#mark(entry.mark)
-      return `${entry.opening}${JSON.stringify(this.#redactor.sessionId(this.#session, value))}]`
-    }
-    if (this.#scrubbing || entry.value !== value || entry.evictions !== this.#redactor.literals.evictions) {
-      const marks: string[] = []
-      const clean = this.#headerValue(entry, name, value, mark => marks.push(mark))
-      const encoded = `${entry.opening}${this.#text(clean)}]`
-      if (this.#scrubbing || !this.#redactor.learning) {
-        for (const mark of marks) this.#mark(mark)
-        return encoded
-      }
-      entry.value = value
-      entry.encoded = encoded
-      entry.marks = marks
-      entry.evictions = this.#redactor.literals.evictions
-    }
-    for (const mark of entry.marks!) this.#mark(mark)
-    return entry.encoded!
+  #headers(headers: readonly string[], places: HeaderPlace[]): void {
+    const out = this.#out
+    out.ascii(',"headers":')
+    const start = out.length
+    for (let i = 0; i + 1 < headers.length; i += 2)
+      this.#header(this.#placeOf(headers[i]!, places, i >> 1), headers[i + 1]!)
+    out.open(start, '[')
+    out.ascii(']')
   }
 
-  #headerValue(entry: HeaderEntry, name: string, value: string, mark: (mark: string) => void): string {
-    if (entry.policy === 'secret') {
-      mark(entry.mark)
-      return this.#redactor.secretHeader(name, value)
+  #placeOf(name: string, places: HeaderPlace[], at: number): HeaderPlace {
+    const place = places[at]
+    if (place?.header.name === name) return place
+    const fresh = { header: this.#nameOf(name), value: undefined, shown: undefined, evictions: 0 }
+    if (at < MAX_PLACES) places[at] = fresh
+    return fresh
+  }
+
+  #nameOf(name: string): HeaderName {
+    let header = this.#names.get(name)
+    if (header) return header
+    header = {
+      name,
+      policy: this.#redactor.policyOf(name),
+      opening: Buffer.from(`,[${JSON.stringify(name)},`),
+      mark: `header:${name.toLowerCase()}`
     }
-    if (entry.policy === 'url') return this.#redactor.url(value, mark)
-    return value.includes('://') ? this.#redactor.url(value, mark) : value
+    if (this.#names.size >= MAX_HEADER_NAMES) this.#names.clear()
+    this.#names.set(name, header)
+    return header
+  }
+
+  #header(place: HeaderPlace, value: string): void {
+    const out = this.#out
+    const { header } = place
+    const { evictions } = this.#redactor.literals
+    if (place.value === value && place.shown && place.evictions === evictions && !this.#scrubbing) {
+      if (header.policy === 'secret') this.#mark(header.mark)
+      return out.raw(place.shown)
+    }
+    const start = out.length
+    this.#marked = false
+    out.raw(header.opening)
+    this.#headerValue(header, value)
+    out.ascii(']')
+    if (this.#mayKeep(header, value)) this.#keep(place, value, start)
+  }
+
+  #headerValue({ policy, name, mark }: HeaderName, value: string): void {
+    switch (policy) {
+      case 'session':
+        this.#mark(mark)
+        return this.#out.string(this.#redactor.sessionId(this.#session, value))
+      case 'secret':
+        this.#mark(mark)
+        return this.#text('', this.#redactor.secretHeader(name, value))
+      default:
+        this.#text('', policy === 'url' || value.includes('://') ? this.#redactor.url(value, this.#mark) : value)
+    }
+  }
+
+  /** Whether it would be written the same, and teach the same, another time. */
+  #mayKeep({ policy }: HeaderName, value: string): boolean {
+    if (this.#scrubbing || !this.#redactor.learning || value.length > MAX_KEPT_VALUE) return false
+    return policy === 'secret' || !this.#marked
+  }
+
+  /** What comes a second time is worth keeping; what a secret becomes, at once. */
+  #keep(place: HeaderPlace, value: string, start: number): void {
+    const again = place.value === value || place.header.policy === 'secret'
+    place.value = value
+    place.shown = again ? Buffer.from(this.#out.view(start)) : undefined
+    place.evictions = this.#redactor.literals.evictions
   }
 
   #url(path: string): string {
@@ -163,23 +239,29 @@ export class FrameEncoder {
   }
 
   /** `,"text":…` or `,"base64":…` */
-  #content(frame: Frame, bytes: Buffer): string {
+  #content(frame: Frame, bytes: Buffer): void {
     const whole = frame.truncated ? withoutTornCharacter(bytes) : bytes
     const isText = isUtf8(whole)
+    if (isText && frame.kind === 'message' && !frame.truncated && !this.#scrubbing && !this.#redactor.hasPointers) {
+      this.#out.ascii(',"text":')
+      this.#out.stringOf(whole)
+      return
+    }
     const before = whole.toString(isText ? 'utf8' : 'latin1')
     let text = this.#shaped(frame, before)
     if (frame.truncated) text = this.#trimmed(text)
-    if (isText) return `,"text":${this.#text(text, frame.kind === 'message')}`
+    if (isText) return this.#text(',"text":', text, frame.kind === 'message')
     // No line shows what Base64 hides, so here the search comes first.
     const clean = this.#redactor.literals.scrub(text)
     if (clean !== text) this.#mark('literal')
-    return `,"base64":"${clean === before ? whole.toString('base64') : Buffer.from(clean, 'latin1').toString('base64')}"`
+    const shown = clean === before ? whole : Buffer.from(clean, 'latin1')
+    this.#out.utf8(`,"base64":"${shown.toString('base64')}"`)
   }
 
   #shaped(frame: Frame, text: string): string {
     switch (frame.kind) {
       case 'message':
-        return this.#redactor.hasPointers ? this.#redactor.message(text, this.#mark) : text
+        return this.#redactor.message(text, this.#mark)
       case 'body':
         return this.#redactor.body(text, this.#mark)
       case 'note':
@@ -195,21 +277,36 @@ export class FrameEncoder {
     return clean
   }
 
-  #data(data: NonNullable<Frame['data']>): string {
-    const out: Record<string, unknown> = {}
+  #data(data: NonNullable<Frame['data']>): void {
+    const shown: Record<string, unknown> = {}
     for (const [key, value] of Object.entries(data)) {
-      if (typeof value !== 'string') out[key] = value
+      if (typeof value !== 'string') shown[key] = value
       else if (isSecretName(key)) {
         this.#mark(`data:${key}`)
-        out[key] = key.toLowerCase().includes('session') ? this.#redactor.sessionId(this.#session, value) : MARK
-      } else out[key] = this.#scrubbed(this.#redactor.note(value, this.#mark))
+        shown[key] = key.toLowerCase().includes('session') ? this.#redactor.sessionId(this.#session, value) : MARK
+      } else shown[key] = this.#scrubbed(this.#redactor.note(value, this.#mark))
     }
-    return JSON.stringify(out)
+    this.#out.utf8(`,"data":${JSON.stringify(shown)}`)
   }
 
-  /** The JSON string for `text`. */
-  #text(text: string, isJson = false): string {
-    return JSON.stringify(this.#scrubbing ? this.#scrubbed(text, isJson) : text)
+  /** A member whose value holds no secret: its name is ours, or its value is. */
+  #plain(opening: string, value: string): void {
+    this.#out.ascii(opening)
+    this.#out.string(value)
+  }
+
+  /** A member that may hold known secrets. */
+  #text(opening: string, text: string, isJson = false): void {
+    this.#plain(opening, this.#scrubbing ? this.#scrubbed(text, isJson) : text)
+  }
+
+  #redacted(marks: readonly string[]): void {
+    const out = this.#out
+    out.ascii(',"redacted":')
+    const list = out.length
+    for (const mark of marks) this.#plain(',', mark)
+    out.open(list, '[')
+    out.ascii(']')
   }
 
   #scrubbed(text: string, isJson = false): string {
@@ -225,13 +322,37 @@ export class FrameEncoder {
   }
 
   readonly #mark = (mark: string): void => {
+    this.#marked = true
     this.#marks ??= []
     if (!this.#marks.includes(mark) && this.#marks.length < 32) this.#marks.push(mark)
   }
 }
 
+const HTTP = ',"http":'
+const SSE = ',"sse":'
+
 export function lineOf(n: number, t: number, body: string): string {
-  return `{"n":${n},"t":${Math.max(0, Math.round(t * 1000) / 1000)},${body}`
+  return prefixOf(n, t) + body
+}
+
+function prefixOf(n: number, t: number): string {
+  return `{"n":${n},"t":${Math.max(0, Math.round(t * 1000) / 1000)},`
+}
+
+/** There are few ways in which bodies begin. */
+const beginnings: Record<Direction, Record<Side, Map<FrameKind, Uint8Array>>> = {
+  up: { client: new Map(), server: new Map() },
+  down: { client: new Map(), server: new Map() }
+}
+
+function beginningOf({ side, dir, kind }: Frame): Uint8Array {
+  const known = beginnings[dir][side]
+  let beginning = known.get(kind)
+  if (!beginning) {
+    beginning = Buffer.from(`"side":"${side}","dir":"${dir}","kind":"${kind}"`)
+    known.set(kind, beginning)
+  }
+  return beginning
 }
 
 /** A prefix may end within a character, which would make text of it look like binary. */

@@ -12,7 +12,7 @@ interface Literal {
   readonly mark: string
   /** The ways to write it in plain text, the raw one among them. */
   readonly variants: readonly string[]
-  /** `variants` as they look within a JSON string: what a finished line is searched for. */
+  /** `variants` as their bytes look within a JSON string, a character for each: what a finished line is searched for. */
   readonly escaped: readonly string[]
 }
 
@@ -35,6 +35,10 @@ export class Literals {
 
   get size(): number {
     return this.#all.length
+  }
+
+  has(secret: string): boolean {
+    return this.#observed.has(secret) || this.#fixed.has(secret)
   }
 
   add(secret: string): void {
@@ -67,7 +71,10 @@ export class Literals {
     this.#all = [...this.#fixed.values(), ...this.#observed.values()].sort((a, b) => b.raw.length - a.raw.length)
   }
 
-  /** Whether a line of JSON may hold a secret within one of its strings. Called for every line, so it allocates nothing. */
+  /**
+   * Whether a line of JSON, a character for each byte, may hold a secret within one of its strings. Called for every line, so
+   * it allocates nothing.
+   */
   foundIn(line: string): boolean {
     for (const literal of this.#all) for (const form of literal.escaped) if (line.includes(form)) return true
     return false
@@ -141,7 +148,12 @@ export function isUsable(secret: string): boolean {
 
 function literalOf(raw: string, mark: string): Literal {
   const variants = [...variantsOf(raw)].sort((a, b) => b.length - a.length)
-  return { raw, mark, variants, escaped: [...new Set(variants.map(jsonEscaped))] }
+  return {
+    raw,
+    mark,
+    variants,
+    escaped: [...new Set(variants.map(v => Buffer.from(jsonEscaped(v)).toString('latin1')))]
+  }
 }
 
 /** As JSON writers, URLs and JSON within JSON spell it. One variant for a secret of letters and digits. */

@@ -2,9 +2,11 @@ import path from 'node:path'
 import { inTime, whileItMoves } from '../in-time.ts'
 import type { FrameSubscriber } from './bus.ts'
 import { Drops } from './drops.ts'
-import { FrameEncoder, lineOf } from './encoder.ts'
+import { FrameEncoder } from './encoder.ts'
 import { reasonOf, TapeError, type TapeSoftware, type TapeTarget } from './format.ts'
 import type { Frame } from './frame.ts'
+import { costOf, FRAME_COST, FrameQueue } from './frame-queue.ts'
+import { Page } from './page.ts'
 import type { Redactor } from './redact.ts'
 import { TapeFile } from './tape-file.ts'
 import { isFolderPath, TapeFolder, wallTime } from './tape-folder.ts'
@@ -47,13 +49,11 @@ export interface RecorderStats {
   readonly queued: number
 }
 
-/** What a frame costs in memory beside its bytes, roughly. */
-const FRAME_COST = 512
 /** A frame waits at most this long (ms) for others to share a write with. */
 const LINGER = 50
-const EAGER_BYTES = 1024 * 1024
-const BATCH_BYTES = 512 * 1024
-const BATCH_FRAMES = 512
+/** So many frames, or what costs so much, are encoded at a time: what waits longer costs the garbage collector more than us. */
+const EAGER_FRAMES = 32
+const EAGER_COST = 64 * 1024
 const PATIENCE = 5_000
 /** Traffic that has waited so long (ms) for the disk is worth a word. */
 const STALL = 3_000
@@ -67,7 +67,13 @@ export class TapeRecorder implements FrameSubscriber {
   readonly #started = performance.now()
   #single: TapeFile | undefined
   #folder: TapeFolder | undefined
-  #queue: Frame[] = []
+  readonly #queue = new FrameQueue()
+  /** Encoded, and not yet on their way to the disk. */
+  #page = new Page()
+  #spare = new Page()
+  /** The next frame waits for something (a new file, a hash), so that none behind it may be encoded. */
+  #held = false
+  /** Of what is in the queue and on pages. */
   #queuedBytes = 0
   #queued = 0
   readonly #dropped = new Drops()
@@ -173,7 +179,7 @@ export class TapeRecorder implements FrameSubscriber {
     const file = await TapeFile.createNext(this.#options.path, this.#started)
     this.#single = file
     // A disk that is full already is a failure of the recording, not of the start.
-    this.#run(() => this.#write(file, [this.#header(wallTime(this.#started))]))
+    this.#run(() => this.#write(file, Buffer.from(this.#header(wallTime(this.#started)))))
   }
 
   async #openFolder(): Promise<void> {
@@ -213,57 +219,93 @@ export class TapeRecorder implements FrameSubscriber {
       .catch(error => this.#fail(error))
       .finally(() => {
         this.#draining = undefined
-        if (this.#queue.length > 0) this.#schedule()
+        if (this.#queued > 0) this.#schedule()
       })
     return this.#draining
   }
 
   #schedule(): void {
+    if (this.#queue.length >= EAGER_FRAMES || this.#queue.cost >= EAGER_COST) this.#encodeNow()
     if (this.#draining) return
-    if (this.#queuedBytes >= EAGER_BYTES) this.#drain()
+    if (this.#page.full) this.#drain()
     else this.#timer ??= setTimeout(() => this.#drain(), LINGER)
   }
 
   /** What is queued now. What comes meanwhile lingers again: many small writes would cost more than the encoding. */
   async #drainQueue(): Promise<void> {
-    const queue = this.#queue
-    this.#queue = []
-    for (let at = 0; at < queue.length && this.#state !== 'failed'; ) at = await this.#batch(queue, at)
+    for (let left = this.#queued; left > 0 && this.#state !== 'failed'; ) {
+      const page = await this.#filledPage()
+      left -= page.frames
+      this.#page = this.#spare
+      await this.#writePage(page)
+      this.#spare = page
+    }
   }
 
-  /** Encodes and writes some frames from `at`; returns the index behind them. */
-  async #batch(queue: readonly Frame[], at: number): Promise<number> {
-    const lines = new Map<TapeFile, string[]>()
-    const ended: (string | undefined)[] = []
-    const first = at
-    let cost = 0
-    while (at < queue.length && cost < BATCH_BYTES && at - first < BATCH_FRAMES) {
-      const queued = queue[at++]!
-      cost += costOf(queued)
-      const frame = exceeds(queued, this.#maxMessage) ? await truncate(queued, this.#maxMessage) : queued
+  /** The page, with as much of the queue as it has room for. */
+  async #filledPage(): Promise<Page> {
+    const page = this.#page
+    for (;;) {
+      this.#encodeReady()
+      const next = this.#queue.first
+      if (!next || page.full) return page
+      this.#held = true
+      const frame = exceeds(next, this.#maxMessage) ? await truncate(next, this.#maxMessage) : next
       const file = this.#single ?? (await this.#folder!.fileFor(frame.session, frame.time))
-      const line = lineOf(++file.n, frame.time - file.base, this.#encoder.body(frame))
-      const list = lines.get(file)
-      if (list) list.push(line)
-      else lines.set(file, [line])
-      if (frame.note === 'session-end') ended.push(frame.session)
+      this.#held = false
+      // Given up meanwhile.
+      if (this.#state === 'failed') return page
+      this.#encodeFirst(frame, file)
     }
-    for (const [file, list] of lines) await this.#write(file, list)
+  }
+
+  /** Encodes onto the page for as long as it has room and nothing has to be waited for. */
+  #encodeReady(): void {
+    if (this.#held) return
+    for (let next = this.#queue.first; next && !this.#page.full; next = this.#queue.first) {
+      const file = this.#single ?? this.#folder?.known(next.session)
+      if (!file || exceeds(next, this.#maxMessage)) return
+      this.#encodeFirst(next, file)
+    }
+  }
+
+  #encodeNow(): void {
+    try {
+      this.#encodeReady()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** `frame`: the first of the queue, or what is kept of it. */
+  #encodeFirst(frame: Frame, file: TapeFile): void {
+    const page = this.#page
+    const start = page.lines.length
+    this.#encoder.line(page.lines, ++file.n, frame.time - file.base, frame)
+    page.added(file, start, costOf(this.#queue.first!))
+    if (frame.note === 'session-end') page.ended.push(frame.session)
+    this.#queue.shift()
+  }
+
+  async #writePage(page: Page): Promise<void> {
+    for (const [file, parts] of page.parts()) {
+      this.#folder?.writes(file)
+      await this.#write(file, parts.length === 1 ? parts[0]! : Buffer.concat(parts))
+    }
     // Given up meanwhile.
-    if (this.#state === 'failed') return queue.length
+    if (this.#state === 'failed') return
     if (this.#folder) {
-      for (const session of ended) await this.#folder.ended(session)
+      for (const session of page.ended) await this.#folder.ended(session)
       await this.#folder.trim()
     }
-    this.#frames += at - first
-    this.#queued -= at - first
-    this.#queuedBytes -= cost
+    this.#frames += page.frames
+    this.#queued -= page.frames
+    this.#queuedBytes -= page.cost
+    page.clear()
     if (this.#full && this.#queuedBytes <= this.#maxQueue / 2) this.#release()
-    return at
   }
 
-  async #write(file: TapeFile, lines: readonly string[]): Promise<void> {
-    const data = Buffer.from(lines.join(''))
+  async #write(file: TapeFile, data: Buffer): Promise<void> {
     await file.append(data)
     this.#bytes += data.length
   }
@@ -271,7 +313,7 @@ export class TapeRecorder implements FrameSubscriber {
   #fail(error: unknown): void {
     if (this.#state === 'failed') return
     this.#state = 'failed'
-    this.#queue = []
+    this.#queue.clear()
     this.#queued = 0
     this.#queuedBytes = 0
     this.#dropped.take(0)
@@ -292,8 +334,4 @@ export class TapeRecorder implements FrameSubscriber {
     this.#waiting = []
     for (const resolve of waiting) resolve()
   }
-}
-
-function costOf(frame: Frame): number {
-  return FRAME_COST + (frame.bytes?.length ?? 0)
 }

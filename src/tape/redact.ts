@@ -75,8 +75,9 @@ export class Redactor {
       this.#learn(id)
       return MARK
     }
-    if (!this.learning || !isPlausibleId(id)) return handle
     const ids = this.#sessions.get(handle)
+    const known = ids instanceof Literals ? ids.has(id) : ids?.includes(id)
+    if (!this.learning || !(known || isPlausibleId(id))) return handle
     if (ids instanceof Literals) ids.observe(id, handle)
     else this.#note(handle, id, ids)
     return handle

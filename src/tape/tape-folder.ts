@@ -62,20 +62,34 @@ export class TapeFolder {
     return new TapeFolder(folder, options)
   }
 
-  async fileFor(session: string | undefined, time: number): Promise<TapeFile> {
+  /** The session's tape, if it has one already. */
+  known(session: string | undefined): TapeFile | undefined {
     const key = session ?? ''
-    let file = this.#files.get(key)
-    if (file) this.#files.delete(key)
-    else file = await this.#create(session, time)
+    const file = this.#files.get(key)
+    if (!file) return undefined
+    this.#files.delete(key)
     this.#files.set(key, file)
+    return file
+  }
+
+  async fileFor(session: string | undefined, time: number): Promise<TapeFile> {
+    const known = this.known(session)
+    if (known) return known
+    const file = await this.#create(session, time)
+    this.#files.set(session ?? '', file)
+    this.writes(file)
     if (this.#files.size > MAX_KNOWN_FILES) {
       const [oldest, forgotten] = this.#files.entries().next().value!
       this.#files.delete(oldest)
       await this.#shut(forgotten)
     }
+    return file
+  }
+
+  /** It is about to be written, which opens it if it was shut. */
+  writes(file: TapeFile): void {
     this.#open.delete(file)
     this.#open.add(file)
-    return file
   }
 
   /** Keeps the number of descriptors within its bound: after each batch, the idle ones go. */
