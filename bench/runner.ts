@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Owner, reasonOf, within } from './owner.ts'
 import type { Peer, PeerKind } from './peers/peer.ts'
 import { NotInstalled } from './peers/process.ts'
@@ -160,17 +161,39 @@ async function sharedRounds(course: Course, server: Server): Promise<void> {
     for (const entry of entries) await attempt(course, entry, async () => void (await work(entry)))
   }
   await Promise.all(entries.map(entry => attempt(course, entry, () => open(entry, server, course))))
-  await each(entry => entry.load?.warm?.())
+  for (const entry of entries) {
+    await quiet(entries)
+    await attempt(course, entry, async () => entry.load?.warm?.())
+  }
   const { rounds } = context.plan
   for (let i = 0; i < rounds; i++) {
-    for (const entry of orderOf(entries.filter(stands), i, rounds))
+    for (const entry of orderOf(entries.filter(stands), i, rounds)) {
+      await quiet(entries)
       await attempt(course, entry, async () => noteRound(entry, await entry.load!.round(), course))
+    }
     await roundDone(i, course)
   }
   await each(entry => entry.load?.check?.())
   await Promise.all(entries.map(entry => attempt(course, entry, async () => entry.peer?.stop())))
   await each(entry => entry.load?.afterwards?.())
 }
+
+/** What a load has left behind (processes that are still starting …) is not charged to whoever is next. */
+async function quiet(entries: readonly Entry[]): Promise<void> {
+  const used = (): number => entries.reduce((sum, { peer }) => sum + (peer?.cpu() ?? 0), 0)
+  const until = performance.now() + LONGEST_WAIT
+  for (let before = used(); performance.now() < until; ) {
+    await setTimeout(LOOK)
+    const after = used()
+    if (after - before <= LOOK * QUIET) return
+    before = after
+  }
+}
+
+/** Of quiet: between two looks, and at most in all, in ms; the part of a core that all peers may use together. */
+const LOOK = 50
+const LONGEST_WAIT = 10_000
+const QUIET = 0.25
 
 async function freshRounds(course: Course, server: Server): Promise<void> {
   const { rounds } = course.context.plan
