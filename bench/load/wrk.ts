@@ -50,28 +50,35 @@ const NOTHING: WrkResult = { requests: 0, rate: 0, bytes: 0, p50: 0, p99: 0, p99
 const LONG_ENOUGH = 3_000
 
 /**
- * Throws when wrk saw anything but answers of status 2xx or 3xx, or none any more. A run too short for one answer is made again,
- * longer.
+ * Throws when wrk saw anything but answers of status 2xx or 3xx, or none any more. A run too short to tell (a busy machine) is made
+ * again, longer.
  */
 export async function saturate(options: WrkOptions): Promise<WrkResult> {
   const result = await runWrk(options)
-  if (result.requests > 0) return expectBusy(result, options)
-  const again = options.ms < LONG_ENOUGH ? await runWrk({ ...options, ms: LONG_ENOUGH }) : result
-  if (again.requests === 0) throw new Error('wrk got no answer at all')
-  return again
+  if (isBusy(result, options)) return result
+  const long = { ...options, ms: Math.max(LONG_ENOUGH, options.ms) }
+  const again = options.ms < long.ms ? await runWrk(long) : result
+  return expectBusy(again, long)
 }
 
 /** The part of their time that connections have to have spent on answers that came. */
 const BUSY = 0.05
 
+type Load = Pick<WrkOptions, 'connections' | 'ms'>
+
 /**
  * A connection asks again as soon as it is answered, so that latencies add up to the time of all connections. wrk notes no
  * latency of a request that is never answered: where much is missing, most connections have been waiting for nothing.
  */
-export function expectBusy(result: WrkResult, { connections, ms }: Pick<WrkOptions, 'connections' | 'ms'>): WrkResult {
+function isBusy({ requests, p999 }: WrkResult, { connections, ms }: Load): boolean {
+  return requests > 0 && (requests * p999 >= BUSY * connections * ms || p999 * 2 > ms)
+}
+
+export function expectBusy(result: WrkResult, load: Load): WrkResult {
+  if (isBusy(result, load)) return result
   const { requests, p999 } = result
-  if (requests * p999 >= BUSY * connections * ms || p999 * 2 > ms) return result
-  const what = `${requests} answers in ${ms} ms on ${connections} connections, though each took less than ${p999} ms`
+  if (requests === 0) throw new Error('wrk got no answer at all')
+  const what = `${requests} answers in ${load.ms} ms on ${load.connections} connections, though each took less than ${p999} ms`
   throw new Error(`it stood still: ${what}`)
 }
 
