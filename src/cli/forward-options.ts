@@ -1,4 +1,4 @@
-import type { Argv } from 'yargs'
+import type { Argv, Options } from 'yargs'
 import { LOG_LEVELS, type LogLevel } from '../log.ts'
 import { SETTINGS } from '../proxy/options.ts'
 
@@ -45,9 +45,111 @@ export const REPEATABLE: readonly string[] = [
 
 export const DEFAULT_LISTEN = '127.0.0.1:7890'
 
+/** All but the settings (src/proxy/options.ts). */
+export const OPTIONS = {
+  listen: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'where clients connect, [host:]port; port 0 = any free one',
+    defaultDescription: DEFAULT_LISTEN
+  },
+  stdio: {
+    type: 'boolean',
+    default: false,
+    describe: "serve one client on catflap's own stdin and stdout"
+  },
+  path: { type: 'string', requiresArg: true, default: '/mcp', describe: 'path of the endpoint' },
+  header: list("'Name: value', sent to the server with every request; repeatable"),
+  env: list('NAME=value, added to the environment of the command; repeatable'),
+  cwd: { type: 'string', requiresArg: true, describe: 'folder the command runs in' },
+  ca: { type: 'string', requiresArg: true, describe: 'PEM file of a certificate authority to trust' },
+  insecure: { type: 'boolean', default: false, describe: "do not verify the server's certificate" },
+  'upstream-transport': {
+    choices: ['auto', 'streamable-http', 'sse'],
+    default: 'auto',
+    requiresArg: true,
+    describe: 'what the URL speaks; auto finds out, sse is the old HTTP+SSE'
+  },
+  'upstream-era': {
+    choices: ['auto', 'legacy', 'modern'],
+    default: 'auto',
+    requiresArg: true,
+    describe: 'revisions the server speaks: up to 2025-11-25 (legacy), from 2026-07-28 (modern)'
+  },
+  via: { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' },
+  token: list(
+    'clients must present it: Catflap-Token or Authorization: Bearer; better by CATFLAP_TOKEN (ps shows arguments)'
+  ),
+  'allow-unauthenticated': {
+    type: 'boolean',
+    default: false,
+    describe: 'listen beyond loopback without a token'
+  },
+  'allow-host': list('a Host header to accept besides loopback names; repeatable'),
+  'allow-origin': list(
+    'an Origin to accept besides loopback ones, like https://app.example; preflights (CORS) are not answered; repeatable'
+  ),
+  'log-level': {
+    choices: LOG_LEVELS,
+    default: 'info' as LogLevel,
+    requiresArg: true,
+    describe: 'how much is logged on stderr'
+  },
+  'log-format': {
+    choices: ['text', 'json'],
+    default: 'text',
+    requiresArg: true,
+    describe: 'how it is logged'
+  },
+  metrics: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'serve metrics for Prometheus at /metrics, [host:]port; port 0 = any free one',
+    defaultDescription: 'off'
+  },
+  'metrics-max-names': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'names of tools, of prompts and of unknown methods that become labels; further ones are other',
+    defaultDescription: '100'
+  },
+  tail: { type: 'boolean', default: true, describe: 'let catflap tail watch; --no-tail does not' },
+  record: {
+    type: 'string',
+    describe: 'write a tape: a new file, or a folder with one tape a session',
+    defaultDescription: 'off; bare: the default folder'
+  },
+  'record-overflow': {
+    choices: ['block', 'drop'],
+    default: 'block',
+    requiresArg: true,
+    describe:
+      'when the disk is too slow: traffic waits, or frames are dropped, counted and marked (what cannot wait is, in any case, at twice the bound)'
+  },
+  'record-max-message': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'longer messages are kept as a prefix, length and SHA-256',
+    defaultDescription: '8M'
+  },
+  'redact-header': list('a header whose value is kept out of tapes, besides the built-in ones; repeatable'),
+  'redact-json': list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
+} satisfies Record<string, Options>
+
 /** Every option of `catflap forward`, as its help shows it. */
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {
-  return settingOptions(recordOptions(accessOptions(targetOptions(grouped(args))))) as unknown as Argv<ForwardArgs>
+  grouped(args)
+    .usage(
+      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP or the older HTTP+SSE), or a command (stdio), which catflap starts.\nClients of HTTP+SSE connect to /sse beside the endpoint.'
+    )
+    .positional('url', { type: 'string', describe: "the server's URL; or give its command after --" })
+    .options(OPTIONS)
+    .example('$0 forward http://127.0.0.1:3001/mcp', 'clients connect to http://127.0.0.1:7890/mcp')
+    .example('$0 forward --record ./tapes/ http://127.0.0.1:3001/mcp', 'one tape a session in ./tapes/')
+    .example('$0 forward --stdio -- npx -y @modelcontextprotocol/server-everything', 'as the command of a client')
+    .example('$0 forward --listen 8080 -- node server.js', 'a stdio server, served over HTTP')
+    .example('$0 forward --stdio https://mcp.example/mcp', 'a server over HTTP, as the command of a client')
+  return settingOptions(args) as unknown as Argv<ForwardArgs>
 }
 
 /** What people look for comes first in the help; yargs would put its own group of the rest last. */
@@ -66,123 +168,6 @@ function grouped(args: Argv): Argv {
     )
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
     .group(['log-level', 'log-format', 'metrics', 'metrics-max-names'], 'Log and metrics:')
-}
-
-function targetOptions(args: Argv): Argv {
-  return args
-    .usage(
-      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP or the older HTTP+SSE), or a command (stdio), which catflap starts.\nClients of HTTP+SSE connect to /sse beside the endpoint.'
-    )
-    .positional('url', { type: 'string', describe: "the server's URL; or give its command after --" })
-    .option('listen', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'where clients connect, [host:]port; port 0 = any free one',
-      defaultDescription: DEFAULT_LISTEN
-    })
-    .option('stdio', {
-      type: 'boolean',
-      default: false,
-      describe: "serve one client on catflap's own stdin and stdout"
-    })
-    .option('path', { type: 'string', requiresArg: true, default: '/mcp', describe: 'path of the endpoint' })
-    .option('header', list("'Name: value', sent to the server with every request; repeatable"))
-    .option('env', list('NAME=value, added to the environment of the command; repeatable'))
-    .option('cwd', { type: 'string', requiresArg: true, describe: 'folder the command runs in' })
-    .option('ca', { type: 'string', requiresArg: true, describe: 'PEM file of a certificate authority to trust' })
-    .option('insecure', { type: 'boolean', default: false, describe: "do not verify the server's certificate" })
-    .option('upstream-transport', {
-      choices: ['auto', 'streamable-http', 'sse'] as const,
-      default: 'auto' as const,
-      requiresArg: true,
-      describe: 'what the URL speaks; auto finds out, sse is the old HTTP+SSE'
-    })
-    .option('upstream-era', {
-      choices: ['auto', 'legacy', 'modern'] as const,
-      default: 'auto' as const,
-      requiresArg: true,
-      describe: 'revisions the server speaks: up to 2025-11-25 (legacy), from 2026-07-28 (modern)'
-    })
-    .option('via', { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' })
-    .example('$0 forward http://127.0.0.1:3001/mcp', 'clients connect to http://127.0.0.1:7890/mcp')
-    .example('$0 forward --record ./tapes/ http://127.0.0.1:3001/mcp', 'one tape a session in ./tapes/')
-    .example('$0 forward --stdio -- npx -y @modelcontextprotocol/server-everything', 'as the command of a client')
-    .example('$0 forward --listen 8080 -- node server.js', 'a stdio server, served over HTTP')
-    .example('$0 forward --stdio https://mcp.example/mcp', 'a server over HTTP, as the command of a client')
-}
-
-function accessOptions(args: Argv): Argv {
-  return args
-    .option(
-      'token',
-      list(
-        'clients must present it: Catflap-Token or Authorization: Bearer; better by CATFLAP_TOKEN (ps shows arguments)'
-      )
-    )
-    .option('allow-unauthenticated', {
-      type: 'boolean',
-      default: false,
-      describe: 'listen beyond loopback without a token'
-    })
-    .option('allow-host', list('a Host header to accept besides loopback names; repeatable'))
-    .option(
-      'allow-origin',
-      list(
-        'an Origin to accept besides loopback ones, like https://app.example; preflights (CORS) are not answered; repeatable'
-      )
-    )
-    .option('log-level', {
-      choices: LOG_LEVELS,
-      default: 'info' as LogLevel,
-      requiresArg: true,
-      describe: 'how much is logged on stderr'
-    })
-    .option('log-format', {
-      choices: ['text', 'json'] as const,
-      default: 'text' as const,
-      requiresArg: true,
-      describe: 'how it is logged'
-    })
-    .option('metrics', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'serve metrics for Prometheus at /metrics, [host:]port; port 0 = any free one',
-      defaultDescription: 'off'
-    })
-    .option('metrics-max-names', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'names of tools, of prompts and of unknown methods that become labels; further ones are other',
-      defaultDescription: '100'
-    })
-    .option('tail', { type: 'boolean', default: true, describe: 'let catflap tail watch; --no-tail does not' })
-}
-
-function recordOptions(args: Argv): Argv {
-  return args
-    .option('record', {
-      type: 'string',
-      describe: 'write a tape: a new file, or a folder with one tape a session',
-      defaultDescription: 'off; bare: the default folder'
-    })
-    .option('record-overflow', {
-      choices: ['block', 'drop'] as const,
-      default: 'block' as const,
-      requiresArg: true,
-      describe:
-        'when the disk is too slow: traffic waits, or frames are dropped, counted and marked (what cannot wait is, in any case, at twice the bound)'
-    })
-    .option('record-max-message', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'longer messages are kept as a prefix, length and SHA-256',
-      defaultDescription: '8M'
-    })
-    .option('redact-header', list('a header whose value is kept out of tapes, besides the built-in ones; repeatable'))
-    .option(
-      'redact-json',
-      list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
-    )
 }
 
 function list(describe: string): {

@@ -1,23 +1,16 @@
-import type { CommandModule } from 'yargs'
 import { createLog, type Log } from '../log.ts'
 import { createForward, type Forward, type ForwardOptions } from '../proxy/forward.ts'
 import { secretsOf } from '../proxy/secrets.ts'
 import { TapeError } from '../tape/format.ts'
 import { Redactor } from '../tape/redact.ts'
 import { forwardOptionsOf } from './forward-args.ts'
-import { type ForwardArgs, forwardOptions } from './forward-options.ts'
+import type { ForwardArgs } from './forward-options.ts'
 import { lineWriter } from './line-writer.ts'
 import { runUntilStopped } from './run.ts'
 import { UsageError } from './usage.ts'
 
-export const forwardCommand: CommandModule<object, ForwardArgs> = {
-  command: 'forward [url]',
-  describe: 'put catflap between a client and one server',
-  builder: args => forwardOptions(args),
-  handler: args => forward(args)
-}
-
-async function forward(args: ForwardArgs): Promise<void> {
+/** `catflap forward`: its options are in forward-options.ts. */
+export async function forward(args: ForwardArgs): Promise<void> {
   const options = forwardOptionsOf(args)
   const redactor = redactorOf(args, options)
   const log = createLog({

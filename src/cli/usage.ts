@@ -3,6 +3,22 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+/** Exit codes: 0 clean end, 1 failure with a one-line reason, 2 wrong usage. */
+const USAGE = 2
+
+export function wrongUsage(message: string, error: Error | undefined): void {
+  // A handler's own failure is no wrong usage.
+  if (error && !isUsage(error)) throw error
+  process.stderr.write(
+    `catflap: ${message}\nSee 'catflap --help', or 'catflap <command> --help' for its options and an example.\n`
+  )
+  process.exit(USAGE)
+}
+
+function isUsage(error: Error): boolean {
+  return error.name === 'YError' || error.name === 'UsageError' || error.message.startsWith('--')
+}
+
 /** What yargs says of wrong arguments, in the words of ours: the option as it is written, and what to write instead. */
 export function plainUsage(message: string): string {
   const lines = message.split('\n').map(line => line.trim())

@@ -7,7 +7,6 @@ import type { Core } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, Slot } from '../proxy/interceptor.ts'
 import { holdBack, legObserver } from '../proxy/session-leg.ts'
-import { sharedChild } from '../proxy/target.ts'
 import { Brake } from '../transport/brake.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { SharedChild, SharedChildEvents } from '../transport/upstream/shared-child.ts'
@@ -34,7 +33,7 @@ const reached = new Slot<{ readonly shared: SharedChild; readonly versions: read
  * era: clients that know both eras then go on with `initialize`. Undefined for a target that is no command.
  */
 export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | undefined> {
-  const shared = sharedChild(x.core.target, () => eventsOf(x.core))
+  const shared = x.core.target.shared?.(() => eventsOf(x.core))
   if (!shared) return undefined
   const verdict = shared.ready()
   if (!(verdict instanceof Promise)) return judged(x, shared, verdict)
@@ -179,7 +178,7 @@ function eventsOf(core: Core): SharedChildEvents {
     () => undefined,
     () => 'pipe'
   )
-  const shared = (): SharedChild | undefined => sharedChild(core.target)
+  const shared = (): SharedChild | undefined => core.target.shared?.()
   const brake = new Brake(
     () => shared()?.pause(),
     () => shared()?.resume()

@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http'
 import { ERROR_TABLE, type ErrorCode } from '../errors.ts'
+import { STATUS_CODES } from '../transport/node-http.ts'
 import type { CancelReason } from '../transport/upstream.ts'
 import type { Attributes } from './cells.ts'
 

@@ -6,7 +6,7 @@ import { bearerOf, tokenJudge } from '../interceptors/token.ts'
 import { getHeader } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { HttpServer } from '../transport/downstream/http-server.ts'
-import { isLoopback } from '../transport/upstream/http-pool.ts'
+import { isLoopback } from '../transport/loopback.ts'
 import { TEXT_TYPE } from './prometheus.ts'
 
 export interface ListenerOptions {

@@ -1,4 +1,4 @@
-import { isLoopback } from '../transport/upstream/http-pool.ts'
+import { isLoopback } from '../transport/loopback.ts'
 
 export interface Access {
   readonly tokens?: readonly string[]

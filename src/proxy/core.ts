@@ -5,6 +5,7 @@ import { Queue } from '../queue.ts'
 import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { PoolCounts } from '../transport/upstream/http-pool.ts'
+import type { SharedChild, SharedChildEvents } from '../transport/upstream/shared-child.ts'
 import type { CallInput, CancelReason, Leg, LegEvents, RetryReason } from '../transport/upstream.ts'
 import type { CallProbe } from './call.ts'
 import { Deadlines } from './deadlines.ts'
@@ -33,6 +34,8 @@ export interface Target {
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
   /** The leg behind a server's own session id. */
   resume(upstreamId: string): Leg | undefined
+  /** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Absent for a URL. */
+  shared?(events?: () => SharedChildEvents): SharedChild | undefined
   stats?(): TargetStats
   close(): Promise<void>
 }

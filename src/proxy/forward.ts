@@ -21,7 +21,7 @@ import { type SettingName, type Settings, settings } from './options.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
 import { ssePaths } from './serve-sse.ts'
-import { StdioConnection, type StdioEnd } from './serve-stdio.ts'
+import type { StdioConnection, StdioEnd } from './serve-stdio.ts'
 import { openTarget, type TargetOptions } from './target.ts'
 
 export interface HttpListen {
@@ -218,10 +218,12 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   const recorder = await openRecorder(options, given)
   let core: Core | undefined
   try {
-    core = makeCore(options, chosen, given)
+    const target = await openTarget(options.target, chosen, { via: viaOf(options), scrub: redactor.scrub })
+    core = makeCore(options, chosen, { ...given, target })
     const metricsUrl = await serveMetrics(metrics, options)
     const parts = { core, recorder, tape: recorder?.path, metrics, metricsUrl }
     if ('input' in listen) {
+      const { StdioConnection } = await import('./serve-stdio.ts')
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
       const feed = await openFeed(options, given, undefined)
       metrics?.watch({ core, server: undefined, stdio, recorder })
@@ -254,10 +256,9 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
 function makeCore(
   options: ForwardOptions,
   chosen: Settings,
-  given: { log: Log; bus: FrameBus; host: string; redactor: Redactor; metrics: Metrics | undefined }
+  given: { log: Log; bus: FrameBus; host: string; redactor: Redactor; metrics: Metrics | undefined; target: Target }
 ): Core {
-  const target: Target = openTarget(options.target, chosen, { via: viaOf(options), scrub: given.redactor.scrub })
-  const { metrics } = given
+  const { metrics, target } = given
   const plain =
     options.store ??
     new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })

@@ -3,7 +3,7 @@ import { limits } from '../interceptors/limits.ts'
 import { modernRules } from '../interceptors/modern-rules.ts'
 import { sessions } from '../interceptors/sessions.ts'
 import { token } from '../interceptors/token.ts'
-import { isLoopback } from '../transport/upstream/http-pool.ts'
+import { isLoopback } from '../transport/loopback.ts'
 import type { Interceptor } from './interceptor.ts'
 import type { Settings } from './options.ts'
 

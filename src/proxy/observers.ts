@@ -2,7 +2,7 @@ import type { Log } from '../log.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { TapeTarget } from '../tape/format.ts'
 import { LiveFeed } from '../tape/live.ts'
-import { TapeRecorder } from '../tape/recorder.ts'
+import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { VERSION } from '../version.ts'
 import type { ForwardOptions } from './forward.ts'
@@ -19,6 +19,7 @@ interface Given {
 /** The tape, where one is asked for. */
 export async function openRecorder(options: ForwardOptions, given: Given): Promise<TapeRecorder | undefined> {
   if (!options.record) return undefined
+  const { TapeRecorder } = await import('../tape/recorder.ts')
   const { bus, redactor, log } = given
   let unsubscribe = (): void => {}
   const recorder = await TapeRecorder.open({

@@ -1,5 +1,8 @@
+import { createRequire } from 'node:module'
 import t from 'tap'
-import { isLoopback, proxyFor } from '../../src/transport/upstream/http-pool.ts'
+import { Pool } from 'undici'
+import { isLoopback } from '../../src/transport/loopback.ts'
+import { poolOfUndici, proxyFor } from '../../src/transport/upstream/http-pool.ts'
 
 const proxied = (url: string, env: Record<string, string>) => proxyFor(new URL(url), env)
 const BOTH = { HTTP_PROXY: 'http://plain:1', HTTPS_PROXY: 'http://secure:2' }
@@ -36,4 +39,9 @@ t.test('loopback is never behind a proxy', async t => {
     t.ok(isLoopback(new URL(`http://${host}/`).hostname), host)
   }
   for (const host of ['localhost.test', '128.0.0.1', '0.0.0.0', '127.0.0.1.test']) t.notOk(isLoopback(host), host)
+})
+
+t.test("the pool is the one that undici's index exports", async t => {
+  t.equal(poolOfUndici(), Pool)
+  t.match(Object.keys(createRequire(import.meta.url).cache).join('\n'), /undici.lib.dispatcher.pool\.js/)
 })

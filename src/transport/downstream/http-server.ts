@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { CatflapError } from '../../errors.ts'
 import { Queue } from '../../queue.ts'
+import { createServer } from '../node-http.ts'
 import { Turn } from '../turn.ts'
 import { HttpReply } from './http-reply.ts'
 

@@ -1,6 +1,25 @@
-import { getCACertificates } from 'node:tls'
-import { type Dispatcher, Pool, ProxyAgent } from 'undici'
+import { createRequire } from 'node:module'
+import type { Dispatcher, Pool as PoolType } from 'undici'
 import { CatflapError } from '../../errors.ts'
+import { isLoopback } from '../loopback.ts'
+
+const require = createRequire(import.meta.url)
+
+/** All of undici: fetch, caches and mocks too. */
+function undici(): typeof import('undici') {
+  return require('undici')
+}
+
+/** The pool alone takes a fraction of the time. Where a version of undici has it elsewhere, all of it is loaded. */
+export function poolOfUndici(): typeof PoolType {
+  try {
+    return require('undici/lib/dispatcher/pool.js')
+  } catch {
+    return undici().Pool
+  }
+}
+
+const Pool = poolOfUndici()
 
 export interface PoolOptions {
   /** Sockets for calls; streams (GET, subscriptions) have their own. */
@@ -17,7 +36,7 @@ export interface PoolOptions {
 }
 
 /** Connections that are there, those of them that are free, and requests by where they are. */
-export type PoolCounts = Pick<Pool['stats'], 'connected' | 'free' | 'running' | 'pending' | 'queued'>
+export type PoolCounts = Pick<PoolType['stats'], 'connected' | 'free' | 'running' | 'pending' | 'queued'>
 
 /** One origin's sockets. Calls and streams are apart, so that a thousand idle GETs never keep a call waiting. */
 export interface OriginPools {
@@ -34,7 +53,7 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
   const proxy = proxyFor(origin, options.env ?? process.env)
   const make = (connections: number | null): Dispatcher => {
     // Node takes `ca` in place of the authorities it trusts by itself; ours come on top of them.
-    const ca = options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca]
+    const ca = options.ca === undefined ? undefined : [...ownAuthorities(), options.ca]
     const tls = { ca, rejectUnauthorized: !options.insecure }
     const common = {
       headersTimeout: options.headersTimeout,
@@ -47,6 +66,7 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
     if (!proxy) return new Pool(origin.origin, { ...common, connections })
     // Where no tunnel is needed (http: through a proxy), the agent would give its pool none of the options.
     const factory = (to: string | URL, given: object): Dispatcher => new Pool(to, { ...common, connections, ...given })
+    const { ProxyAgent } = undici()
     return new ProxyAgent({ uri: proxy, ...common, factory, requestTls: tls, connections: connections ?? undefined })
   }
   const calls = make(options.connections)
@@ -66,6 +86,11 @@ function countsOf(pool: Dispatcher): PoolCounts | undefined {
   return pool instanceof Pool ? pool.stats : undefined
 }
 
+/** Of Node's trust. An `import` of node:tls would parse all of these at each start. */
+function ownAuthorities(): string[] {
+  return process.getBuiltinModule('node:tls').getCACertificates('default')
+}
+
 /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY in either case, as curl and Go read them; a loopback server is never behind a proxy. */
 export function proxyFor(url: URL, env: Readonly<Record<string, string | undefined>>): string | undefined {
   const get = (name: string): string | undefined => env[name.toLowerCase()] || env[name] || undefined
@@ -83,11 +108,6 @@ function excluded(rule: string, host: string, port: string): boolean {
   if (rulePort && rulePort !== port) return false
   const bare = name.replace(/^\*?\./, '')
   return host === bare || host.endsWith(`.${bare}`)
-}
-
-export function isLoopback(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, '').toLowerCase()
-  return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 const UNREACHABLE = new Set([

@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http'
 import { CatflapError } from '../../errors.ts'
+import { STATUS_CODES } from '../node-http.ts'
 import { adviceFor } from './http-client-refusal.ts'
 
 /** A status in place of an answer. What the server wrote beside it is left out: it may hold the name of a session. */

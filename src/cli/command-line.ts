@@ -1,0 +1,53 @@
+import yargs, { type CommandModule } from 'yargs'
+import { VERSION } from '../version.ts'
+import { type ForwardArgs, forwardOptions, REPEATABLE } from './forward-options.ts'
+import { tailCommand } from './tail.ts'
+import { tapeCommand } from './tape.ts'
+import { plainUsage, UsageError, wrongUsage } from './usage.ts'
+
+/** The whole command line, with help and advice. `forward` is what the command of that name does. */
+export async function commandLine(args: readonly string[], forward = forwardWhenNeeded): Promise<void> {
+  const cli = yargs([...args])
+    .scriptName('catflap')
+    .usage(
+      '$0 <command>\n\nA proxy for the Model Context Protocol: see, record and control what a client and a server say.'
+    )
+    .parserConfiguration({ 'populate--': true, 'parse-numbers': false, 'parse-positional-numbers': false })
+    .command(forwardCommand(forward))
+    .command(tapeCommand)
+    .command(tailCommand)
+    .demandCommand(1, 'Name a command.')
+    .strict()
+    .check(eachOnce, true)
+    .version(VERSION)
+    .alias('h', 'help')
+    .wrap(process.stdout.isTTY ? Math.min(120, process.stdout.columns) : 110)
+    .epilogue('Exit codes: 0 clean end, 1 failure, 2 wrong usage. Documentation: docs/ in the package.')
+    .exitProcess(false)
+    .fail((message, error) => wrongUsage(plainUsage(message || error?.message || 'wrong usage'), error))
+  await cli.parseAsync()
+}
+
+function forwardCommand(handler: (args: ForwardArgs) => Promise<void>): CommandModule<object, ForwardArgs> {
+  return {
+    command: 'forward [url]',
+    describe: 'put catflap between a client and one server',
+    builder: args => forwardOptions(args),
+    handler
+  }
+}
+
+/** Help and mistakes are answered without the proxy. */
+async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
+  const { forward } = await import('./forward.ts')
+  await forward(args)
+}
+
+/** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
+function eachOnce(args: Readonly<Record<string, unknown>>): true {
+  for (const [name, value] of Object.entries(args)) {
+    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name)
+    if (single && Array.isArray(value)) throw new UsageError(`--${name} is given more than once; give it once`)
+  }
+  return true
+}
