@@ -1,34 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { MARK, TAPE_VERSION, type TapeHeader, type TapeSoftware, type TapeTarget } from './format.ts'
 import type { Direction, Frame, FrameKind, HttpFacts, Side, SseFacts } from './frame.ts'
+import { type HeaderName, type HeaderPlace, HeaderPlaces } from './header-places.ts'
 import { LineBuffer } from './line-buffer.ts'
-import type { HeaderPolicy, Redactor } from './redact.ts'
+import type { Redactor } from './redact.ts'
 import { isSecretName } from './secret-names.ts'
+import { withoutTornCharacter } from './truncate.ts'
 
-interface HeaderName {
-  readonly name: string
-  readonly policy: HeaderPolicy
-  /** `,["Name",` */
-  readonly opening: Uint8Array
-  readonly mark: string
-}
-
-/**
- * A place in the list of headers. Peers send the same ones in the same order and mostly say the same in them, so that each
- * place keeps what stood there last, and how that was written.
- */
-interface HeaderPlace {
-  header: HeaderName
-  value: string | undefined
-  /** `,["Name","value"]`. Of a secret: valid until one was forgotten. */
-  shown: Uint8Array | undefined
-  evictions: number
-}
-
-const MAX_HEADER_NAMES = 1024
-/** Of each direction; headers behind them are looked up by name. */
-const MAX_PLACES = 32
-/** Longer values are not kept. */
+/** Longer values of headers are not kept. */
 const MAX_KEPT_VALUE = 1024
 
 export interface HeaderFacts {
@@ -46,9 +25,7 @@ const SCRATCH = 4 * 1024
  */
 export class FrameEncoder {
   readonly #redactor: Redactor
-  readonly #names = new Map<string, HeaderName>()
-  readonly #requestPlaces: HeaderPlace[] = []
-  readonly #replyPlaces: HeaderPlace[] = []
+  readonly #places: HeaderPlaces
   #scratch: LineBuffer | undefined
   #out!: LineBuffer
   #marks: string[] | undefined
@@ -60,6 +37,7 @@ export class FrameEncoder {
 
   constructor(redactor: Redactor) {
     this.#redactor = redactor
+    this.#places = new HeaderPlaces(redactor)
   }
 
   header(facts: HeaderFacts): string {
@@ -87,7 +65,11 @@ export class FrameEncoder {
 
   /** The whole line, as `lineOf` makes it of a body. */
   line(out: LineBuffer, n: number, t: number, frame: Frame): void {
-    out.ascii(prefixOf(n, t))
+    out.ascii('{"n":')
+    out.integer(n)
+    out.ascii(',"t":')
+    out.thousandths(thousandthsOf(t))
+    out.ascii(',')
     this.#write(out, frame)
   }
 
@@ -143,7 +125,7 @@ export class FrameEncoder {
     if (http.method !== undefined) this.#plain(',"method":', http.method)
     if (http.path !== undefined) this.#text(',"path":', this.#url(http.path))
     if (status !== undefined) out.ascii(`,"status":${status}`)
-    if (headers) this.#headers(headers, status === undefined ? this.#requestPlaces : this.#replyPlaces)
+    if (headers) this.#headers(headers, status === undefined)
     out.open(start, '{')
     out.ascii('}')
   }
@@ -159,36 +141,14 @@ export class FrameEncoder {
     out.ascii('}')
   }
 
-  #headers(headers: readonly string[], places: HeaderPlace[]): void {
+  #headers(headers: readonly string[], isRequest: boolean): void {
     const out = this.#out
     out.ascii(',"headers":')
     const start = out.length
     for (let i = 0; i + 1 < headers.length; i += 2)
-      this.#header(this.#placeOf(headers[i]!, places, i >> 1), headers[i + 1]!)
+      this.#header(this.#places.placeOf(headers[i]!, isRequest, i >> 1), headers[i + 1]!)
     out.open(start, '[')
     out.ascii(']')
-  }
-
-  #placeOf(name: string, places: HeaderPlace[], at: number): HeaderPlace {
-    const place = places[at]
-    if (place?.header.name === name) return place
-    const fresh = { header: this.#nameOf(name), value: undefined, shown: undefined, evictions: 0 }
-    if (at < MAX_PLACES) places[at] = fresh
-    return fresh
-  }
-
-  #nameOf(name: string): HeaderName {
-    let header = this.#names.get(name)
-    if (header) return header
-    header = {
-      name,
-      policy: this.#redactor.policyOf(name),
-      opening: Buffer.from(`,[${JSON.stringify(name)},`),
-      mark: `header:${name.toLowerCase()}`
-    }
-    if (this.#names.size >= MAX_HEADER_NAMES) this.#names.clear()
-    this.#names.set(name, header)
-    return header
   }
 
   #header(place: HeaderPlace, value: string): void {
@@ -331,12 +291,13 @@ export class FrameEncoder {
 const HTTP = ',"http":'
 const SSE = ',"sse":'
 
+/** Of a `body`. */
 export function lineOf(n: number, t: number, body: string): string {
-  return prefixOf(n, t) + body
+  return `{"n":${n},"t":${thousandthsOf(t) / 1000},${body}`
 }
 
-function prefixOf(n: number, t: number): string {
-  return `{"n":${n},"t":${Math.max(0, Math.round(t * 1000) / 1000)},`
+function thousandthsOf(t: number): number {
+  return Math.max(0, Math.round(t * 1000))
 }
 
 /** There are few ways in which bodies begin. */
@@ -353,15 +314,4 @@ function beginningOf({ side, dir, kind }: Frame): Uint8Array {
     known.set(kind, beginning)
   }
   return beginning
-}
-
-/** A prefix may end within a character, which would make text of it look like binary. */
-function withoutTornCharacter(bytes: Buffer): Buffer {
-  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
-    const byte = bytes[bytes.length - back]!
-    if ((byte & 0xc0) === 0x80) continue
-    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1
-    return length > back ? bytes.subarray(0, bytes.length - back) : bytes
-  }
-  return bytes
 }

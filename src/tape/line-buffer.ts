@@ -1,11 +1,15 @@
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const ZERO = 0x30
 /** Longer strings are left to `JSON.stringify`, whose call costs more than so many characters. */
 const SHORT = 256
 /** So many bytes are escaped at a time: room is made for the case that each of them takes six. */
 const STEP = 4 * 1024
 /** Memory beyond so many times the size is let go. */
 const KEPT = 4
+
+/** `.001`, `.002` … `.999`, without zeros at their ends. */
+const DECIMALS: readonly string[] = Array.from({ length: 1000 }, (_, i) => String(i / 1000).slice(1))
 
 /** How bytes that JSON does not allow within a string are written, as `JSON.stringify` does it. */
 const ESCAPES: readonly string[] = Array.from({ length: 0x20 }, (_, c) =>
@@ -68,6 +72,23 @@ export class LineBuffer {
     let at = this.#length
     for (let i = 0; i < text.length; i++) bytes[at++] = text.charCodeAt(i)
     this.#length = at
+  }
+
+  /** A whole number from 0. */
+  integer(value: number): void {
+    let digits = 1
+    for (let limit = 10; limit <= value; limit *= 10) digits++
+    this.#reserve(digits)
+    for (let i = digits - 1, rest = value; i >= 0; i--, rest = Math.floor(rest / 10))
+      this.#bytes[this.#length + i] = ZERO + (rest % 10)
+    this.#length += digits
+  }
+
+  /** As a number with at most three decimals. */
+  thousandths(value: number): void {
+    this.integer(Math.floor(value / 1000))
+    const decimals = value % 1000
+    if (decimals > 0) this.ascii(DECIMALS[decimals]!)
   }
 
   /** The list or object whose members stand from `start` on, a comma before each: its bracket takes the place of the first. */

@@ -5,12 +5,13 @@ import { Drops } from './drops.ts'
 import { FrameEncoder } from './encoder.ts'
 import { reasonOf, TapeError, type TapeSoftware, type TapeTarget } from './format.ts'
 import type { Frame } from './frame.ts'
-import { costOf, FRAME_COST, FrameQueue } from './frame-queue.ts'
-import { Page } from './page.ts'
+import { costOf, FRAME_COST } from './frame-queue.ts'
+import type { Page } from './page.ts'
+import { Pages } from './pages.ts'
 import type { Redactor } from './redact.ts'
 import { TapeFile } from './tape-file.ts'
 import { isFolderPath, TapeFolder, wallTime } from './tape-folder.ts'
-import { DEFAULT_MAX_MESSAGE, exceeds, truncate } from './truncate.ts'
+import { DEFAULT_MAX_MESSAGE } from './truncate.ts'
 
 export interface TapeRecorderOptions {
   /** A file, which must be new or empty; or a folder, which gets one tape a session. */
@@ -51,9 +52,6 @@ export interface RecorderStats {
 
 /** A frame waits at most this long (ms) for others to share a write with. */
 const LINGER = 50
-/** So many frames, or what costs so much, are encoded at a time: what waits longer costs the garbage collector more than us. */
-const EAGER_FRAMES = 32
-const EAGER_COST = 64 * 1024
 const PATIENCE = 5_000
 /** Traffic that has waited so long (ms) for the disk is worth a word. */
 const STALL = 3_000
@@ -62,18 +60,11 @@ const STALL = 3_000
 export class TapeRecorder implements FrameSubscriber {
   readonly #options: TapeRecorderOptions
   readonly #maxQueue: number
-  readonly #maxMessage: number
   readonly #encoder: FrameEncoder
   readonly #started = performance.now()
   #single: TapeFile | undefined
   #folder: TapeFolder | undefined
-  readonly #queue = new FrameQueue()
-  /** Encoded, and not yet on their way to the disk. */
-  #page = new Page()
-  #spare = new Page()
-  /** The next frame waits for something (a new file, a hash), so that none behind it may be encoded. */
-  #held = false
-  /** Of what is in the queue and on pages. */
+  readonly #pages: Pages
   #queuedBytes = 0
   #queued = 0
   readonly #dropped = new Drops()
@@ -89,8 +80,13 @@ export class TapeRecorder implements FrameSubscriber {
   private constructor(options: TapeRecorderOptions) {
     this.#options = options
     this.#maxQueue = options.maxQueueBytes ?? 32 * 1024 * 1024
-    this.#maxMessage = options.maxMessage ?? DEFAULT_MAX_MESSAGE
     this.#encoder = new FrameEncoder(options.redactor)
+    this.#pages = new Pages({
+      encoder: this.#encoder,
+      maxMessage: options.maxMessage ?? DEFAULT_MAX_MESSAGE,
+      known: frame => this.#single ?? this.#folder?.known(frame.session),
+      fileFor: async frame => this.#single ?? (await this.#folder!.fileFor(frame.session, frame.time))
+    })
   }
 
   /** Throws TapeError `tape_exists`, `tape_unwritable`. */
@@ -199,9 +195,13 @@ export class TapeRecorder implements FrameSubscriber {
   }
 
   #push(frame: Frame, cost: number): void {
-    this.#queue.push(frame)
     this.#queued++
     this.#queuedBytes += cost
+    try {
+      this.#pages.push(frame)
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #markDrops(time: number): void {
@@ -225,66 +225,19 @@ export class TapeRecorder implements FrameSubscriber {
   }
 
   #schedule(): void {
-    if (this.#queue.length >= EAGER_FRAMES || this.#queue.cost >= EAGER_COST) this.#encodeNow()
     if (this.#draining) return
-    if (this.#page.full) this.#drain()
+    if (this.#pages.full) this.#drain()
     else this.#timer ??= setTimeout(() => this.#drain(), LINGER)
   }
 
   /** What is queued now. What comes meanwhile lingers again: many small writes would cost more than the encoding. */
   async #drainQueue(): Promise<void> {
     for (let left = this.#queued; left > 0 && this.#state !== 'failed'; ) {
-      const page = await this.#filledPage()
+      const page = await this.#pages.filled()
       left -= page.frames
-      this.#page = this.#spare
       await this.#writePage(page)
-      this.#spare = page
+      this.#pages.back(page)
     }
-  }
-
-  /** The page, with as much of the queue as it has room for. */
-  async #filledPage(): Promise<Page> {
-    const page = this.#page
-    for (;;) {
-      this.#encodeReady()
-      const next = this.#queue.first
-      if (!next || page.full) return page
-      this.#held = true
-      const frame = exceeds(next, this.#maxMessage) ? await truncate(next, this.#maxMessage) : next
-      const file = this.#single ?? (await this.#folder!.fileFor(frame.session, frame.time))
-      this.#held = false
-      // Given up meanwhile.
-      if (this.#state === 'failed') return page
-      this.#encodeFirst(frame, file)
-    }
-  }
-
-  /** Encodes onto the page for as long as it has room and nothing has to be waited for. */
-  #encodeReady(): void {
-    if (this.#held) return
-    for (let next = this.#queue.first; next && !this.#page.full; next = this.#queue.first) {
-      const file = this.#single ?? this.#folder?.known(next.session)
-      if (!file || exceeds(next, this.#maxMessage)) return
-      this.#encodeFirst(next, file)
-    }
-  }
-
-  #encodeNow(): void {
-    try {
-      this.#encodeReady()
-    } catch (error) {
-      this.#fail(error)
-    }
-  }
-
-  /** `frame`: the first of the queue, or what is kept of it. */
-  #encodeFirst(frame: Frame, file: TapeFile): void {
-    const page = this.#page
-    const start = page.lines.length
-    this.#encoder.line(page.lines, ++file.n, frame.time - file.base, frame)
-    page.added(file, start, costOf(this.#queue.first!))
-    if (frame.note === 'session-end') page.ended.push(frame.session)
-    this.#queue.shift()
   }
 
   async #writePage(page: Page): Promise<void> {
@@ -301,7 +254,6 @@ export class TapeRecorder implements FrameSubscriber {
     this.#frames += page.frames
     this.#queued -= page.frames
     this.#queuedBytes -= page.cost
-    page.clear()
     if (this.#full && this.#queuedBytes <= this.#maxQueue / 2) this.#release()
   }
 
@@ -313,7 +265,7 @@ export class TapeRecorder implements FrameSubscriber {
   #fail(error: unknown): void {
     if (this.#state === 'failed') return
     this.#state = 'failed'
-    this.#queue.clear()
+    this.#pages.clear()
     this.#queued = 0
     this.#queuedBytes = 0
     this.#dropped.take(0)

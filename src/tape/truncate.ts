@@ -47,3 +47,14 @@ function withPrefix(frame: Frame, maxMessage: number, sha256: string): Frame {
     truncated: { length: frame.truncated?.length ?? bytes.length, sha256 }
   }
 }
+
+/** A prefix may end within a character, which would make text of it look like binary. */
+export function withoutTornCharacter(bytes: Buffer): Buffer {
+  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
+    const byte = bytes[bytes.length - back]!
+    if ((byte & 0xc0) === 0x80) continue
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1
+    return length > back ? bytes.subarray(0, bytes.length - back) : bytes
+  }
+  return bytes
+}

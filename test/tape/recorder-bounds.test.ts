@@ -4,6 +4,8 @@ import { closeSync, constants, openSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { FrameBus } from '../../src/tape/bus.ts'
+import type { Frame } from '../../src/tape/frame.ts'
+import { costOf, FrameQueue } from '../../src/tape/frame-queue.ts'
 import { folderOf, linesOf, message, note, recorderAt } from './fixtures.ts'
 
 t.test('block: those who cannot wait are bounded too; what is lost is counted and marked', async t => {
@@ -56,3 +58,26 @@ t.test(
     closeSync(reader)
   }
 )
+
+t.test('a queue that never gets empty hands out what it was given, in order, and counts it', async t => {
+  const queue = new FrameQueue()
+  const given: Frame[] = []
+  for (let i = 0; i < 10_000; i++) {
+    for (let k = 0; k < 2; k++) {
+      given.push(message({ i, k, pad: 'x'.repeat(i % 7) }))
+      queue.push(given.at(-1)!)
+    }
+    const shifts = i < 5_000 ? 1 : 3
+    for (let k = 0; k < shifts; k++) {
+      if (queue.first !== given.shift()) t.fail('not the next one')
+      queue.shift()
+    }
+    if (queue.length !== given.length) t.fail('not as many')
+    if (i === 7_000)
+      t.equal(
+        queue.cost,
+        given.reduce((sum, frame) => sum + costOf(frame), 0)
+      )
+  }
+  t.strictSame([queue.length, queue.cost, queue.first], [0, 0, undefined])
+})

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -32,6 +32,27 @@ t.test('frames go to a new file of its owner alone, in order, numbered and timed
   recorder.frame(request(1, 'late'))
   await recorder.close()
   t.equal((await stat(file)).size, size, 'closed is closed')
+})
+
+t.test('frames are queued until they are written, encoded or not', async t => {
+  const file = path.join(await folderOf(t), 'a.tape.jsonl')
+  const recorder = await recorderAt(file)
+  for (let i = 0; i < 100; i++) recorder.frame(request(i, 'x'))
+  t.equal(recorder.stats.queued, 100)
+  await recorder.flush()
+  t.equal(recorder.stats.queued, 0)
+  t.equal((await linesOf(file)).length, 100)
+  await recorder.close()
+})
+
+t.test('order holds where a message in between has to be hashed first', async t => {
+  const file = path.join(await folderOf(t), 'a.tape.jsonl')
+  const recorder = await recorderAt(file, { maxMessage: 1000 })
+  for (let i = 0; i < 300; i++) recorder.frame(request(i, 'x', i % 50 === 7 ? { pad: 'x'.repeat(5000) } : {}))
+  await recorder.close()
+  const lines = await linesOf(file)
+  t.ok(lines.every((l, i) => l.n === i + 1 && l.text!.startsWith(`{"jsonrpc":"2.0","id":${i},`)))
+  t.equal(lines.filter(l => l.truncated).length, 6)
 })
 
 t.test('a frame is on disk without anybody flushing', async t => {
@@ -207,6 +228,34 @@ t.test(
     const names = await readdir(folder)
     t.equal(names.length, 100)
     for (const name of names.slice(0, 5)) t.equal((await linesOf(path.join(folder, name))).length, 3)
+  }
+)
+
+t.test(
+  'what comes of an ended session while its end is being written leaves no descriptor behind',
+  { skip: process.platform !== 'linux' && 'looks into /proc' },
+  async t => {
+    const folder = path.join(await folderOf(t), 'tapes')
+    const recorder = await recorderAt(`${folder}/`)
+    const s1 = { session: 's1' }
+    recorder.frame(request(0, 'x', {}, s1))
+    await recorder.flush()
+    // As many as are written at once, and some more.
+    for (let i = 1; i < 512; i++) recorder.frame(request(i, 'x', {}, s1))
+    recorder.frame(note('session-end', 'ended', s1))
+    for (let i = 512; i < 600; i++) recorder.frame(request(i, 'x', {}, s1))
+    await recorder.close()
+    const fds = await readdir('/proc/self/fd')
+    const open = await Promise.all(fds.map(fd => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+    t.strictSame(
+      open.filter(name => name.startsWith(folder)),
+      []
+    )
+    const [name] = await readdir(folder)
+    t.strictSame(
+      (await linesOf(path.join(folder, name!))).map(l => l.n),
+      Array.from({ length: 601 }, (_, i) => i + 1)
+    )
   }
 )
 
