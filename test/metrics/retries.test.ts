@@ -1,6 +1,6 @@
 /** What the server is asked once more is counted by its reason, whichever side the client and the server are on. */
 import t, { type Test } from 'tap'
-import { type RawExchange, startRawHttp } from '../fixtures/servers/raw-http.ts'
+import { type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { startSseServer } from '../fixtures/servers/sse-server.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { initialize, modern, rpc } from '../helpers/rpc.ts'
@@ -59,7 +59,7 @@ const TOOLS = [
 ]
 
 /** Refuses calls without a header that only its list of tools tells of. */
-function strict(x: RawExchange): void {
+const strict: Script = x => {
   const { id, method } = JSON.parse(x.text) as { id: string | number; method: string }
   const answer = (result: object): void => x.json(200, JSON.stringify({ jsonrpc: '2.0', id, result }))
   if (method === 'tools/list') answer({ tools: TOOLS })
