@@ -2,7 +2,7 @@ import { Message } from '../protocol/message.ts'
 import { skipSpace } from '../protocol/scan.ts'
 import { SseEventTooLarge, SseParser } from '../protocol/sse.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import { type Failure, rpcFailure, statusFailure, TOOL_ERROR } from './failure.ts'
+import { type Failure, rpcFailure, TOOL_ERROR } from './failure.ts'
 
 /** Answers beyond it are not looked into: errors are short. */
 const MAX_LOOK = 64 * 1024
@@ -10,34 +10,44 @@ const MAX_LOOK = 64 * 1024
 /** The end of `"error"` and of `"isError"`. */
 const NAME_END = Buffer.from('rror"')
 
-/** Finds out whether an answer that passes is an error. It keeps no more than it needs for that, and parses what is suspicious only. */
+/** The error that whole content is; undefined where it is none, or none of MCP. */
+export function failureIn(bytes: Buffer): Failure | undefined {
+  if (bytes.length > MAX_LOOK || !looksLikeError(bytes)) return undefined
+  try {
+    return failureOfMessage(Message.parse(bytes, 'server'))
+  } catch {
+    // No message (a batch, a page of a gateway): what it says is told by its status.
+    return undefined
+  }
+}
+
+/** The error that a message of the server's is; undefined where it is none. */
+export function failureOfMessage(message: Message): Failure | undefined {
+  if (message.kind !== 'response' || message.bytes.length > MAX_LOOK) return undefined
+  if (message.isError) return rpcFailure((message.json as { error?: { code?: unknown } }).error?.code)
+  return looksLikeError(message.bytes) && saysError(message.json) ? TOOL_ERROR : undefined
+}
+
+/** Finds the error in an answer that comes in parts. It keeps no more of them than it needs for that. */
 export class AnswerReader {
   failure: Failure | undefined
-  #blind = false
-  #length: number | undefined
+  #blind: boolean
   #parts: Buffer[] | undefined
   #size = 0
   #sse: SseParser | undefined
 
-  head(head: ReplyHead): void {
-    this.failure = statusFailure(head.status)
-    this.#length = head.length
-    const tooLong = head.type === 'json' && head.length !== undefined && head.length > MAX_LOOK
-    this.#blind = tooLong || head.encoding !== undefined || (head.type !== 'json' && head.type !== 'sse')
-    if (head.type === 'sse' && !this.#blind) this.#sse = new SseParser(MAX_LOOK)
+  constructor({ type, length, encoding }: ReplyHead) {
+    const tooLong = type === 'json' && length !== undefined && length > MAX_LOOK
+    this.#blind = tooLong || encoding !== undefined || (type !== 'json' && type !== 'sse')
+    if (type === 'sse' && !this.#blind) this.#sse = new SseParser(MAX_LOOK)
   }
 
   /** Returns whether a message has come (streams only). */
   data(chunk: Buffer): boolean {
     if (this.#blind) return false
     if (this.#sse) return this.#events(this.#sse, chunk)
-    if (chunk.length === this.#length) this.#look(chunk)
-    else this.#keep(chunk)
+    this.#keep(chunk)
     return false
-  }
-
-  message(message: Message): void {
-    if (message.kind === 'response' && message.bytes.length <= MAX_LOOK) this.#judge(message)
   }
 
   end(): void {
@@ -69,18 +79,7 @@ export class AnswerReader {
   }
 
   #look(bytes: Buffer): void {
-    if (bytes.length > MAX_LOOK || !looksLikeError(bytes)) return
-    try {
-      this.#judge(Message.parse(bytes, 'server'))
-    } catch {
-      // No message (a batch, a page of a gateway): what it says is told by its status.
-    }
-  }
-
-  #judge(message: Message): void {
-    if (message.kind !== 'response') return
-    if (message.isError) this.failure = rpcFailure((message.json as { error?: { code?: unknown } }).error?.code)
-    else if (looksLikeError(message.bytes) && saysError(message.json)) this.failure = TOOL_ERROR
+    this.failure = failureIn(bytes) ?? this.failure
   }
 }
 

@@ -2,7 +2,7 @@ import type { Message } from '../protocol/message.ts'
 import type { CallProbe } from '../proxy/call.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { CancelReason, ReplyHead } from '../transport/upstream.ts'
-import { AnswerReader } from './answer-reader.ts'
+import { AnswerReader, failureIn, failureOfMessage } from './answer-reader.ts'
 import { cancelFailure, type Failure, failureOf, statusFailure } from './failure.ts'
 import type { Ended, Numbers } from './numbers.ts'
 import type { Operation } from './operations.ts'
@@ -11,8 +11,10 @@ import type { Operation } from './operations.ts'
 export class CallWatch implements CallProbe, Ended {
   readonly #numbers: Numbers
   readonly #x: Exchange
-  /** Only a request's answer can say that it is an error. */
-  readonly #answer: AnswerReader | undefined
+  /** Of a request's answer: nothing else can say that it is an error. */
+  #head: ReplyHead | undefined
+  /** Where the answer does not come in one piece, as most do. */
+  #reader: AnswerReader | undefined
   /** What the server's answer, or its absence, amounts to. */
   failure: Failure | undefined
   seconds = 0
@@ -25,37 +27,38 @@ export class CallWatch implements CallProbe, Ended {
   constructor(numbers: Numbers, x: Exchange) {
     this.#numbers = numbers
     this.#x = x
-    this.#answer = x.kind === 'request' ? new AnswerReader() : undefined
     numbers.sent.value += sizeOf(x)
   }
 
   head(head: ReplyHead): void {
-    if (!this.#answer) {
-      this.failure = statusFailure(head.status)
-      return
-    }
-    this.#answer.head(head)
+    this.failure = statusFailure(head.status)
+    if (this.#x.kind !== 'request') return
+    this.#head = head
     this.#waits = head.type === 'sse'
   }
 
   data(chunk: Buffer): void {
     this.#numbers.received.value += chunk.length
-    if (this.#answer?.data(chunk) && this.#waits) this.#first()
+    const head = this.#head
+    if (!head) return
+    if (head.type === 'json' && head.length === chunk.length && head.encoding === undefined)
+      this.#found(failureIn(chunk))
+    else if ((this.#reader ??= new AnswerReader(head)).data(chunk) && this.#waits) this.#first()
   }
 
   message(message: Message, last: boolean): void {
     this.#numbers.received.value += message.bytes.length
-    if (!this.#answer) return
-    this.#answer.message(message)
+    if (this.#x.kind !== 'request') return
+    this.#found(failureOfMessage(message))
     // On a pipe an answer is a stream where something comes before it.
     if (!this.#heard && !last) this.#first()
     this.#heard = true
   }
 
   end(startedAt: number, code?: string): void {
-    this.#answer?.end()
+    this.#reader?.end()
     if (code !== undefined) this.failure = failureOf(code)
-    else if (this.#answer) this.failure = this.#answer.failure
+    else this.#found(this.#reader?.failure)
     this.#record(startedAt)
   }
 
@@ -66,6 +69,10 @@ export class CallWatch implements CallProbe, Ended {
 
   otherTransport(): void {
     this.#numbers.again('other_transport')
+  }
+
+  #found(failure: Failure | undefined): void {
+    if (failure) this.failure = failure
   }
 
   #first(): void {

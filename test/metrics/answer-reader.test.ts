@@ -1,13 +1,15 @@
 import t from 'tap'
-import { AnswerReader } from '../../src/metrics/answer-reader.ts'
+import { AnswerReader, failureIn } from '../../src/metrics/answer-reader.ts'
 
-/** What an answer of these bytes is counted as, whole or in two chunks; undefined: as no error. */
-function failureOf(text: string, at = 0): string | undefined {
+/** What an answer of these bytes is counted as; undefined: as no error. */
+const failureOf = (text: string): string | undefined => failureIn(Buffer.from(text))?.type
+
+/** The same where it comes in two chunks. */
+function inTwo(text: string): string | undefined {
   const bytes = Buffer.from(text)
-  const reader = new AnswerReader()
-  const type = 'json'
-  reader.head({ status: 200, statusText: '', headers: [], type, length: bytes.length, encoding: undefined })
-  for (const part of at > 0 ? [bytes.subarray(0, at), bytes.subarray(at)] : [bytes]) reader.data(part)
+  const head = { status: 200, statusText: '', headers: [], length: bytes.length, encoding: undefined }
+  const reader = new AnswerReader({ ...head, type: 'json' })
+  for (const part of [bytes.subarray(0, 20), bytes.subarray(20)]) reader.data(part)
   reader.end()
   return reader.failure?.type
 }
@@ -27,7 +29,7 @@ t.test('an error is found however it is written', async t => {
     [result('"content":["isError","error"],"isError":true'), 'tool_error']
   ] as const) {
     t.equal(failureOf(text), type, text)
-    t.equal(failureOf(text, 20), type, 'in two chunks')
+    t.equal(inTwo(text), type, 'in two chunks')
   }
 })
 
