@@ -14,7 +14,7 @@ const target = new URL(url!).origin
 const proxy = createProxyServer(form === 'keep-alive' ? { target, agent: new Agent({ keepAlive: true }) } : { target })
 
 proxy.on('error', (_error, _req, res) => {
-  if (!(res instanceof ServerResponse) || res.headersSent) res.destroy()
+  if (!(res instanceof ServerResponse) || res.headersSent) res?.destroy()
   else res.writeHead(502).end()
 })
 
