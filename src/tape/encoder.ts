@@ -79,13 +79,16 @@ export class FrameEncoder {
     this.#session = frame.session
     this.#scrubbing = false
     this.#redactor.learning = frame.unproven !== true
-    this.#encode(frame)
-    if (this.#needsScrubbing(start)) {
-      this.#scrubbing = true
-      out.cut(start)
+    try {
       this.#encode(frame)
+      if (this.#needsScrubbing(start)) {
+        this.#scrubbing = true
+        out.cut(start)
+        this.#encode(frame)
+      }
+    } finally {
+      this.#redactor.learning = true
     }
-    this.#redactor.learning = true
   }
 
   #needsScrubbing(start: number): boolean {

@@ -86,7 +86,13 @@ export class Pages {
   #encodeFirst(frame: Frame, file: TapeFile): void {
     const page = this.#page
     const start = page.lines.length
-    this.#options.encoder.line(page.lines, ++file.n, frame.time - file.base, frame)
+    try {
+      this.#options.encoder.line(page.lines, ++file.n, frame.time - file.base, frame)
+    } catch (error) {
+      // Half a line would spoil those that stand before it.
+      page.lines.cut(start)
+      throw error
+    }
     page.added(file, start, costOf(this.#queue.first!))
     if (frame.note === 'session-end') page.ended.push(frame.session)
     this.#queue.shift()

@@ -147,7 +147,7 @@ export class TapeRecorder implements FrameSubscriber {
   async close(): Promise<void> {
     if (this.#state === 'open') {
       if (this.#dropped.pending) this.#markDrops(performance.now())
-      this.#state = 'closed'
+      if (!this.failed) this.#state = 'closed'
     }
     try {
       const ms = this.#options.patience ?? PATIENCE
@@ -195,6 +195,8 @@ export class TapeRecorder implements FrameSubscriber {
   }
 
   #push(frame: Frame, cost: number): void {
+    // The mark of what was lost, just before it, may have been what failed.
+    if (this.#state === 'failed') return
     this.#queued++
     this.#queuedBytes += cost
     try {

@@ -41,6 +41,35 @@ t.test('frames that are lost in ever new sessions cost bounded memory', async t 
 })
 
 t.test(
+  'a frame that cannot be written ends the recording, not the process; what stood before it can be read',
+  async t => {
+    const file = path.join(await folderOf(t), 'a.tape.jsonl')
+    const reasons: string[] = []
+    const options = {
+      maxQueueBytes: 1_000_000,
+      overflow: 'drop',
+      onError: (reason: string) => reasons.push(reason)
+    } as const
+    const recorder = await recorderAt(file, options)
+    recorder.frame(message({ first: true }))
+    await recorder.flush()
+    recorder.frame(note('stderr', 'x', { data: { number: 1n as unknown as number } }))
+    for (let i = 0; i < 30; i++) recorder.frame(message({ i }))
+    recorder.frame(message({ pad: 'x'.repeat(2_000_000) }))
+    t.equal(recorder.stats.drops, 1)
+    // With the mark of what was lost before it, enough has gathered to be encoded at once.
+    recorder.frame(message({ last: true }))
+    t.equal(recorder.failed, true)
+    t.equal(recorder.stats.queued, 0)
+    await recorder.flush()
+    await recorder.close()
+    t.equal(recorder.failed, true)
+    t.equal(reasons.length, 1)
+    t.match(await linesOf(file), [{ text: /first/ }])
+  }
+)
+
+t.test(
   'a disk that takes nothing fails the recording when it is closed, in time',
   { skip: process.platform === 'win32' && 'there are no FIFOs' },
   async t => {
