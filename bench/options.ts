@@ -69,7 +69,7 @@ export function optionsOf(argv: string[]): Options {
   )
   const peers = chosen('--peers', values.peers, PEER_NAMES) ?? (values.quick ? QUICK_PEERS : undefined)
   return {
-    plan: { ...plan, rounds, ms },
+    plan: { ...plan, rounds, ms, atMost: plan.atMost * Math.max(1, rounds / plan.rounds) * Math.max(1, ms / plan.ms) },
     scenarios: scenarios ? SCENARIOS.filter(s => scenarios.includes(s.name)) : SCENARIOS,
     peers,
     compare: values.compare,

@@ -92,7 +92,8 @@ async function oneAnswer(peer: Peer, { plan }: Context, body: Body, newPace: () 
     round: async () => {
       const before = await settledRss(peer, plan)
       let most = before
-      const watch = setInterval(() => void (most = Math.max(most, rssNow(peer))), LOOK_EVERY)
+      // Who has ended meanwhile has none any more, and is told of below.
+      const watch = setInterval(() => void (most = Math.max(most, peer.rss() ?? 0)), LOOK_EVERY)
       try {
         const { sum, bytes, ms } = await within(TIMEOUT, 'the whole answer', read(peer, request, newPace()))
         if (sum !== expected) throw new Error(`${bytes} bytes came that are not the server's`)
