@@ -16,7 +16,8 @@ export function plainForwardArgs(words: readonly string[]): ForwardArgs | undefi
     const word = own[i]!
     const { name, value } = partsOf(word)
     if (name === undefined) {
-      if (word.startsWith('-') || word === '' || args.url !== undefined) return undefined
+      // yargs takes a last `help` for --help.
+      if (word.startsWith('-') || word === '' || word === 'help' || args.url !== undefined) return undefined
       args.url = word
       continue
     }

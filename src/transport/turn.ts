@@ -20,6 +20,15 @@ export class Turn<T> {
   flush(): void {
     const items = this.#items
     this.#items = []
-    for (const item of items) this.#write(item)
+    let done = 0
+    try {
+      for (const item of items) {
+        done++
+        this.#write(item)
+      }
+    } finally {
+      // One that cannot be written keeps none back.
+      for (const item of items.slice(done)) this.add(item)
+    }
   }
 }

@@ -50,6 +50,8 @@ t.test('what is not plain is left to yargs', async t => {
     ['--help'],
     ['tail'],
     ['forward', '--help'],
+    ['forward', 'help'],
+    ['forward', '--tail', 'help'],
     ['forward', '-h'],
     ['forward', '--version'],
     ['forward', '--nope', URL_TARGET],

@@ -26,6 +26,18 @@ t.test('what is added is written once, in order, when the turn ends or earlier o
   t.same(written, ['a', 'b', 'c'])
 })
 
+t.test('one that cannot be written keeps none back', async t => {
+  const written: string[] = []
+  const turn = new Turn<string>(item => {
+    if (item === 'bad') throw new Error('bad')
+    written.push(item)
+  })
+  for (const item of ['a', 'bad', 'b', 'c']) turn.add(item)
+  t.throws(() => turn.flush(), { message: 'bad' })
+  await new Promise(setImmediate)
+  t.same(written, ['a', 'b', 'c'])
+})
+
 /** A server whose handler is given all requests once there are so many. */
 async function gathering(t: Test, many: number, act: (replies: HttpReply[]) => void): Promise<[HttpServer, number]> {
   trackLeaks(t)
