@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { TapeTarget } from '../tape/format.ts'
-import { LiveFeed } from '../tape/live.ts'
+import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { VERSION } from '../version.ts'
@@ -49,6 +49,7 @@ export async function openFeed(
 ): Promise<LiveFeed | undefined> {
   if (!options.live) return undefined
   try {
+    const { LiveFeed } = await import('../tape/live.ts')
     return await LiveFeed.open(bus, { target: tapeTarget(options.target), software: SOFTWARE, redactor, url })
   } catch (error) {
     log.warn('tail-unavailable', error instanceof Error ? error.message : String(error))

@@ -155,6 +155,7 @@ t.test('a start loads what the configuration needs, and no more', async t => {
     /opentelemetry/,
     /src\/metrics\//,
     /tape\/recorder/,
+    /tape\/live/,
     /shared-child\.ts/,
     /serve-stdio/,
     /NativeModule internal\/deps\/undici\/undici/
