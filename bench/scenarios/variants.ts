@@ -45,20 +45,23 @@ export const metrics: Scenario = {
 
 function scraped(url: string, load: Load, { plan }: Context): Load {
   const every = Math.min(SCRAPE_EVERY, plan.ms / 2)
+  const meanwhile = async <T>(work: () => Promise<T>): Promise<T> => {
+    const scrapes: Promise<void>[] = []
+    const timer = setInterval(() => void scrapes.push(scrape(url)), every)
+    try {
+      const done = await work()
+      await Promise.all(scrapes)
+      return done
+    } finally {
+      clearInterval(timer)
+      await Promise.allSettled(scrapes)
+    }
+  }
   return {
     ...load,
-    round: async () => {
-      const scrapes: Promise<void>[] = []
-      const timer = setInterval(() => void scrapes.push(scrape(url)), every)
-      try {
-        const round = await load.round()
-        await Promise.all(scrapes)
-        return round
-      } finally {
-        clearInterval(timer)
-        await Promise.allSettled(scrapes)
-      }
-    },
+    // The first scrapes have code compiled, and some of what was compiled for the load alone compiled anew.
+    warm: () => meanwhile(async () => load.warm?.()),
+    round: () => meanwhile(() => load.round()),
     check: async () => {
       await load.check?.()
       await scrape(url)
