@@ -85,7 +85,8 @@ export class AnswerReader {
 
 /**
  * Whether it may be an error; if not, it needs no parsing. Most tools say `"isError": false` with every result, so that the name
- * alone tells nothing.
+ * alone tells nothing. A server that spells these names with escapes (`\u0065rror`; none is known) has its errors counted as
+ * successes; nothing else depends on this.
  */
 function looksLikeError(b: Buffer): boolean {
   let from = 0

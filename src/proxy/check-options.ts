@@ -14,6 +14,8 @@ export function checkOptions(options: ForwardOptions): void {
     if (typeof token !== 'string' || token === '') fail('tokens', token, 'a secret')
   for (const host of options.allowHosts ?? []) checkHost(host)
   for (const origin of options.allowOrigins ?? []) checkOrigin(origin)
+  for (const one of options.interceptors ?? [])
+    if (typeof one?.name !== 'string') fail('interceptors', one, "objects with a name and hooks: { name: 'mine', … }")
   for (const name of Object.keys(options.settings ?? {}))
     if (!Object.hasOwn(SETTINGS, name)) fail('settings', name, `one of ${Object.keys(SETTINGS).join(', ')}`)
 }

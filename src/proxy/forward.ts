@@ -217,8 +217,9 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
   const given = { log, bus, host, redactor, metrics }
   const recorder = await openRecorder(options, given)
   let core: Core | undefined
+  let target: Target | undefined
   try {
-    const target = await openTarget(options.target, chosen, { via: viaOf(options), scrub: redactor.scrub })
+    target = await openTarget(options.target, chosen, { via: viaOf(options), scrub: redactor.scrub })
     core = makeCore(options, chosen, { ...given, target })
     const metricsUrl = await serveMetrics(metrics, options)
     const parts = { core, recorder, tape: recorder?.path, metrics, metricsUrl }
@@ -242,7 +243,8 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     await closeAll(
       [
         ['the sessions', () => core?.sessions.close()],
-        ['the server', () => core?.target.close()],
+        ['the server', () => target?.close()],
+        ['the store', async () => (core ? undefined : options.store?.close())],
         ['metrics', () => metrics?.close()]
       ],
       CLOSE_PATIENCE,
@@ -259,6 +261,17 @@ function makeCore(
   given: { log: Log; bus: FrameBus; host: string; redactor: Redactor; metrics: Metrics | undefined; target: Target }
 ): Core {
   const { metrics, target } = given
+  const pipeline = new Pipeline(
+    interceptorList({
+      settings: chosen,
+      host: given.host,
+      allowHosts: options.allowHosts ?? [],
+      allowOrigins: options.allowOrigins ?? [],
+      tokens: options.tokens ?? [],
+      metrics: metrics?.interceptor,
+      interceptors: options.interceptors ?? []
+    })
+  )
   const plain =
     options.store ??
     new MemorySessionStore({ maxSessions: chosen.maxSessions, idleTtl: chosen.sessionIdle, maxTtl: chosen.sessionMax })
@@ -284,22 +297,13 @@ function makeCore(
       if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
     }
   })
-  const interceptors = interceptorList({
-    settings: chosen,
-    host: given.host,
-    allowHosts: options.allowHosts ?? [],
-    allowOrigins: options.allowOrigins ?? [],
-    tokens: options.tokens ?? [],
-    metrics: metrics?.interceptor,
-    interceptors: options.interceptors ?? []
-  })
   core = new Core({
     settings: chosen,
     log: given.log,
     bus: given.bus,
     target,
     sessions,
-    pipeline: new Pipeline(interceptors),
+    pipeline,
     meter: metrics
   })
   return core

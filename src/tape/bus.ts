@@ -1,7 +1,7 @@
 import type { Frame } from './frame.ts'
 
 /**
- * One who watches frames. `frame` is called synchronously from the hot path: it must only put the frame aside.
+ * One who watches frames. `frame` is called synchronously from the hot path: it must be short, as putting the frame aside is.
  * A subscriber that must not lose frames says `full` while it has no room; the traffic then waits for `whenReady`.
  */
 export interface FrameSubscriber {

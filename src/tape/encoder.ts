@@ -58,9 +58,11 @@ export class FrameEncoder {
   /** Everything behind `n` and `t`, newline included: see `lineOf`. */
   body(frame: Frame): string {
     this.#scratch ??= new LineBuffer(SCRATCH)
-    this.#scratch.clear()
     this.#write(this.#scratch, frame)
-    return this.#scratch.toString()
+    const text = this.#scratch.toString()
+    // Memory that one huge frame took is let go with it.
+    this.#scratch.clear()
+    return text
   }
 
   /** The whole line, as `lineOf` makes it of a body. */

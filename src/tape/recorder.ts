@@ -56,7 +56,7 @@ const PATIENCE = 5_000
 /** Traffic that has waited so long (ms) for the disk is worth a word. */
 const STALL = 3_000
 
-/** Writes frames to tape, off the hot path: `frame` only queues. */
+/** Writes frames to tape, off the hot path: `frame` queues, and encodes what has gathered from time to time. */
 export class TapeRecorder implements FrameSubscriber {
   readonly #options: TapeRecorderOptions
   readonly #maxQueue: number

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createForward, type ForwardOptions } from '../../src/index.ts'
+import { createForward, type ForwardOptions, MemorySessionStore } from '../../src/index.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 
 const target = { url: 'http://127.0.0.1:1/mcp' }
@@ -25,6 +25,7 @@ t.test('options that cannot be meant are refused by name, before anything is ope
     [{ target, tokens: [''] }, /^tokens: ''/],
     [{ target, settings: { maxBodyy: 1 } }, /^settings: 'maxBodyy' .*maxBody/],
     [{ target, settings: { maxBody: -1 } }, /^maxBody: -1/],
+    [{ target, interceptors: [null] }, /^interceptors: null .*name/],
     [{ target, allowHosts: ['http://foo/'] }, /^allowHosts: 'http:\/\/foo\/'/],
     [{ target, allowHosts: ['foo:80'] }, /^allowHosts: /],
     [{ target, allowOrigins: ['foo'] }, /^allowOrigins: 'foo' .*https:\/\/app\.example/],
@@ -42,4 +43,26 @@ t.test('hosts and origins as people write them are taken', async t => {
     allowOrigins: ['*', 'https://app.example', 'http://localhost:3000', 'https://app.example/', 'vscode-webview://abc']
   })
   await proxy.close()
+})
+
+t.test('a start that fails closes the store it was given, once', async t => {
+  trackLeaks(t)
+  const store = new MemorySessionStore()
+  let closed = 0
+  store.close = () => void closed++
+  const hook = {
+    name: 'x',
+    get request(): never {
+      throw new Error('no such hook')
+    }
+  }
+  await t.rejects(createForward({ target, store, interceptors: [hook] }), /no such hook/)
+  t.equal(closed, 1)
+  const again = new MemorySessionStore()
+  again.close = () => void closed++
+  await t.rejects(
+    createForward({ target, store: again, listen: { host: '192.0.2.1' }, allowUnauthenticated: true }),
+    /EADDRNOTAVAIL/
+  )
+  t.equal(closed, 2)
 })
