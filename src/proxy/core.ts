@@ -32,12 +32,29 @@ export interface Target {
    * `headers` and `query` are what the client itself sent, where it is one of HTTP.
    */
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
-  /** The leg behind a server's own session id. */
-  resume(upstreamId: string): Leg | undefined
+  /** The leg behind a server's own session id; `member` is the one of several servers that it belongs to. */
+  resume(upstreamId: string, member?: string): Leg | undefined
   /** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Absent for a URL. */
   shared?(events?: () => SharedChildEvents): SharedChild | undefined
   stats?(): TargetStats
+  /** How its servers are doing. Absent where nobody watches. */
+  health?(): readonly MemberHealth[]
   close(): Promise<void>
+}
+
+/** How one server is doing, as far as is known without asking it. */
+export interface MemberHealth {
+  /** Unique within its target. */
+  readonly member: string
+  /** For people; no credentials. */
+  readonly label: string
+  /** `up`: it is asked. `ejected`: it failed, and is left out for a while. `down`: its active check fails. `parked`: a command that keeps failing. */
+  readonly state: 'up' | 'ejected' | 'down' | 'parked'
+  /** Why it is not up; no secrets. */
+  readonly reason?: string
+  readonly inFlight: number
+  /** Epoch ms at which it is asked again, where that is known. */
+  readonly until?: number
 }
 
 /** What a target holds at this moment, as far as it has such things. */

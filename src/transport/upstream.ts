@@ -21,6 +21,8 @@ export interface ReplyHead {
   readonly length: number | undefined
   /** `gzip` and the like; undefined for identity. */
   readonly encoding: string | undefined
+  /** Which of several servers answered, where there are several. */
+  readonly member?: string
 }
 
 export interface CallInput {
@@ -83,6 +85,8 @@ export interface UpstreamCall {
 export interface Leg {
   /** What the server calls this leg (its Mcp-Session-Id); undefined where it has no name. */
   readonly upstreamId: string | undefined
+  /** Which of several servers it leads to, where there are several. */
+  readonly member?: string
   call(input: CallInput, receiver: CallReceiver): UpstreamCall
   /** Legs that one client owns whole (a pipe): stop and go on with everything the server says. */
   pause?(): void
