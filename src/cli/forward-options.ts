@@ -136,6 +136,9 @@ export const OPTIONS = {
   'redact-json': list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
 } satisfies Record<string, Options>
 
+/** Options of forward and reverse alike, as their help shows them. */
+export const SHARED = ['token', 'allow-unauthenticated', 'allow-host', 'allow-origin', 'via', 'log-level', 'log-format'] as const
+
 /** Every option of `catflap forward`, as its help shows it. */
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {
   grouped(args)
@@ -181,7 +184,7 @@ function list(describe: string): {
   return { type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none', describe }
 }
 
-function settingOptions(args: Argv): Argv {
+export function settingOptions(args: Argv): Argv {
   for (const [name, setting] of Object.entries(SETTINGS)) {
     args.option(optionName(name), {
       type: 'string',

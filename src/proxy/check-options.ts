@@ -46,7 +46,7 @@ export function checkCa(pem: string, what: string): void {
   if (certificates.length === 0) fail('ca', what, 'PEM text with -----BEGIN CERTIFICATE-----')
 }
 
-function checkTarget(target: TargetOptions): void {
+export function checkTarget(target: TargetOptions): void {
   const { url, command } = (target ?? {}) as Partial<UrlTarget & CommandTarget>
   if (url !== undefined && command === undefined) return checkUrlTarget(target as UrlTarget)
   if (typeof command !== 'string' || command === '' || url !== undefined)
@@ -97,7 +97,7 @@ function withoutSecrets(url: unknown): string {
   return String(url).replace(/\/\/[^/@]*@/, '//…@')
 }
 
-function fail(option: string, value: unknown, allowed: string): never {
+export function fail(option: string, value: unknown, allowed: string): never {
   const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
   throw new TypeError(`${option}: ${text} is not allowed; give ${allowed}`)
 }

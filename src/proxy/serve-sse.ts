@@ -26,7 +26,13 @@ export function ssePaths(endpoint: string): SsePaths {
   return { stream: `${folder}sse`, messages: `${folder}messages` }
 }
 
-const SESSION_PARAM = 'sessionId'
+/** On a route: beside an endpoint that is called `mcp`, below any other, as routes may share a folder. */
+export function routeSsePaths(endpoint: string): SsePaths {
+  return endpoint.endsWith('/mcp') ? ssePaths(endpoint) : ssePaths(`${endpoint.replace(/\/$/, '')}/`)
+}
+
+/** Names the session in the query of what is posted. */
+export const SESSION_PARAM = 'sessionId'
 
 /** `GET /sse`: opens a session, and the stream on which its client hears everything. */
 export function openStream(x: Exchange, reply: HttpReply, paths: SsePaths): void {

@@ -74,6 +74,11 @@ export class SessionManager {
     return this.#live.size
   }
 
+  /** Whether this process holds something of a living session with this id. */
+  holds(id: string): boolean {
+    return this.#live.get(id)?.ended === false
+  }
+
   get live(): Iterable<Session> {
     return this.#live.values()
   }
