@@ -1,0 +1,67 @@
+/** `catflap reverse` as a user runs it. */
+import t from 'tap'
+import { runCatflap } from '../helpers/catflap.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+import { rawPost } from '../helpers/raw-client.ts'
+import { initialize } from '../helpers/rpc.ts'
+import { startRawHttp } from '../fixtures/servers/raw-http.ts'
+
+t.test('names and URLs on the command line are served at /NAME/mcp, until a signal', async t => {
+  trackLeaks(t)
+  const [a, b] = [await startRawHttp(), await startRawHttp()]
+  t.teardown(() => a.close())
+  t.teardown(() => b.close())
+  const run = runCatflap(['reverse', `a=${a.url}`, `b=${b.url}`, '--listen', '0', '--listen', '0'])
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(event => event.event === 'listening', { timeoutMs: 15_000 })
+  const listeners = told.listeners as string[]
+  t.equal(listeners.length, 2)
+  t.match(told.routes, [
+    { name: 'a', url: `${listeners[0]}/a/mcp`, target: a.url },
+    { name: 'b', url: `${listeners[0]}/b/mcp`, target: b.url }
+  ])
+  for (const origin of listeners)
+    for (const name of ['a', 'b']) t.equal((await rawPost(`${origin}/${name}/mcp`, initialize())).status, 200)
+  t.equal(a.exchanges.length, 2)
+  const { code } = await run.close()
+  t.equal(code, 0)
+})
+
+t.test('without JSON it prints what is served where', async t => {
+  trackLeaks(t)
+  const run = runCatflap(['reverse', 'a=http://127.0.0.1:1/mcp', '--listen', '0'], { json: false })
+  t.teardown(() => run.kill9())
+  const lines = [await run.stdout.next({ timeoutMs: 15_000 }), await run.stdout.next()]
+  t.match(lines[0], /^catflap: listening on http:\/\/127\.0\.0\.1:\d+$/)
+  t.match(lines[1], /^ {2}a: http:\/\/127\.0\.0\.1:\d+\/a\/mcp → http:\/\/127\.0\.0\.1:1\/mcp$/)
+  t.equal((await run.close()).code, 0)
+})
+
+const WRONG: readonly (readonly [args: string[], message: RegExp])[] = [
+  [[], /no route given/],
+  [['a'], /'a' is no route; write NAME=URL/],
+  [['=http://x/'], /is no route; write NAME=URL/],
+  [['a=nonsense'], /'a=…' leads to no http or https URL/],
+  [['a=http://x/', 'a=http://y/'], /route 'a' is given more than once/],
+  [['a=http://x/', '--listen', 'nowhere'], /--listen 'nowhere' is no address/],
+  [['a=http://x/', '--listen', '0.0.0.0:0'], /--listen 0\.0\.0\.0: other machines can reach this/],
+  [['a=http://x/', '--config', 'x.yaml'], /name=url and --config exclude each other/],
+  [['a=http://x/', '--max-body', 'much'], /--max-body much/],
+  [['a=http://x/', '--nonsense'], /--nonsense: no such option/]
+]
+
+for (const [args, message] of WRONG)
+  t.test(`wrong usage: reverse ${args.join(' ')}`, async t => {
+    trackLeaks(t)
+    const run = runCatflap(['reverse', ...args], { json: false })
+    const { code } = await run.exit
+    t.equal(code, 2)
+    t.match(run.stderr.items.join('\n'), message)
+  })
+
+t.test('help has an example', async t => {
+  trackLeaks(t)
+  const run = runCatflap(['reverse', '--help'], { json: false })
+  t.equal((await run.exit).code, 0)
+  t.match(run.stdout.items.join('\n'), /catflap reverse docs=http:/)
+})
