@@ -67,13 +67,7 @@ function withMetrics(built: Built, profiler: readonly string[]): PeerKind {
 }
 
 /** All routes lead to the one server; the last one is asked. */
-function reversed(
-  built: Built,
-  profiler: readonly string[],
-  name: string,
-  says: string,
-  routes: number
-): PeerKind {
+function reversed(built: Built, profiler: readonly string[], name: string, says: string, routes: number): PeerKind {
   return {
     name,
     says,

@@ -36,7 +36,15 @@ const KINDS: readonly Kind[] = [
   ratio('recording, requests/s, to not recording', 'recording', 'rate', 'catflap', 0.9, 'more', 'catflap-recording'),
   ratio('metrics on and scraped, to off', 'metrics', 'rate', 'catflap', 0.97, 'more', 'catflap-metrics'),
   ratio('ten interceptors, to none', 'interceptors', 'rate', 'library', 0.95, 'more', 'library-ten'),
-  ratio('`reverse` with one route, requests/s, to `forward`', 'routes', 'rate', 'catflap', 0.97, 'more', 'catflap-reverse'),
+  ratio(
+    '`reverse` with one route, requests/s, to `forward`',
+    'routes',
+    'rate',
+    'catflap',
+    0.97,
+    'more',
+    'catflap-reverse'
+  ),
   ratio('ten routes, to one', 'routes', 'rate', 'catflap-reverse', 0.97, 'more', 'catflap-reverse-ten'),
   ratio('stdio behind, requests/s, to mcp-proxy', 'stdio', 'rate', 'mcp-proxy', 3, 'more'),
   ratio('stdio behind, requests/s, to supergateway', 'stdio', 'rate', 'supergateway', 3, 'more'),

@@ -55,10 +55,14 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
   await forward(args)
 }
 
+/** What else may be given more than once, by command. */
+const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'] }
+
 /** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
 function eachOnce(args: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(args)) {
-    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name) && !(name === 'listen' && args._ instanceof Array && args._[0] === 'reverse')
+    const listed = LISTS[String((args._ as readonly unknown[])[0])] ?? []
+    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name) && !listed.includes(name)
     if (single && Array.isArray(value)) throw new UsageError(`--${name} is given more than once; give it once`)
   }
   return true

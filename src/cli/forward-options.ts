@@ -137,7 +137,15 @@ export const OPTIONS = {
 } satisfies Record<string, Options>
 
 /** Options of forward and reverse alike, as their help shows them. */
-export const SHARED = ['token', 'allow-unauthenticated', 'allow-host', 'allow-origin', 'via', 'log-level', 'log-format'] as const
+export const SHARED = [
+  'token',
+  'allow-unauthenticated',
+  'allow-host',
+  'allow-origin',
+  'via',
+  'log-level',
+  'log-format'
+] as const
 
 /** Every option of `catflap forward`, as its help shows it. */
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {

@@ -1,6 +1,6 @@
 import { mayListen } from '../proxy/bind.ts'
 import { checkHost, checkOrigin } from '../proxy/check-options.ts'
-import { type ListenerOptions, LISTENER_SETTINGS, type ReverseOptions } from '../proxy/reverse-options.ts'
+import { LISTENER_SETTINGS, type ListenerOptions, type ReverseOptions } from '../proxy/reverse-options.ts'
 import { listenOf, named, settingsOf } from './forward-args.ts'
 import { DEFAULT_LISTEN } from './forward-options.ts'
 import { REVERSE_OPTIONS, type ReverseArgs } from './reverse-options.ts'
@@ -41,7 +41,8 @@ export function onlyConfig(args: ReverseArgs): void {
     return Array.isArray(value) ? value.length > 0 : value === true && name !== 'via'
   })
   if (given) throw new UsageError(`--${given[0]} and --config exclude each other: say it in the file`)
-  if ((args.routes ?? []).length > 0) throw new UsageError('name=url and --config exclude each other: say it in the file')
+  if ((args.routes ?? []).length > 0)
+    throw new UsageError('name=url and --config exclude each other: say it in the file')
 }
 
 function routesOf(given: readonly string[]): Map<string, string> {

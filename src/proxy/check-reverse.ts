@@ -32,7 +32,10 @@ function checkRoute(name: string, route: RouteOptions, listeners: readonly Liste
   const targets = Array.isArray(route.targets) ? route.targets : [route.targets]
   if (targets.length === 0) fail(`${at}.targets`, route.targets, 'at least one')
   for (const target of targets) checkTarget(target)
-  if (route.path !== undefined && (!/^\/[\x21-\x7e]*$/.test(route.path) || /[?#]/.test(route.path) || isTaken(route.path)))
+  if (
+    route.path !== undefined &&
+    (!/^\/[\x21-\x7e]*$/.test(route.path) || /[?#]/.test(route.path) || isTaken(route.path))
+  )
     fail(`${at}.path`, route.path, "a path like '/docs/mcp', which does not end in /sse or /messages")
   if (route.host !== undefined) checkHost(route.host)
   for (const host of route.allowHosts ?? []) checkHost(host)

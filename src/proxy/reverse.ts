@@ -84,9 +84,10 @@ export class Reverse {
     checkReverse(options)
     const before = new Map(this.#router.places.map(place => [place.name, place]))
     const same = sharedParts(options, this.#options)
-    const keeps = (name: string): boolean =>
-      same && before.has(name) && isDeepStrictEqual(this.#options.routes[name], options.routes[name])
-    const places = await openPlaces(options, name => (keeps(name) ? before.get(name) : undefined))
+    const keeps = new Set(
+      [...before.keys()].filter(name => same && isDeepStrictEqual(this.#options.routes[name], options.routes[name]))
+    )
+    const places = await openPlaces(options, name => (keeps.has(name) ? before.get(name) : undefined))
     try {
       await this.#listeners.change(options)
     } catch (error) {
@@ -99,9 +100,9 @@ export class Reverse {
     const names = places.map(({ name }) => name)
     return {
       added: names.filter(name => !before.has(name)),
-      changed: names.filter(name => before.has(name) && !keeps(name)),
+      changed: names.filter(name => before.has(name) && !keeps.has(name)),
       removed: [...before.keys()].filter(name => !names.includes(name)),
-      kept: names.filter(keeps)
+      kept: [...keeps]
     }
   }
 

@@ -1,10 +1,10 @@
 /** `catflap reverse` as a user runs it. */
 import t from 'tap'
+import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { runCatflap } from '../helpers/catflap.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize } from '../helpers/rpc.ts'
-import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 
 t.test('names and URLs on the command line are served at /NAME/mcp, until a signal', async t => {
   trackLeaks(t)

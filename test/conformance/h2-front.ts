@@ -32,7 +32,11 @@ export async function startH2Front(target: string, ca: string): Promise<H2Front>
 }
 
 function pass(req: IncomingMessage, res: ServerResponse, session: ClientHttp2Session, origin: string): void {
-  const headers: OutgoingHttpHeaders = { ':method': req.method, ':path': req.url, ':authority': authorityOf(req, origin) }
+  const headers: OutgoingHttpHeaders = {
+    ':method': req.method,
+    ':path': req.url,
+    ':authority': authorityOf(req, origin)
+  }
   for (const [name, value] of Object.entries(req.headers)) if (!HOP_BY_HOP.has(name)) headers[name] = value
   const stream = session.request(headers)
   req.pipe(stream)

@@ -1,9 +1,9 @@
 /** Other options while it runs: new sessions go the new way, those that live end where they began. */
 import t from 'tap'
+import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
-import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { callTool, client, rawSession } from './http-door.ts'
 import { ANYWHERE, openReverse, sdkServer, to } from './reverse-door.ts'
 
@@ -61,7 +61,7 @@ t.test('options that cannot be meant, or a port that is taken, leave everything 
   t.teardown(() => other.close())
   const proxy = await openReverse(t, { a: to(server) })
   const c = await client(t, proxy.urlOf('a'))
-  await t.rejects(proxy.reload({ listeners: ANYWHERE, routes: {} }), /^TypeError: routes: /)
+  await t.rejects(proxy.reload({ listeners: ANYWHERE, routes: {} }), /^routes: /)
   const taken = { host: '127.0.0.1', port: Number(new URL(other.url).port) }
   await t.rejects(proxy.reload({ listeners: [...ANYWHERE, taken], routes: { z: to(server) } }), /EADDRINUSE/)
   t.same(

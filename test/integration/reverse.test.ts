@@ -1,6 +1,6 @@
 /** Several servers behind one address: each route is as if it were alone. */
 import t from 'tap'
-import { createReverse } from '../../src/index.ts'
+import { createReverse, type ReverseOptions } from '../../src/index.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { connectSse, HANDLERS } from '../helpers/clients.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -158,7 +158,7 @@ t.test('options that cannot be meant are refused by name, before anything is ope
   ]
   for (const [options, message] of wrong)
     await t.rejects(
-      createReverse({ listeners: ANYWHERE, ...(options as object) } as Parameters<typeof createReverse>[0]),
+      createReverse({ listeners: ANYWHERE, ...(options as ReverseOptions) }),
       { name: 'TypeError', message },
       JSON.stringify(options)
     )
