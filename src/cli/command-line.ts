@@ -1,5 +1,6 @@
 import yargs, { type CommandModule } from 'yargs'
 import { VERSION } from '../version.ts'
+import { configCommand } from './config.ts'
 import { type ForwardArgs, forwardOptions, REPEATABLE } from './forward-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
@@ -14,6 +15,7 @@ export async function commandLine(args: readonly string[], forward = forwardWhen
     )
     .parserConfiguration({ 'populate--': true, 'parse-numbers': false, 'parse-positional-numbers': false })
     .command(forwardCommand(forward))
+    .command(configCommand)
     .command(tapeCommand)
     .command(tailCommand)
     .demandCommand(1, 'Name a command.')

@@ -58,10 +58,12 @@ function checkAccess(values: FileValues, reader: Reader): void {
   for (const [name, own] of Object.entries(values.routes ?? {})) {
     const route = merged(own, values.defaults)
     if (!open || mayListen(open.address!.host, route)) continue
+    // A token that could not be read is there all the same.
+    if (reader.isFaulty(['routes', name, 'tokens']) || reader.isFaulty(['defaults', 'tokens'])) continue
     reader.problem('key', ['routes', name], { wrong: `other machines can reach it (through ${open.address!.host})`, allowed })
   }
   const { metrics } = values
-  if (metrics?.address && !mayListen(metrics.address.host, metrics))
+  if (metrics?.address && !mayListen(metrics.address.host, metrics) && !reader.isFaulty(['metrics', 'tokens']))
     reader.problem('value', ['metrics', 'address'], { wrong: 'other machines can reach it', allowed })
 }
 

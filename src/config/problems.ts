@@ -74,6 +74,11 @@ export class Findings {
     return this.#list.length > 0
   }
 
+  under(path: Path): boolean {
+    const text = pathText(path)
+    return this.#list.some(p => p.path === text || p.path.startsWith(`${text}.`) || p.path.startsWith(`${text}[`))
+  }
+
   /** In the order of the file. */
   get problems(): Problem[] {
     return this.#list.toSorted((a, b) => a.line - b.line || a.column - b.column)

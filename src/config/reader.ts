@@ -51,6 +51,11 @@ export class Reader implements Sources {
     findings.add(tree.placeAt(offsetOf(tree.root, at, what)), at, finding)
   }
 
+  /** Whether something is wrong with what stands at this place, or below it. */
+  isFaulty(at: Path): boolean {
+    return this.#options.findings.under(at)
+  }
+
   /** Legal, but hardly meant. */
   advise(at: Path, wrong: string): void {
     const { tree, advice } = this.#options
