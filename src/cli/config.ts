@@ -1,6 +1,6 @@
 import type { Argv, CommandModule } from 'yargs'
+import type { Configuration } from '../config/build.ts'
 import type { ClientForm } from '../config/clients.ts'
-import type { Configuration, ReadResult } from '../config/read.ts'
 import { printable } from '../printable.ts'
 import { lineWriter } from './line-writer.ts'
 import { UsageError } from './usage.ts'
@@ -38,8 +38,9 @@ function many(count: number, what: string): string {
 
 /** What is unwise goes to stderr; what is wrong to `to`, and then the exit code is 1. */
 async function readOrComplain(file: string, to: NodeJS.WritableStream): Promise<Configuration | undefined> {
-  const { problemText, readConfigFile } = await import('../config/read.ts')
-  const { configuration, problems, left, warnings }: ReadResult = await readConfigFile(file)
+  const { problemText } = await import('../config/problems.ts')
+  const { readConfigFile } = await import('../config/read.ts')
+  const { configuration, problems, left, warnings } = await readConfigFile(file)
   const [print, warn] = [lineWriter(to), lineWriter(process.stderr)]
   for (const problem of problems) print(`${printable(problemText(problem))}\n`)
   if (left > 0) print(`… and ${left} more\n`)

@@ -75,17 +75,17 @@ function checkPaths({ routes = {} }: FileValues, reader: Reader): void {
     const first = taken.get(key)
     if (!first) taken.set(key, { name, what })
     else if (first.name !== name)
-      reader.problem('key', at, { wrong: `${path} ${what}, as it ${first.what} of the route ${first.name}`, allowed })
+      reader.problem('key', at, { wrong: `${path} ${first.what} the route ${first.name} already`, allowed })
   }
   for (const [name, { path = `/${name}/mcp`, host = '', passthrough = [] }] of Object.entries(routes)) {
     const at = ['routes', name, 'path']
-    claim(host, path, name, 'is the path', at, 'each route a path (or a host) of its own')
+    claim(host, path, name, 'is the path of', at, 'each route a path (or a host) of its own')
     // One finding is enough where the paths themselves are the same.
     if (taken.get(`${host.toLowerCase()} ${path}`)?.name !== name) continue
     const { stream } = ssePaths(path)
-    claim(host, stream, name, 'is for clients of HTTP+SSE', at, `paths in folders of their own, like /${name}/mcp`)
+    claim(host, stream, name, 'is where clients of HTTP+SSE find', at, `paths in folders of their own, like /${name}/mcp`)
     for (const [i, passed] of passthrough.entries())
-      claim(host, passed, name, 'leads to the target', ['routes', name, 'passthrough', i], 'each path to one route')
+      claim(host, passed, name, 'leads to', ['routes', name, 'passthrough', i], 'each path to one route')
   }
 }
 

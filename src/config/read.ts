@@ -8,9 +8,6 @@ import { type FileContent, Reader } from './reader.ts'
 import { file as fileShape } from './schema.ts'
 import { parseTree } from './tree.ts'
 
-export type { Configuration, FileMetrics } from './build.ts'
-export { type Problem, problemText } from './problems.ts'
-
 export interface ReadOptions {
   /** Default: this process's. */
   readonly env?: Readonly<Record<string, string | undefined>>
