@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import type { Argv, CommandModule } from 'yargs'
 import type { Configuration } from '../config/build.ts'
 import type { ClientForm } from '../config/clients.ts'
@@ -26,7 +27,9 @@ const checkCommand: CommandModule<object, CheckArgs> = {
 function summary({ options }: Configuration): string {
   const names = Object.keys(options.routes)
   const shown = names.length > MAX_NAMES ? [...names.slice(0, MAX_NAMES), '…'] : names
-  const listeners = (options.listeners ?? []).map(({ host = '', port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
+  const listeners = (options.listeners ?? []).map(
+    ({ host = '', port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`
+  )
   return `${many(names.length, 'route')} (${shown.join(', ')}), ${many(listeners.length, 'listener')} at ${printable(listeners.join(', '))}`
 }
 

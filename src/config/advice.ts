@@ -24,8 +24,14 @@ export function advise(values: FileValues, tree: Tree, reader: Reader): void {
 function adviseListeners({ listeners = [], admin, metrics }: FileValues, reader: Reader): void {
   for (const [i, { address, tls }] of listeners.entries())
     if (address && !tls && !isLoopback(address.host))
-      reader.advise(['listeners', i, 'address'], 'is open to other machines without TLS: tokens and messages can be read on the way')
-  for (const [key, address] of [['admin', admin?.address], ['metrics', metrics?.address]] as const)
+      reader.advise(
+        ['listeners', i, 'address'],
+        'is open to other machines without TLS: tokens and messages can be read on the way'
+      )
+  for (const [key, address] of [
+    ['admin', admin?.address],
+    ['metrics', metrics?.address]
+  ] as const)
     if (address && !isLoopback(address.host))
       reader.advise([key, 'address'], 'is open to other machines without TLS: its token can be read on the way')
 }
@@ -51,7 +57,10 @@ function adviseAccess(name: string, own: RouteValues, route: RouteValues, open: 
   if (open && isFree && route.allowUnauthenticated)
     reader.advise(at, 'serves anybody who can reach it: allowUnauthenticated is set, and there are no tokens')
   if (own.allowUnauthenticated && !isFree)
-    reader.advise([...at, 'allowUnauthenticated'], 'has no effect while there are tokens (write tokens: [] to have none)')
+    reader.advise(
+      [...at, 'allowUnauthenticated'],
+      'has no effect while there are tokens (write tokens: [] to have none)'
+    )
   if (route.allowOrigins?.includes('*')) reader.advise([...at, 'allowOrigins'], '* lets every web page use this route')
   if (route.allowHosts?.includes('*') && isFree)
     reader.advise([...at, 'allowHosts'], '* without tokens lets web pages in whose names were rebound to this address')
@@ -62,7 +71,7 @@ function adviseTargets(name: string, own: RouteValues, values: FileValues, reade
   const listening: readonly Address[] = values.listeners?.flatMap(({ address }) => address ?? []) ?? [DEFAULT_LISTENER]
   for (const { one, at } of targetsOf(name, own)) {
     if (one.url === undefined) continue
-    if ('insecure' in one && one.insecure)
+    if (one.insecure)
       reader.advise([...at, 'insecure'], 'anybody between catflap and the server can read and change everything')
     if (seen.has(one.url)) reader.advise(at, 'is there twice; give it a weight')
     seen.add(one.url)

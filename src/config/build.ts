@@ -1,6 +1,12 @@
 import type { LogLevel } from '../log.ts'
 import type { MetricsOptions } from '../proxy/metering.ts'
-import type { HeaderRules, HealthOptions, ListenerOptions, ReverseOptions, RouteOptions } from '../proxy/reverse-options.ts'
+import type {
+  HeaderRules,
+  HealthOptions,
+  ListenerOptions,
+  ReverseOptions,
+  RouteOptions
+} from '../proxy/reverse-options.ts'
 import { secretsOf } from '../proxy/secrets.ts'
 import type { UrlTarget } from '../proxy/target.ts'
 import { listenerSettings, merged } from './merge.ts'
@@ -68,7 +74,8 @@ function routeOf(route: RouteValues): RouteOptions {
     ...given({ path, host, balance, sessionLoss, passthrough, settings }),
     ...given({ tokens, allowUnauthenticated, allowHosts, allowOrigins, redactHeaders, redactJson }),
     ...(route.health && Object.keys(route.health).length > 0 && { health: route.health as HealthOptions }),
-    ...(headers && Object.keys(headers).length > 0 && { headers: headers as Record<'request' | 'response', HeaderRules> }),
+    ...(headers &&
+      Object.keys(headers).length > 0 && { headers: headers as Record<'request' | 'response', HeaderRules> }),
     ...(route.record && {
       record: typeof route.record === 'string' ? { path: route.record } : { ...route.record, path: route.record.path! }
     })
@@ -81,11 +88,25 @@ function targetsOf({ command, target, targets, ...route }: RouteValues): RouteOp
     const { env, inheritEnv, cwd, era, maxChildren, maxMemory } = route
     return { command: first, args, ...given({ env, inheritEnv, cwd, era, maxChildren, maxMemory }) }
   }
-  return (target === undefined ? (targets ?? []) : [target]).map(one => (typeof one === 'string' ? { url: one } : targetOf(one)))
+  return (target === undefined ? (targets ?? []) : [target]).map(one =>
+    typeof one === 'string' ? { url: one } : targetOf(one)
+  )
 }
 
-function targetOf({ url, headers, weight, ca, insecure, transport, era }: TargetValues): UrlTarget & { weight?: number } {
-  return { url: url!, ...(headers && { headers: Object.entries(headers).flat() }), ...given({ weight, ca, insecure, transport, era }) }
+function targetOf({
+  url,
+  headers,
+  weight,
+  ca,
+  insecure,
+  transport,
+  era
+}: TargetValues): UrlTarget & { weight?: number } {
+  return {
+    url: url!,
+    ...(headers && { headers: Object.entries(headers).flat() }),
+    ...given({ weight, ca, insecure, transport, era })
+  }
 }
 
 function metricsOf({ metrics }: FileValues): FileMetrics | undefined {

@@ -1,4 +1,4 @@
-import { createPrivateKey } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { forwardableRequestHeaders, forwardableResponseHeaders } from '../protocol/headers.ts'
 import { checkCa, checkHost, checkOrigin, isTaken } from '../proxy/check-options.ts'
@@ -126,6 +126,7 @@ export function host(any: boolean): Shape<string> {
     secrecy: 'never',
     parse(given) {
       checkHost(given)
+      if (given.includes(':') && isIP(given.replace(/^\[|\]$/g, '')) !== 6) throw new TypeError()
       return given
     }
   })
@@ -170,7 +171,12 @@ export const secret = text({
   secrecy: 'always'
 })
 
-export const anyText = text({ type: 'text', pattern: '[^\\0]*', allowed: 'text', plain: { type: ['number', 'boolean'] } })
+export const anyText = text({
+  type: 'text',
+  pattern: '[^\\0]*',
+  allowed: 'text',
+  plain: { type: ['number', 'boolean'] }
+})
 
 export const file = text({
   type: 'path of a file or folder',
@@ -236,6 +242,7 @@ export function pem(what: 'certificate' | 'key'): Shape<string> {
 function checkCertificates(found: string): void {
   try {
     checkCa(found, '…')
+    new X509Certificate(found)
   } catch {
     throw new Refusal('holds no certificate that can be read', 'PEM text with -----BEGIN CERTIFICATE-----')
   }

@@ -33,6 +33,8 @@ type Listener = NonNullable<FileValues['listeners']>[number]
 /** Settings of a listener: its own, else the defaults that are about connections. */
 export function listenerSettings(listener: Listener, defaults: Defaults = {}): NonNullable<Listener['settings']> {
   const { settings = {} } = defaults
-  const given = LISTENER_SETTINGS.filter(name => settings[name] !== undefined).map(name => [name, settings[name]] as const)
+  const given = LISTENER_SETTINGS.filter(name => settings[name] !== undefined).map(
+    name => [name, settings[name]] as const
+  )
   return { ...Object.fromEntries(given), ...listener.settings }
 }

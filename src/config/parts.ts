@@ -1,10 +1,11 @@
-import { LISTENER_SETTINGS, type ListenerSetting } from '../proxy/reverse-options.ts'
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import { SETTINGS, type SettingName } from '../proxy/options.ts'
+import { LISTENER_SETTINGS, type ListenerSetting } from '../proxy/reverse-options.ts'
 import * as f from './formats.ts'
 import type { Path } from './problems.ts'
 import type { Reader } from './reader.ts'
 import { choice, flag } from './scalars.ts'
-import { key, list, named, object, type Key, type Shape } from './shape.ts'
+import { type Key, key, list, named, object, type Shape } from './shape.ts'
 import type { MapNode } from './tree.ts'
 import { written } from './written.ts'
 
@@ -15,7 +16,8 @@ type OwnKey = 'drainTimeout'
 export type RouteSetting = Exclude<SettingName, ListenerSetting | OwnKey>
 
 const names = Object.keys(SETTINGS) as SettingName[]
-const isListeners = (name: SettingName): name is ListenerSetting => (LISTENER_SETTINGS as readonly string[]).includes(name)
+const isListeners = (name: SettingName): name is ListenerSetting =>
+  (LISTENER_SETTINGS as readonly string[]).includes(name)
 const shared = names.filter(name => name !== 'drainTimeout')
 const routeNames = shared.filter(name => !isListeners(name)) as RouteSetting[]
 
@@ -45,19 +47,27 @@ function settingKey(name: SettingName): Key<number> {
   return key(f.setting(name), help, { fallback: written(value, unit) })
 }
 
-export const tokens = key(list(f.secret, 'list of secrets'), 'clients must present one of them, as `Catflap-Token` or as `Authorization: Bearer`', {
-  otherwise: 'none',
-  examples: [['${CATFLAP_TOKEN}'], ['file:/run/secrets/catflap-token']]
-})
+export const tokens = key(
+  list(f.secret, 'list of secrets'),
+  'clients must present one of them, as `Catflap-Token` or as `Authorization: Bearer`',
+  {
+    otherwise: 'none',
+    examples: [['${CATFLAP_TOKEN}'], ['file:/run/secrets/catflap-token']]
+  }
+)
 export const allowUnauthenticated = key(flag, 'serve clients of other machines without a token', { fallback: false })
 export const allowHosts = key(list(f.host(true), 'list of hosts'), 'further names in `Host` to accept; `*` for any', {
   otherwise: 'loopback names',
   examples: [['mcp.example.com']]
 })
-export const allowOrigins = key(list(f.origin, 'list of origins'), 'further values of `Origin` to accept; `*` for any', {
-  otherwise: 'loopback origins',
-  examples: [['https://app.example']]
-})
+export const allowOrigins = key(
+  list(f.origin, 'list of origins'),
+  'further values of `Origin` to accept; `*` for any',
+  {
+    otherwise: 'loopback origins',
+    examples: [['https://app.example']]
+  }
+)
 export const redactHeaders = key(
   list(f.headerName, 'list of header names'),
   'headers whose values are kept out of tapes and logs, besides the built-in ones',
@@ -93,7 +103,9 @@ function pathNeedsHttp(node: MapNode, path: Path, reader: Reader): void {
 
 export const health = object(
   {
-    failures: key(f.count(0, 1000), 'failures in a row after which a target is left out for a while; 0: never', { fallback: 5 }),
+    failures: key(f.count(0, 1000), 'failures in a row after which a target is left out for a while; 0: never', {
+      fallback: 5
+    }),
     ejection: key(f.duration(), 'for how long at first; each time in a row twice as long', { fallback: '1s' }),
     maxEjection: key(f.duration(), 'for how long at most', { fallback: '60s' }),
     check: key(check, 'ask each target again and again whether it is up', { otherwise: 'none' })
@@ -122,7 +134,10 @@ function rules(direction: 'request' | 'response') {
 function checkNames(node: MapNode, path: Path, direction: 'request' | 'response', reader: Reader): void {
   const refuse = (at: Path, name: string) => {
     if (f.isEndToEnd(name, direction)) return
-    reader.problem('key', at, { wrong: `${name} is catflap's own to set`, allowed: 'headers that pass from end to end' })
+    reader.problem('key', at, {
+      wrong: `${name} is catflap's own to set`,
+      allowed: 'headers that pass from end to end'
+    })
   }
   for (const [rule, { value }] of node.entries) {
     if (value.kind === 'map') for (const name of value.entries.keys()) refuse([...path, rule, name], name)
@@ -142,11 +157,17 @@ export const headerRules = object(
 
 export const record = object(
   {
-    path: key(f.file, 'a new file; or a folder (one that exists, or a name that ends with a slash), which gets one tape a session', {
-      required: true,
-      examples: ['./tapes/']
+    path: key(
+      f.file,
+      'a new file; or a folder (one that exists, or a name that ends with a slash), which gets one tape a session',
+      {
+        required: true,
+        examples: ['./tapes/']
+      }
+    ),
+    overflow: key(choice(['block', 'drop']), 'when the disk is too slow: traffic waits, or frames are left out', {
+      fallback: 'block'
     }),
-    overflow: key(choice(['block', 'drop']), 'when the disk is too slow: traffic waits, or frames are left out', { fallback: 'block' }),
     maxMessage: key(f.size, 'of longer messages only the beginning is kept', { fallback: '8M' })
   },
   { name: 'record' }

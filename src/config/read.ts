@@ -50,7 +50,14 @@ export async function readConfig(text: string, options: ReadOptions & { readonly
   for (;;) {
     const found = new Findings(file)
     const advice = new Findings(file)
-    const reader = new Reader({ tree, findings: found, advice, folder: path.dirname(path.resolve(file)), env, files: read })
+    const reader = new Reader({
+      tree,
+      findings: found,
+      advice,
+      folder: path.dirname(path.resolve(file)),
+      env,
+      files: read
+    })
     const values = fileShape.read(tree.root!, [], reader) ?? {}
     const wanted = [...reader.wanted].slice(0, Math.max(0, MAX_FILES - read.size))
     if (wanted.length > 0) {

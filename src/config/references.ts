@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 /**
  * What a text of the file may refer to: `${NAME}` is a variable of the environment, `file:PATH` the content of a file. They are
  * replaced in values that were read already, never in the text of the file, so that no variable can add a key or a route.
@@ -65,7 +66,7 @@ function variablesIn(text: string, sources: Sources): Expanded {
     out += text.slice(from, at)
     const match = VARIABLE.exec(text.slice(at, at + MAX_REFERENCE))
     if (!match) throw new Refusal("'${' begins no variable", '${NAME}, ${NAME:-default}, or $${ for the text ${')
-    const value = valueOf(match[1]!, match[2], sources)
+    const value = variableOf(match[1]!, match[2], sources)
     if (value.piece) pieces.push(value.piece)
     out += value.text
     if (out.length > MAX_TEXT) throw new Refusal(`is longer than ${MAX_TEXT} characters with its variables`)
@@ -78,7 +79,7 @@ function variablesIn(text: string, sources: Sources): Expanded {
 const MAX_REFERENCE = 4096
 const MAX_TEXT = 1024 * 1024
 
-function valueOf(name: string, fallback: string | undefined, sources: Sources): { text: string; piece?: Piece } {
+function variableOf(name: string, fallback: string | undefined, sources: Sources): { text: string; piece?: Piece } {
   const value = sources.variable(name)
   if (fallback !== undefined && (value === undefined || value === '')) return { text: fallback }
   if (value === undefined)

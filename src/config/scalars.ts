@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import { excerpt } from '../printable.ts'
 import type { Path } from './problems.ts'
 import type { Reader } from './reader.ts'
@@ -37,7 +38,10 @@ export function text<T = string>(rules: TextRules<T>): Shape<T> {
         return rules.parse ? rules.parse(expanded.text, reader) : (expanded.text as T)
       } catch (error) {
         if (error instanceof Refusal) return reader.refused(path, error)
-        return reader.problem('value', path, { wrong: `${shown(given!, rules)} is not allowed`, allowed: rules.allowed })
+        return reader.problem('value', path, {
+          wrong: `${shown(given!, rules)} is not allowed`,
+          allowed: rules.allowed
+        })
       }
     },
     json: definitions => {
@@ -51,10 +55,18 @@ function scalarOf<T>(node: Node, path: Path, reader: Reader, { plain, allowed }:
   const isText = node.kind === 'scalar' && (typeof node.value === 'string' || (plain && node.value !== null))
   if (isText) return node
   if (node.kind !== 'scalar' || node.value === null) return reader.mismatch(path, node, allowed)
-  return reader.problem('value', path, { wrong: `is a ${typeof node.value}, not text`, allowed: `${allowed}, in quotes` })
+  return reader.problem('value', path, {
+    wrong: `is a ${typeof node.value}, not text`,
+    allowed: `${allowed}, in quotes`
+  })
 }
 
-function keepSecret(whole: string, pieces: readonly Piece[], secrecy: TextRules<unknown>['secrecy'], reader: Reader): void {
+function keepSecret(
+  whole: string,
+  pieces: readonly Piece[],
+  secrecy: TextRules<unknown>['secrecy'],
+  reader: Reader
+): void {
   if (secrecy === 'never' || pieces.length === 0) return
   if (secrecy !== 'url') return reader.keepSecret(pieces, secrecy === 'always')
   const host = URL.canParse(whole) ? new URL(whole).host : ''

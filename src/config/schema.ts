@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import { LOG_LEVELS } from '../log.ts'
 import { MAX_NAMES } from '../proxy/metering.ts'
 import * as f from './formats.ts'
@@ -44,7 +45,12 @@ const environment = named(f.anyText, {
   allowed: 'the name of a variable',
   suffix: '.NAME'
 })
-const variableName = text({ type: 'name of a variable', pattern: '[^=\\0]+', allowed: 'the name of a variable', secrecy: 'never' })
+const variableName = text({
+  type: 'name of a variable',
+  pattern: '[^=\\0]+',
+  allowed: 'the name of a variable',
+  secrecy: 'never'
+})
 
 const headers = key(part.headerRules, 'headers that are taken away, set and added', { otherwise: 'none' })
 const record = key(offOr(either(f.file, part.record)), 'write tapes: to this file or folder', {
@@ -96,10 +102,17 @@ export const route = object(
     }),
     balance,
     health,
-    command: key(list(f.anyText, 'list of words', 1), 'the server: a command with its arguments, started without a shell', {
-      examples: [['npx', '-y', '@modelcontextprotocol/server-everything']]
+    command: key(
+      list(f.anyText, 'list of words', 1),
+      'the server: a command with its arguments, started without a shell',
+      {
+        examples: [['npx', '-y', '@modelcontextprotocol/server-everything']]
+      }
+    ),
+    env: key(environment, 'variables that the command gets besides', {
+      otherwise: 'none',
+      examples: [{ API_KEY: '${API_KEY}' }]
     }),
-    env: key(environment, 'variables that the command gets besides', { otherwise: 'none', examples: [{ API_KEY: '${API_KEY}' }] }),
     inheritEnv,
     cwd: key(f.file, 'the folder it runs in', { otherwise: "catflap's own" }),
     era: key(choice(ERAS), 'of a command: revisions it speaks', { fallback: 'auto' }),
@@ -159,11 +172,16 @@ const defaults = object({
 })
 
 const listener = object({
-  address: key(f.address, 'where it listens; port 0 is any free one', { required: true, examples: ['0.0.0.0:8443', '[::1]:7890'] }),
+  address: key(f.address, 'where it listens; port 0 is any free one', {
+    required: true,
+    examples: ['0.0.0.0:8443', '[::1]:7890']
+  }),
   tls: key(
     object(
       {
-        certificate: key(f.pem('certificate'), 'the certificate, and those between it and its authority', { required: true }),
+        certificate: key(f.pem('certificate'), 'the certificate, and those between it and its authority', {
+          required: true
+        }),
         key: key(f.pem('key'), 'its private key', { required: true }),
         clientCa: key(f.pem('certificate'), 'clients must present a certificate that one of these has signed (mTLS)', {
           otherwise: 'none'
@@ -184,7 +202,10 @@ const admin = object({
 })
 
 const metrics = object({
-  address: key(f.address, 'serve metrics to Prometheus at `/metrics`', { required: true, examples: ['127.0.0.1:9464'] }),
+  address: key(f.address, 'serve metrics to Prometheus at `/metrics`', {
+    required: true,
+    examples: ['127.0.0.1:9464']
+  }),
   maxNames: key(
     f.count(0, MAX_NAMES),
     'names of tools, of prompts, and of methods that MCP does not define, that become labels; further ones are `other`',
@@ -198,10 +219,16 @@ const metrics = object({
 /** The whole file. */
 export const file = object(
   {
-    $schema: key(text({ type: 'text', pattern: '[\\s\\S]*', allowed: 'text', secrecy: 'never' }), 'for editors; catflap does not read it', {
-      otherwise: 'none'
+    $schema: key(
+      text({ type: 'text', pattern: '[\\s\\S]*', allowed: 'text', secrecy: 'never' }),
+      'for editors; catflap does not read it',
+      {
+        otherwise: 'none'
+      }
+    ),
+    listeners: key(list(listener, 'list of listeners', 1), 'where clients connect', {
+      otherwise: 'one, at 127.0.0.1:7890'
     }),
-    listeners: key(list(listener, 'list of listeners', 1), 'where clients connect', { otherwise: 'one, at 127.0.0.1:7890' }),
     routes: key(
       named(route, {
         what: 'names and routes',
@@ -235,7 +262,9 @@ export const file = object(
       'proxies in front of catflap whose `Forwarded`, `X-Forwarded-*` and `Via` are believed',
       { otherwise: 'none', examples: [['10.0.0.0/8', '::1']] }
     ),
-    via: key(offOr(f.pseudonym), "catflap's name in `Via` and `Forwarded`; false: neither is added", { fallback: 'catflap' }),
+    via: key(offOr(f.pseudonym), "catflap's name in `Via` and `Forwarded`; false: neither is added", {
+      fallback: 'catflap'
+    }),
     drainTimeout: key(f.duration(true), 'wait for requests in flight when catflap stops', { fallback: '10s' })
   },
   {

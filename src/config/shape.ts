@@ -136,7 +136,13 @@ function defined(definitions: Definitions, name: string | undefined, make: () =>
 /** Names of one's own, each with the same kind of value. */
 export function named<T>(
   of: Shape<T>,
-  rules: { readonly what: string; readonly names: string; readonly allowed: string; readonly min?: number; readonly suffix: string }
+  rules: {
+    readonly what: string
+    readonly names: string
+    readonly allowed: string
+    readonly min?: number
+    readonly suffix: string
+  }
 ): Shape<Readonly<Record<string, T>>> {
   const wanted = new RegExp(`^(?:${rules.names})$`, 'u')
   return {
@@ -144,11 +150,13 @@ export function named<T>(
     below: { of, suffix: rules.suffix },
     read(node, path, reader) {
       if (node.kind !== 'map') return reader.mismatch(path, node, rules.what)
-      if (node.entries.size < (rules.min ?? 0)) reader.problem('value', path, { wrong: 'is empty', allowed: 'at least one' })
+      if (node.entries.size < (rules.min ?? 0))
+        reader.problem('value', path, { wrong: 'is empty', allowed: 'at least one' })
       const out: [string, T][] = []
       for (const [name, entry] of node.entries) {
         const at = [...path, name]
-        if (!wanted.test(name)) reader.problem('key', at, { wrong: 'is no name that can stand here', allowed: rules.allowed })
+        if (!wanted.test(name))
+          reader.problem('key', at, { wrong: 'is no name that can stand here', allowed: rules.allowed })
         const value = of.read(entry.value, at, reader)
         if (value !== undefined) out.push([name, value])
       }
@@ -169,7 +177,7 @@ export function list<T>(of: Shape<T>, what: string, min = 0): Shape<readonly T[]
     type: what,
     below: { of, suffix: '[]' },
     read(node, path, reader) {
-      if (node.kind !== 'list') return reader.mismatch(path, node, what)
+      if (node.kind !== 'list') return reader.mismatch(path, node, `a ${what}`)
       if (node.items.length < min) reader.problem('value', path, { wrong: 'is empty', allowed: 'at least one' })
       const out: T[] = []
       for (const [i, item] of node.items.entries()) {

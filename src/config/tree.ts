@@ -5,12 +5,12 @@ import {
   isScalar,
   isSeq,
   LineCounter,
-  type Node as YamlNode,
   parseDocument,
-  type YAMLMap
+  type YAMLMap,
+  type Node as YamlNode
 } from 'yaml'
 import { excerpt } from '../printable.ts'
-import { Findings, type Path, type Place } from './problems.ts'
+import type { Findings, Path, Place } from './problems.ts'
 
 /** What a file says, apart from how it spells it; `at` is where, as an offset into the text. */
 export type Node = MapNode | ListNode | ScalarNode
@@ -97,6 +97,8 @@ function parsed(text: string, lineCounter: LineCounter): Document | undefined {
 
 /** The parser repeats what it could not read, and that may be a part of a secret. */
 function withoutSource(message: string): string {
+  if (/multiple documents/.test(message)) return 'a second document begins here, and a file holds one'
+  if (/all keys must be strings/.test(message)) return 'a key is a plain name here'
   return excerpt(message.replace(/: ".*$/s, '').replace(/\s+/g, ' '), 200)
 }
 
@@ -124,7 +126,7 @@ class Converter {
     if (isAlias(from)) return this.#alias(from.source, at, path)
     if (from.tag !== undefined)
       return this.#refused(at, path, 'tags (!…) are not read here', 'the value without its tag')
-    const { anchor } = from as { readonly anchor?: string }
+    const { anchor } = from
     const before = this.#count
     if (anchor !== undefined) this.#anchors.set(anchor, 'open')
     const node = this.#plain(from, at, path)
@@ -158,8 +160,7 @@ class Converter {
       if (!isScalar(key) || key.tag !== undefined) this.#refused(keyAt, path, 'a key is a plain name here')
       else if (first)
         this.#refused(keyAt, [...path, name], `is given twice; the first is in line ${this.#placeAt(first.at).line}`)
-      else
-        entries.set(name, { at: keyAt, value: value === null ? emptyAt(keyAt) : this.node(value, [...path, name]) })
+      else entries.set(name, { at: keyAt, value: value === null ? emptyAt(keyAt) : this.node(value, [...path, name]) })
     }
     return { kind: 'map', at, entries }
   }

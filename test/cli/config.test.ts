@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { jsonSchema } from '../../src/config/schema.ts'
@@ -143,7 +144,11 @@ t.test('every command has help with an example', async t => {
 
 t.test('wrong usage', async t => {
   trackLeaks(t)
-  const [none, noFile, form] = await Promise.all([config([]), config(['check']), config(['clients', 'x', '--for', 'emacs'])])
+  const [none, noFile, form] = await Promise.all([
+    config([]),
+    config(['check']),
+    config(['clients', 'x', '--for', 'emacs'])
+  ])
   t.match(none.stderr, /Name what to do: check, schema or clients/)
   t.match(noFile.stderr, /'catflap config check' needs one more argument/)
   t.match(form.stderr, /--for emacs: give one of json, claude, vscode/)

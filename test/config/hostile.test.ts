@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 /** Whatever a file holds: it is read or refused, soon, and never with an exception. */
 import fc from 'fast-check'
 import t from 'tap'
@@ -16,11 +17,50 @@ async function reads(text: string): Promise<boolean> {
 
 const keys = fc.constantFrom(
   ...['listeners', 'address', 'tls', 'certificate', 'key', 'routes', 'a', 'target', 'targets', 'url', 'command', 'env'],
-  ...['headers', 'request', 'set', 'health', 'check', 'kind', 'settings', 'maxBody', 'requestTimeout', 'defaults', 'tokens'],
-  ...['record', 'path', 'admin', 'metrics', 'log', 'level', 'via', 'accessLog', '__proto__', 'constructor', 'toString', '<<', '']
+  ...[
+    'headers',
+    'request',
+    'set',
+    'health',
+    'check',
+    'kind',
+    'settings',
+    'maxBody',
+    'requestTimeout',
+    'defaults',
+    'tokens'
+  ],
+  ...[
+    'record',
+    'path',
+    'admin',
+    'metrics',
+    'log',
+    'level',
+    'via',
+    'accessLog',
+    '__proto__',
+    'constructor',
+    'toString',
+    '<<',
+    ''
+  ]
 )
 const scalars = fc.oneof(
-  fc.constantFrom('http://a/mcp', '127.0.0.1:0', '0.0.0.0:80', '30s', '16M', '/mcp', 'file:x', '${X}', '${', '*', '-1', 'http'),
+  fc.constantFrom(
+    'http://a/mcp',
+    '127.0.0.1:0',
+    '0.0.0.0:80',
+    '30s',
+    '16M',
+    '/mcp',
+    'file:x',
+    '${X}',
+    '${',
+    '*',
+    '-1',
+    'http'
+  ),
   fc.string(),
   fc.double(),
   fc.integer(),
@@ -36,26 +76,62 @@ const { value } = fc.letrec<{ value: unknown }>(tie => ({
   )
 }))
 
-t.test('values of all kinds, as JSON and as YAML', async t => {
+t.test('values of all kinds, as JSON and as YAML', async () => {
   await fc.assert(
     fc.asyncProperty(value, async one => (await reads(JSON.stringify(one))) && (await reads(stringify(one)))),
     { numRuns: 300 }
   )
 })
 
-t.test('text of all kinds', async t => {
+t.test('text of all kinds', async () => {
   const words = fc.constantFrom(
-    ...['routes', ': ', ':', '- ', '\n', '\n  ', '  ', '[', ']', '{', '}', ', ', '"', "'", '#', '&a ', '*a', '!!str ', '!x '],
-    ...['|', '>', '?', '%YAML 1.1', '---', '...', '\t', '\r', 'a', '1', '~', '\\', '\u0000', '\ufeff', '\ud800', '<<', '@', '`']
+    ...[
+      'routes',
+      ': ',
+      ':',
+      '- ',
+      '\n',
+      '\n  ',
+      '  ',
+      '[',
+      ']',
+      '{',
+      '}',
+      ', ',
+      '"',
+      "'",
+      '#',
+      '&a ',
+      '*a',
+      '!!str ',
+      '!x '
+    ],
+    ...[
+      '|',
+      '>',
+      '?',
+      '%YAML 1.1',
+      '---',
+      '...',
+      '\t',
+      '\r',
+      'a',
+      '1',
+      '~',
+      '\\',
+      '\u0000',
+      '\ufeff',
+      '\ud800',
+      '<<',
+      '@',
+      '`'
+    ]
   )
   await fc.assert(
     fc.asyncProperty(fc.array(words, { maxLength: 60 }), async parts => await reads(parts.join(''))),
     { numRuns: 500 }
   )
-  await fc.assert(
-    fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 200 }), reads),
-    { numRuns: 300 }
-  )
+  await fc.assert(fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 200 }), reads), { numRuns: 300 })
 })
 
 t.test('names that stand for each other, a thousand million times', async t => {

@@ -43,9 +43,13 @@ t.test('TLS files that hold something else, or do not fit each other', async t =
   const tls = (certificate: string, file: string) =>
     refused(`listeners:\n  - address: 1\n    tls: { certificate: ${certificate}, key: ${file} }\n${ROUTE}`, { folder })
   t.same(await tls('server.pem', 'server.key'), [])
-  t.match(await tls('ca.pem', 'server.key'), [/^3:38: listeners\[0\]\.tls\.key: does not fit the certificate; give the key that/])
-  t.match(await tls('other', 'server.key'), [/^3:25: .*certificate: holds no certificate that can be read; give PEM text/])
-  t.match(await tls('server.pem', 'other'), [/^3:37: .*key: holds no private key that can be read; give PEM text/])
+  t.match(await tls('ca.pem', 'server.key'), [
+    /^3:38: listeners\[0\]\.tls\.key: does not fit the certificate; give the key that/
+  ])
+  t.match(await tls('other', 'server.key'), [
+    /^3:25: .*certificate: holds no certificate that can be read; give PEM text/
+  ])
+  t.match(await tls('server.pem', 'other'), [/^3:42: .*key: holds no private key that can be read; give PEM text/])
   t.match(await tls('.', 'server.key'), [/certificate: the file .* cannot be read: it is no file/])
 })
 

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import path from 'node:path'
 import t from 'tap'
 import { readConfigFile } from '../../src/config/read.ts'
@@ -46,7 +47,14 @@ t.test('every kind of target', async t => {
     { folder }
   )
   t.same(options.routes.one!.targets, [
-    { url: 'https://a/mcp', headers: ['X-A', 'b', 'X-N', '5'], ca: CA.trimEnd(), insecure: true, transport: 'sse', era: 'legacy' }
+    {
+      url: 'https://a/mcp',
+      headers: ['X-A', 'b', 'X-N', '5'],
+      ca: CA.trimEnd(),
+      insecure: true,
+      transport: 'sse',
+      era: 'legacy'
+    }
   ])
   t.match(options.routes.many, {
     targets: [{ url: 'http://a/1' }, { url: 'http://a/2', weight: 3 }],
@@ -106,7 +114,13 @@ $schema: ./x.json
   t.match(rest, {
     log: { level: 'debug', format: 'json' },
     accessLog: 'json',
-    metrics: { host: '127.0.0.1', port: 7892, maxNames: 5, tokens: ['a-token-for-scrapes'], allowUnauthenticated: false }
+    metrics: {
+      host: '127.0.0.1',
+      port: 7892,
+      maxNames: 5,
+      tokens: ['a-token-for-scrapes'],
+      allowUnauthenticated: false
+    }
   })
   t.same(rest.secrets, ['a-token-for-scrapes', 'an-admin-token-of-some-length'])
 })
@@ -172,7 +186,14 @@ t.test('aliases stand for what they name', async t => {
 
 t.test('variables and files', async t => {
   const folder = folderOf(t, { 'secrets/token': 's3cret-of-a-file\n', crlf: 'second-secret\r\n' })
-  const env = { URL_HOST: 'mcp.example.com:8443', KEY: 'query-key-1', PORT: '8080', ON: 'true', DIR: 'secrets', WORD: 'production' }
+  const env = {
+    URL_HOST: 'mcp.example.com:8443',
+    KEY: 'query-key-1',
+    PORT: '8080',
+    ON: 'true',
+    DIR: 'secrets',
+    WORD: 'production'
+  }
   const { options, secrets } = await accepted(
     `listeners: [{ address: '127.0.0.1:\${PORT}', http2: '\${ON}' }]
 routes:
@@ -188,7 +209,9 @@ routes:
   )
   t.match(options.listeners, [{ port: 8080, http2: true }])
   t.match(options.routes.a, {
-    targets: [{ url: 'https://mcp.example.com:8443/mcp?key=query-key-1', headers: ['Authorization', 'Bearer header-default'] }],
+    targets: [
+      { url: 'https://mcp.example.com:8443/mcp?key=query-key-1', headers: ['Authorization', 'Bearer header-default'] }
+    ],
     tokens: ['s3cret-of-a-file', 'second-secret'],
     settings: { maxSessions: 12 }
   })
@@ -210,7 +233,11 @@ t.test('only one line break goes', async t => {
 })
 
 t.test('no message shows what a variable or a file holds', async t => {
-  const folder = folderOf(t, { secret: 'hush hush', 'big.txt': 'x'.repeat(1024 * 1024 + 1), 'no-utf8': Buffer.from([0xff, 0xfe, 0x00]) })
+  const folder = folderOf(t, {
+    secret: 'hush hush',
+    'big.txt': 'x'.repeat(1024 * 1024 + 1),
+    'no-utf8': Buffer.from([0xff, 0xfe, 0x00])
+  })
   const env = { SECRET: 'hush hush' }
   const text = `listeners: [{ address: '\${SECRET}', tls: { certificate: file:secret, key: secret } }]
 routes:

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import fc from 'fast-check'
 import t from 'tap'
 import { expand, Refusal, type Sources } from '../../src/config/references.ts'
@@ -47,7 +48,7 @@ t.test('a value that would be too long is refused', async t => {
   t.throws(() => expand('${A}'.repeat(100), long), /is longer than/)
 })
 
-t.test('any text without references stays as it is', async t => {
+t.test('any text without references stays as it is', async () => {
   fc.assert(
     fc.property(fc.string(), text => {
       fc.pre(!text.includes('${') && !text.startsWith('file:') && !text.startsWith('$$file:'))
@@ -56,7 +57,7 @@ t.test('any text without references stays as it is', async t => {
   )
 })
 
-t.test('any text can be written so that it stands for itself', async t => {
+t.test('any text can be written so that it stands for itself', async () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom('$', '{', '}', 'A', 'file:', ':-', 'x')), parts => {
       const text = parts.join('')
@@ -68,7 +69,7 @@ t.test('any text can be written so that it stands for itself', async t => {
   )
 })
 
-t.test('whatever variables hold is there as it is, and known as a piece', async t => {
+t.test('whatever variables hold is there as it is, and known as a piece', async () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (before, value) => {
       fc.pre(!before.includes('$') && !before.startsWith('file:'))

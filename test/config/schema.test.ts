@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 /** The schema that editors use and what catflap reads are one description: they agree. */
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
@@ -42,7 +43,24 @@ t.test('what only catflap can know, the schema lets pass', async t => {
 
 t.test('whatever catflap accepts, the schema accepts', async t => {
   const scalar = fc.constantFrom<unknown>(
-    ...['http://a/mcp', '80', '127.0.0.1:0', '0.0.0.0:80', '30s', '0s', '1.5M', '16 kB', '/mcp', '/a/*', '${X}', '${X:-5}', '*', '::1', 'a', ''],
+    ...[
+      'http://a/mcp',
+      '80',
+      '127.0.0.1:0',
+      '0.0.0.0:80',
+      '30s',
+      '0s',
+      '1.5M',
+      '16 kB',
+      '/mcp',
+      '/a/*',
+      '${X}',
+      '${X:-5}',
+      '*',
+      '::1',
+      'a',
+      ''
+    ],
     ...[0, 1, 1.5, -1, 80, 70_000, true, false, null]
   )
   const keys = Object.keys(keysOf(file))
@@ -91,7 +109,10 @@ t.test('every key tells an editor what it is, and its default', async t => {
 })
 
 interface Below {
-  readonly below?: { readonly keys?: Readonly<Record<string, { readonly shape: Shape<unknown> }>>; readonly of?: Shape<unknown> }
+  readonly below?: {
+    readonly keys?: Readonly<Record<string, { readonly shape: Shape<unknown> }>>
+    readonly of?: Shape<unknown>
+  }
 }
 
 function keysOf(shape: Shape<unknown>): Record<string, Below> {

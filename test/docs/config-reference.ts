@@ -25,7 +25,9 @@ export function sections(): Section[] {
 }
 
 function tableOf(keys: Keys): string {
-  const rows = Object.entries(keys).map(([name, key]) => `| \`${name}\` | ${typeOf(key)} | ${defaultOf(key)} | ${helpOf(key)} |`)
+  const rows = Object.entries(keys).map(
+    ([name, key]) => `| \`${name}\` | ${typeOf(key)} | ${defaultOf(key)} | ${helpOf(key)} |`
+  )
   return ['| key | value | default | meaning |', '|---|---|---|---|', ...rows].join('\n')
 }
 

@@ -40,7 +40,10 @@ for (const { path: at, table } of sections()) {
 t.test('there is no table of keys that do not exist', async t => {
   const known = new Set(sections().map(s => (s.path === '' ? 'the file' : s.path)))
   const written = [...page.matchAll(/<!-- keys: (.*) -->/g)].map(m => m[1]!)
-  t.same(written.filter(w => !known.has(w)), [])
+  t.same(
+    written.filter(w => !known.has(w)),
+    []
+  )
   t.equal(written.length, known.size)
 })
 
@@ -52,7 +55,6 @@ function besides(t: Test, example: string): string {
     'catflap.yaml': example,
     'tls/server.pem': SERVER_TLS.cert,
     'tls/server.key': SERVER_TLS.key,
-    'secrets/github': 'Bearer a-token-of-github\n',
     'secrets/payroll-token': 'a-token-for-payroll\n',
     'secrets/admin-token': 'a-token-for-operators\n'
   })
@@ -72,7 +74,7 @@ t.test('the annotated example is the one in examples/, and is right', async t =>
   t.same(routes.github!.tokens, ['a-token-for-the-team'])
   t.same(routes.payroll!.tokens, ['a-token-for-payroll'])
   t.match(routes.files!.targets, { env: { LOG_LEVEL: 'info' } })
-  for (const secret of ['Bearer a-token-of-github', 'a-token-for-operators']) t.ok(configuration!.secrets.includes(secret))
+  for (const secret of ['a-token-for-github', 'a-token-for-operators']) t.ok(configuration!.secrets.includes(secret))
 })
 
 t.test('every example is right', async t => {
