@@ -1,5 +1,6 @@
 import yargs, { type CommandModule } from 'yargs'
 import { VERSION } from '../version.ts'
+import { configCommand } from './config.ts'
 import { type ForwardArgs, forwardOptions, REPEATABLE } from './forward-options.ts'
 import { type ReverseArgs, reverseOptions } from './reverse-options.ts'
 import { tailCommand } from './tail.ts'
@@ -16,6 +17,7 @@ export async function commandLine(args: readonly string[], forward = forwardWhen
     .parserConfiguration({ 'populate--': true, 'parse-numbers': false, 'parse-positional-numbers': false })
     .command(forwardCommand(forward))
     .command(reverseCommand)
+    .command(configCommand)
     .command(tapeCommand)
     .command(tailCommand)
     .demandCommand(1, 'Name a command.')

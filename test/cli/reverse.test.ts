@@ -1,4 +1,6 @@
 /** `catflap reverse` as a user runs it. */
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
 import t from 'tap'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { runCatflap } from '../helpers/catflap.ts'
@@ -64,4 +66,56 @@ t.test('help has an example', async t => {
   const run = runCatflap(['reverse', '--help'], { json: false })
   t.equal((await run.exit).code, 0)
   t.match(run.stdout.items.join('\n'), /catflap reverse docs=http:/)
+})
+
+t.test('a file says it all, and is followed: by its changes, and by SIGHUP', async t => {
+  trackLeaks(t)
+  const [a, b] = [await startRawHttp(), await startRawHttp()]
+  t.teardown(() => a.close())
+  t.teardown(() => b.close())
+  const folder = t.testdir({ token: 'secret-of-a\n' })
+  const file = path.join(folder, 'catflap.yaml')
+  const write = (lines: readonly string[]): void => writeFileSync(file, lines.join('\n'))
+  const head = ['listeners:', '  - address: 127.0.0.1:0', 'routes:']
+  write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]'])
+  const run = runCatflap(['reverse', '--config', file])
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(event => event.event === 'listening', { timeoutMs: 15_000 })
+  const [origin] = told.listeners as string[]
+  const status = async (name: string, token?: string): Promise<number> =>
+    (await rawPost(`${origin}/${name}/mcp`, initialize(), token === undefined ? {} : { 'catflap-token': token })).status
+  t.equal(await status('a', 'secret-of-a'), 200)
+  t.equal(await status('a'), 401)
+
+  write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]', '  b:', `    target: ${b.url}`])
+  run.proc.kill('SIGHUP')
+  t.match(await run.events.until(event => event.event === 'config-changed'), { added: ['b'], kept: ['a'] })
+  t.equal(await status('b'), 200)
+
+  write([...head, '  b:', '    targett: x'])
+  const refused = await run.events.until(event => event.event === 'config-refused')
+  t.match(refused.message, /catflap\.yaml:5:5: .*targett/)
+  t.equal(await status('b'), 200, 'what ran goes on')
+
+  write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]'])
+  await run.events.until(event => event.event === 'config-changed' && String(event.removed) === 'b')
+  writeFileSync(path.join(folder, 'token'), 'another-of-a\n')
+  await run.events.until(event => event.event === 'config-changed' && String(event.changed) === 'a')
+  t.equal(await status('a', 'another-of-a'), 200)
+  t.equal(await status('a', 'secret-of-a'), 401)
+  t.equal((await run.close()).code, 0)
+  t.notMatch(run.stderr.items.join('\n'), /secret-of-a|another-of-a/)
+})
+
+t.test('a file with mistakes is not started with: all of them are told', async t => {
+  trackLeaks(t)
+  const file = path.join(
+    t.testdir({ 'catflap.yaml': 'routes:\n  a:\n    targett: x\n  b:\n    target: ftp://x\n' }),
+    'catflap.yaml'
+  )
+  const run = runCatflap(['reverse', '--config', file], { json: false })
+  t.equal((await run.exit).code, 1)
+  const said = run.stderr.items.join('\n')
+  t.match(said, /catflap\.yaml:3:5: /)
+  t.match(said, /catflap\.yaml:5:13: /)
 })
