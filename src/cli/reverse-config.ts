@@ -11,6 +11,7 @@ import { lineWriter } from './line-writer.ts'
 export class ConfigFile {
   readonly #path: string
   #files: readonly string[] = []
+  #readAt = 0
 
   constructor(path: string) {
     this.#path = path
@@ -30,6 +31,7 @@ export class ConfigFile {
   follow(log: Log, apply: (configuration: Configuration) => Promise<Reloaded>): Following {
     const following: Following = new Following(log, {
       files: () => this.#files,
+      readAt: () => this.#readAt,
       again: async () => {
         const read = await this.#read()
         if (!read.configuration) throw new Error(refusalOf(read))
@@ -40,6 +42,7 @@ export class ConfigFile {
   }
 
   async #read(): Promise<ReadResult> {
+    this.#readAt = Date.now()
     const read = await readConfigFile(this.#path)
     this.#files = read.files
     return read
@@ -48,6 +51,8 @@ export class ConfigFile {
 
 interface Source {
   files(): readonly string[]
+  /** Epoch ms at which reading them began. */
+  readAt(): number
   again(): Promise<Reloaded>
 }
 
@@ -64,7 +69,7 @@ export class Following {
     this.#log = log
     this.#source = source
     this.#follower = new Follower(() => this.again())
-    this.#follower.follow(source.files())
+    this.#follower.follow(source.files(), source.readAt())
   }
 
   again(): void {
@@ -76,7 +81,7 @@ export class Following {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#follower.close()
+    await this.#follower.close()
     await this.#reading
   }
 
@@ -85,12 +90,15 @@ export class Following {
       this.#stale = false
       try {
         const done = await this.#source.again()
-        this.#log.info('config-changed', `the configuration was read again: ${changes(done)}`, { ...done })
+        const same = done.added.length + done.changed.length + done.removed.length === 0
+        this.#log[same ? 'debug' : 'info']('config-changed', `the configuration was read again: ${changes(done)}`, {
+          ...done
+        })
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error)
         this.#log.error('config-refused', `the new configuration is not used, the old one goes on: ${why}`)
       }
-      if (!this.#closed) this.#follower.follow(this.#source.files())
+      if (!this.#closed) this.#follower.follow(this.#source.files(), this.#source.readAt())
     }
   }
 }

@@ -94,7 +94,7 @@ t.test('a file says it all, and is followed: by its changes, and by SIGHUP', asy
 
   write([...head, '  b:', '    targett: x'])
   const refused = await run.events.until(event => event.event === 'config-refused')
-  t.match(refused.message, /catflap\.yaml:5:5: .*targett/)
+  t.match(refused.text, /catflap\.yaml:4:3: routes\.b: .*target/)
   t.equal(await status('b'), 200, 'what ran goes on')
 
   write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]'])
