@@ -27,7 +27,7 @@ export class SessionProbe implements HealthProbe {
     // It may be the session alone that is gone: a new one tells.
     if (this.#leg && signal.aborted) return 'ping was not answered'
     this.#drop()
-    const leg = this.#target.open(this.#events())
+    const leg: Leg = this.#target.open(eventsOf(message => tell(leg, refusalOf(message))))
     this.#leg = leg
     try {
       const params = { protocolVersion: VERSION_ASKED, capabilities: {}, clientInfo: CLIENT }
@@ -87,17 +87,24 @@ export class SessionProbe implements HealthProbe {
     void this.#leg?.close()
     this.#leg = undefined
   }
+}
 
-  #events(): LegEvents {
-    return {
-      // A request of the server's stays open until the session ends: the checker offers nothing that it could ask for.
-      message() {},
-      late() {},
-      noise() {},
-      stderr() {},
-      lost() {}
-    }
+/** Servers may ping their clients, too, and drop those that say nothing. There is nothing else that a checker could do. */
+function eventsOf(asked: (request: Message) => void): LegEvents {
+  return {
+    message(message) {
+      if (message.kind === 'request') asked(message)
+    },
+    late() {},
+    noise() {},
+    stderr() {},
+    lost() {}
   }
+}
+
+function refusalOf({ idText, method }: Message): Message {
+  const what = method === 'ping' ? '"result":{}' : '"error":{"code":-32601,"message":"This client only checks."}'
+  return Message.parse(Buffer.from(`{"jsonrpc":"2.0","id":${idText},${what}}`))
 }
 
 const CLIENT = { name: 'catflap-check', version: VERSION }

@@ -10,6 +10,8 @@ export interface BreakerOptions {
   /** Shared with the servers that can answer in its place; undefined: there are none. */
   readonly peers?: Peers
   readonly onChange?: (change: BreakerChange) => void
+  /** In ms; default `performance.now`. */
+  readonly now?: () => number
 }
 
 export interface BreakerChange {
@@ -49,6 +51,7 @@ export class Breaker {
   inFlight = 0
   readonly timed: boolean
   readonly #options: BreakerOptions
+  readonly #now: () => number
   /** Counted calls without a head; of those, the ones made since the last head of any. */
   #waiting = 0
   #silent = 0
@@ -59,7 +62,7 @@ export class Breaker {
   /** In a row, without a whole answer in between. */
   #ejections = 0
   #outSince = 0
-  /** `performance.now()` from which a trial is due; 0: it is not ejected. */
+  /** When a trial is due; 0: it is not ejected. */
   #until = 0
   #ejectedFor = 0
   #reason = ''
@@ -73,6 +76,7 @@ export class Breaker {
   constructor(options: BreakerOptions) {
     this.#options = options
     this.timed = options.peers !== undefined
+    this.#now = options.now ?? monotonic
   }
 
   get state(): BreakerState {
@@ -88,7 +92,7 @@ export class Breaker {
   /** Epoch ms at which it is asked again. */
   get until(): number | undefined {
     if (this.#down !== undefined || this.#until === 0) return undefined
-    return Math.round(Date.now() + Math.max(0, this.#until - performance.now()))
+    return Math.round(Date.now() + Math.max(0, this.#until - this.#now()))
   }
 
   /** May be asked now; and how gladly, seen beside others. */
@@ -114,7 +118,7 @@ export class Breaker {
     if (!counts) return true
     this.inFlight++
     if (!this.timed) return true
-    if (this.#waiting++ === 0) this.#quietSince = performance.now()
+    if (this.#waiting++ === 0) this.#quietSince = this.#now()
     this.#silent++
     return true
   }
@@ -158,7 +162,7 @@ export class Breaker {
 
   /** What a call is told that may not be made. */
   refusal(label: string): CatflapError {
-    const seconds = Math.max(1, Math.ceil((this.#until - performance.now()) / 1000))
+    const seconds = Math.max(1, Math.ceil((this.#until - this.#now()) / 1000))
     const text = `${label} is not asked now: ${this.reason ?? 'it has failed'}. Try again in ${seconds} s.`
     return new CatflapError('target_unavailable', text, { data: { target: label, retryAfter: seconds } })
   }
@@ -166,7 +170,7 @@ export class Breaker {
   #admits(call: object, counts: boolean): boolean {
     if (this.#down !== undefined) return false
     if (this.#until === 0) return true
-    const now = performance.now()
+    const now = this.#now()
     if (!this.#trialDue(now)) return this.#refuses
     if (!counts) return true
     this.#trial = call
@@ -200,7 +204,7 @@ export class Breaker {
   }
 
   #alive(counts: boolean, enteredAt: number): void {
-    const now = performance.now()
+    const now = this.#now()
     if (counts) {
       this.#waiting--
       this.#options.peers?.head(now - enteredAt, now)
@@ -233,7 +237,7 @@ export class Breaker {
     // Where nobody else can answer, nobody gains by a longer pause.
     const most = this.timed ? Math.max(ejection, maxEjection) : ejection
     this.#ejectedFor = Math.min(most, ejection * 2 ** Math.min(this.#ejections++, 30)) * (1 + JITTER * (2 * Math.random() - 1))
-    const now = performance.now()
+    const now = this.#now()
     const before = this.#until
     this.#until = now + this.#ejectedFor
     this.#reason = reason
@@ -250,9 +254,11 @@ export class Breaker {
     this.#trial = undefined
     this.#inRow = Math.max(0, this.#options.failures - 1)
     if (this.#down !== undefined) return
-    this.#options.onChange?.({ state: 'up', ms: Math.round(performance.now() - this.#outSince) })
+    this.#options.onChange?.({ state: 'up', ms: Math.round(this.#now() - this.#outSince) })
   }
 }
+
+const monotonic = (): number => performance.now()
 
 /** What a server has done that has failed. Nothing that a client can bring about by what it asks for. */
 const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
