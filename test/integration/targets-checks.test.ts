@@ -62,8 +62,12 @@ t.test('a page that hangs is no page; what it says without end is not read', asy
   trackLeaks(t)
   const hangs = await raw(t, () => {})
   const endless = await raw(t, async x => {
+    let gone = false
+    void x.closed.then(() => {
+      gone = true
+    })
     x.head(200)
-    while (!x.ended) await x.write('x'.repeat(65_536)).catch(() => {})
+    while (!gone) await x.write('x'.repeat(65_536)).catch(() => {})
   })
   const check: HealthCheck = { kind: 'http', interval: 40, timeout: 300, unhealthyAfter: 1 }
   const door = await groupDoor(t, [hangs.url, endless.url], { health: { check } })

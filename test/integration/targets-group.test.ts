@@ -1,6 +1,6 @@
 /** Several servers behind one door: who gets what, with real clients and servers of every transport. */
 import { PassThrough } from 'node:stream'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { StdioConnection } from '../../src/proxy/serve-stdio.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
@@ -14,9 +14,7 @@ import { groupDoor } from './group-door.ts'
 import { callTool, client } from './http-door.ts'
 import { sseClient } from './sse-down-door.ts'
 
-type TestOf = Parameters<Parameters<typeof t.test>[1] & object>[0]
-
-async function rawServers(t: TestOf, n: number, script?: Script) {
+async function rawServers(t: Test, n: number, script?: Script) {
   trackLeaks(t)
   const servers = await Promise.all(Array.from({ length: n }, () => startRawHttp(script)))
   t.teardown(() => Promise.all(servers.map(s => s.close())))
