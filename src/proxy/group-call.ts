@@ -1,7 +1,7 @@
 import type { CatflapError } from '../errors.ts'
 import { getHeader, SESSION_HEADER } from '../protocol/headers.ts'
-import { MAX_ATTEMPTS } from '../transport/upstream/http-retry.ts'
 import { isSent } from '../transport/upstream/http-call.ts'
+import { MAX_ATTEMPTS } from '../transport/upstream/http-retry.ts'
 import type {
   CallInput,
   CallReceiver,

@@ -24,7 +24,9 @@ export function healthSettings(given: HealthOptions): HealthSettings {
   const ejection = whole('ejection', given.ejection ?? EJECTION, 1, MAX_DURATION)
   const maxEjection = whole('maxEjection', given.maxEjection ?? Math.max(MAX_EJECTION, ejection), 1, MAX_DURATION)
   if (maxEjection < ejection)
-    throw new TypeError(`health.maxEjection: ${maxEjection} is not allowed; give at least health.ejection (${ejection})`)
+    throw new TypeError(
+      `health.maxEjection: ${maxEjection} is not allowed; give at least health.ejection (${ejection})`
+    )
   return { failures, ejection, maxEjection }
 }
 

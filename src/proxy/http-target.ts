@@ -13,7 +13,7 @@ import { UrlLeg } from '../transport/upstream/url-leg.ts'
 import type { CallInput, HttpWatch, Leg, LegEvents } from '../transport/upstream.ts'
 import type { MemberHealth, Target, TargetStats } from './core.ts'
 import type { HealthChecker } from './health-check.ts'
-import { type HealthSettings } from './health-settings.ts'
+import type { HealthSettings } from './health-settings.ts'
 import type { Settings } from './options.ts'
 import type { HealthChange, OpenTarget, UrlTarget } from './target.ts'
 

@@ -22,12 +22,22 @@ const states = (door: GroupDoor): string[] => door.target.health?.().map(h => h.
 /** GET is the check's, POST the clients'. */
 const page =
   (status: () => number): Script =>
-  x => (x.method === 'GET' ? x.respond(status(), 'text/plain', 'page') : echo(x))
+  x =>
+    x.method === 'GET' ? x.respond(status(), 'text/plain', 'page') : echo(x)
 
 t.test('a page: who fails gets nothing while another is up, and work again when it is back', async t => {
   trackLeaks(t)
   let status = 200
-  const [a, b] = [await raw(t, page(() => status)), await raw(t, page(() => 204))]
+  const [a, b] = [
+    await raw(
+      t,
+      page(() => status)
+    ),
+    await raw(
+      t,
+      page(() => 204)
+    )
+  ]
   const check: HealthCheck = { kind: 'http', path: '/healthz?x=1', ...QUICK }
   const door = await groupDoor(t, [a.url, b.url], { health: { check } })
   t.equal((await a.exchange()).path, '/healthz?x=1')
@@ -48,7 +58,10 @@ t.test('a page: who fails gets nothing while another is up, and work again when 
 
 t.test('all are down: who comes is told so at once', async t => {
   trackLeaks(t)
-  const server = await raw(t, page(() => 503))
+  const server = await raw(
+    t,
+    page(() => 503)
+  )
   for (const urls of [[server.url], [server.url, server.url]]) {
     const door = await groupDoor(t, urls, { health: { failures: 0, check: { kind: 'http', ...QUICK } } })
     for (const _ of urls) await door.health.next()
@@ -87,7 +100,11 @@ t.test('server/discover: as the revision asks for it, and its answer counts', as
   await modern.counters.until('http POST', 3)
   t.same(states(door), ['up', 'down'])
   const { headers, text } = (await broken.exchange()) as { headers: Record<string, string>; text: string }
-  t.match(headers, { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'server/discover', accept: /json.*event-stream/ })
+  t.match(headers, {
+    'mcp-protocol-version': '2026-07-28',
+    'mcp-method': 'server/discover',
+    accept: /json.*event-stream/
+  })
   t.match(JSON.parse(text), { method: 'server/discover', params: { _meta: Object } })
 })
 

@@ -7,7 +7,7 @@ import { type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { startSseServer } from '../fixtures/servers/sse-server.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
-import { initialize, legacyHeaders, modern, notification, rpc, toolCall } from '../helpers/rpc.ts'
+import { initialize, modern, notification, rpc, toolCall } from '../helpers/rpc.ts'
 import { readLines } from '../helpers/stdio-peer.ts'
 import { Inbox } from '../helpers/wait.ts'
 import { groupDoor } from './group-door.ts'
@@ -36,8 +36,14 @@ t.test('calls go round by weight', async t => {
 t.test('least in flight: who is busy gets less', async t => {
   const servers = await rawServers(t, 2)
   const held: (() => void)[] = []
-  servers[0]!.always(x => new Promise(resolve => held.push(() => resolve(void x.json(200, '{"jsonrpc":"2.0","id":0,"result":{}}')))))
-  const door = await groupDoor(t, servers.map(s => s.url), { balance: 'least-in-flight' })
+  servers[0]!.always(
+    x => new Promise(resolve => held.push(() => resolve(void x.json(200, '{"jsonrpc":"2.0","id":0,"result":{}}'))))
+  )
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url),
+    { balance: 'least-in-flight' }
+  )
   const slow = door.call('slow')
   await servers[0]!.exchange()
   for (let i = 0; i < 6; i++) t.equal((await door.call(i)).status, 200)
@@ -50,13 +56,22 @@ t.test('sessions of real clients stay where they were made, whatever comes betwe
   trackLeaks(t)
   const servers = [await startHttpServer(), await startHttpServer()]
   t.teardown(() => Promise.all(servers.map(s => s.close())))
-  const door = await groupDoor(t, servers.map(s => s.url))
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url)
+  )
   const clients = await Promise.all([1, 2, 3, 4].map(() => client(t, door.url)))
-  t.same(servers.map(s => s.sessions.size), [2, 2])
+  t.same(
+    servers.map(s => s.sessions.size),
+    [2, 2]
+  )
   for (let round = 0; round < 3; round++)
     await Promise.all(clients.map(async (c, i) => t.match(await callTool(c, 'echo', { text: `hi ${i}` }), `hi ${i}`)))
   await Promise.all(clients.map(c => c.terminate()))
-  t.same(servers.map(s => s.sessions.size), [0, 0])
+  t.same(
+    servers.map(s => s.sessions.size),
+    [0, 0]
+  )
 })
 
 t.test('a member is known by its URL without what may be secret, and by a number where URLs repeat', async t => {
@@ -80,7 +95,11 @@ t.test('a member is known by its URL without what may be secret, and by a number
 t.test('a server that fails is left out, and the other answers all', async t => {
   const servers = await rawServers(t, 2)
   servers[0]!.always(x => x.respond(503, 'text/plain', 'overloaded'))
-  const door = await groupDoor(t, servers.map(s => s.url), { health: { failures: 3, ejection: 60_000 } })
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url),
+    { health: { failures: 3, ejection: 60_000 } }
+  )
   const answers = []
   for (let i = 0; i < 20; i++) answers.push((await door.call(i)).status)
   t.equal(answers.filter(s => s === 503).length, 3, 'its answers are relayed as they are')
@@ -91,7 +110,11 @@ t.test('a server that fails is left out, and the other answers all', async t => 
 
 t.test('all are left out: the error names them, and why', async t => {
   const servers = await rawServers(t, 2, x => x.respond(502, 'text/plain', ''))
-  const door = await groupDoor(t, servers.map(s => s.url), { health: { failures: 1, ejection: 60_000 } })
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url),
+    { health: { failures: 1, ejection: 60_000 } }
+  )
   t.equal((await door.call(1)).status, 502)
   t.equal((await door.call(2)).status, 502)
   const refused = await door.call(3)
@@ -104,9 +127,16 @@ t.test('all are left out: the error names them, and why', async t => {
 
 t.test('errors of a client’s own make no server ill', async t => {
   const servers = await rawServers(t, 2, x => x.respond(400, 'text/plain', 'no'))
-  const door = await groupDoor(t, servers.map(s => s.url), { health: { failures: 2 } })
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url),
+    { health: { failures: 2 } }
+  )
   for (let i = 0; i < 10; i++) t.equal((await door.call(i)).status, 400)
-  t.same(door.target.health?.().map(h => h.state), ['up', 'up'])
+  t.same(
+    door.target.health?.().map(h => h.state),
+    ['up', 'up']
+  )
 })
 
 t.test('a member that speaks HTTP+SSE serves its clients, beside one that does not', async t => {
@@ -127,7 +157,10 @@ t.test('all members speak HTTP+SSE', async t => {
   trackLeaks(t)
   const servers = [await startSseServer(), await startSseServer()]
   t.teardown(() => Promise.all(servers.map(s => s.close())))
-  const door = await groupDoor(t, servers.map(s => s.url))
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url)
+  )
   const clients = []
   for (let i = 0; i < 6; i++) clients.push(await client(t, door.url))
   t.equal(door.target.kind, 'sse')
@@ -147,7 +180,10 @@ t.test('a client on a pipe: its session has one server, its modern calls have al
       const result = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 's', version: '1' }, by: i }
       x.json(200, { jsonrpc: '2.0', id, result }, made)
     })
-  const door = await groupDoor(t, servers.map(s => s.url))
+  const door = await groupDoor(
+    t,
+    servers.map(s => s.url)
+  )
   const { say, next, close } = pipe(door.core)
   t.teardown(close)
   say(initialize(0))
@@ -192,5 +228,8 @@ t.test('what makes no sense is refused before anything is opened', async t => {
   await t.rejects(refused({ failures: -1 }), /health.failures: -1 is not allowed/)
   await t.rejects(refused({ ejection: 2_000, maxEjection: 1_000 }), /health.maxEjection: 1000 is not allowed/)
   await t.rejects(refused({ check: { kind: 'http', path: 'x' } }), /health.check.path: 'x' is not allowed/)
-  await t.rejects(refused({ check: { kind: 'x' } }), /health.check.kind: 'x' is not allowed; give http, discover or session/)
+  await t.rejects(
+    refused({ check: { kind: 'x' } }),
+    /health.check.kind: 'x' is not allowed; give http, discover or session/
+  )
 })

@@ -68,9 +68,11 @@ t.test('kill -9 of one of two: a few calls that were under way fail, nothing aft
   // It comes back at the same place, and is asked again.
   await child(t, 'a again', new URL(a.url).port)
   let back = false
-  void door.health.until(c => c.state === 'up' && c.label === a.url).then(() => {
-    back = true
-  })
+  void door.health
+    .until(c => c.state === 'up' && c.label === a.url)
+    .then(() => {
+      back = true
+    })
   while (!back) t.equal((await door.call('poke')).status, 200)
   t.match(door.target.health?.(), [{ state: 'up' }, { state: 'up' }])
 })
@@ -136,24 +138,27 @@ t.test('a session stays with the server that made it, and is refused alone when 
   t.equal((await rawPost(door.url, initialize(5))).status, 200, 'new sessions are made elsewhere')
 })
 
-t.test('all hang: who comes is refused at once, with the time to come back, and is heard again when they go on', async t => {
-  trackLeaks(t)
-  const a = await child(t, 'a')
-  const door = await groupDoor(t, [a.url], {
-    health: { failures: 2, ejection: 400 },
-    settings: { requestTimeout: 300 }
-  })
-  a.proc.kill('SIGSTOP')
-  t.same(
-    (await Promise.all([door.call(1), door.call(2)])).map(r => r.status),
-    [504, 504]
-  )
-  const refused = await door.call(3)
-  t.equal(refused.status, 503)
-  t.equal(refused.headers['retry-after'], '1')
-  t.match(refused.json(), { id: 3, error: { code: -31039, data: { code: 'target_unavailable', target: a.url } } })
-  a.proc.kill('SIGCONT')
-  let answer = refused
-  while (answer.status !== 200) answer = await door.call('again')
-  t.equal(textOf(answer), 'a')
-})
+t.test(
+  'all hang: who comes is refused at once, with the time to come back, and is heard again when they go on',
+  async t => {
+    trackLeaks(t)
+    const a = await child(t, 'a')
+    const door = await groupDoor(t, [a.url], {
+      health: { failures: 2, ejection: 400 },
+      settings: { requestTimeout: 300 }
+    })
+    a.proc.kill('SIGSTOP')
+    t.same(
+      (await Promise.all([door.call(1), door.call(2)])).map(r => r.status),
+      [504, 504]
+    )
+    const refused = await door.call(3)
+    t.equal(refused.status, 503)
+    t.equal(refused.headers['retry-after'], '1')
+    t.match(refused.json(), { id: 3, error: { code: -31039, data: { code: 'target_unavailable', target: a.url } } })
+    a.proc.kill('SIGCONT')
+    let answer = refused
+    while (answer.status !== 200) answer = await door.call('again')
+    t.equal(textOf(answer), 'a')
+  }
+)

@@ -1,17 +1,24 @@
 /** A call is never made twice unless the server cannot have seen it: a server that counts, and breaks at every point. */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, toolCall } from '../helpers/rpc.ts'
-import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { groupDoor } from './group-door.ts'
 
 /** Where a connection is broken: by its reset, or in order. */
 type Stage = 'at accept' | 'in the head' | 'in the body' | 'once read' | 'in the status' | 'in the answer'
 type How = 'reset' | 'cut'
 
-const STAGES: readonly Stage[] = ['at accept', 'in the head', 'in the body', 'once read', 'in the status', 'in the answer']
+const STAGES: readonly Stage[] = [
+  'at accept',
+  'in the head',
+  'in the body',
+  'once read',
+  'in the status',
+  'in the answer'
+]
 
 interface Breaking {
   readonly url: string
@@ -83,7 +90,10 @@ for (const how of ['reset', 'cut'] as const)
       for (let i = 0; i < 6; i++) answers.push(await door.call(`call-${i}`, 'echo', padded))
       t.equal(answers.filter(a => a.status === 200).length, 3, 'every second one went to the other server')
       t.equal(other.counters.count('POST'), 3, 'which got those and no more')
-      t.ok([...broken.seen].every(([id, n]) => id === '?' || n === 1), 'none came twice')
+      t.ok(
+        [...broken.seen].every(([id, n]) => id === '?' || n === 1),
+        'none came twice'
+      )
       t.equal(broken.connections, 3)
       t.same(door.again, [])
     })

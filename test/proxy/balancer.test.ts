@@ -17,11 +17,14 @@ t.test('round robin is smooth: a heavy one never gets all its calls in a row', a
   t.equal(names([one('a'), one('b')], 6), 'ababab')
 })
 
-t.test('over a whole round each gets as much as its weight says', async t => {
+t.test('over a whole round each gets as much as its weight says', async () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 6 }), weights => {
       const all = weights.map((w, i) => one(String(i), w))
-      const round = names(all, weights.reduce((a, b) => a + b))
+      const round = names(
+        all,
+        weights.reduce((a, b) => a + b)
+      )
       for (const [i, w] of weights.entries()) if (round.split(String(i)).length - 1 !== w) return false
       return true
     })

@@ -236,7 +236,8 @@ export class Breaker {
     const { ejection, maxEjection } = this.#options
     // Where nobody else can answer, nobody gains by a longer pause.
     const most = this.timed ? Math.max(ejection, maxEjection) : ejection
-    this.#ejectedFor = Math.min(most, ejection * 2 ** Math.min(this.#ejections++, 30)) * (1 + JITTER * (2 * Math.random() - 1))
+    this.#ejectedFor =
+      Math.min(most, ejection * 2 ** Math.min(this.#ejections++, 30)) * (1 + JITTER * (2 * Math.random() - 1))
     const now = this.#now()
     const before = this.#until
     this.#until = now + this.#ejectedFor

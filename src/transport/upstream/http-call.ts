@@ -2,7 +2,15 @@ import type { Dispatcher } from 'undici'
 import { CatflapError, type ErrorCode } from '../../errors.ts'
 import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader } from '../../protocol/headers.ts'
 import type { QueueNode } from '../../queue.ts'
-import type { CallInput, CallReceiver, CancelReason, ReplyHead, RetryReason, UpstreamCall, WatchedRequest } from '../upstream.ts'
+import type {
+  CallInput,
+  CallReceiver,
+  CancelReason,
+  ReplyHead,
+  RetryReason,
+  UpstreamCall,
+  WatchedRequest
+} from '../upstream.ts'
 import type { Breaker } from './breaker.ts'
 import type { HttpUpstream } from './http.ts'
 import { byName, type ReceivedFields, receivedFields } from './http-fields.ts'

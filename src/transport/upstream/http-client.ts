@@ -123,7 +123,8 @@ export class HttpClientLeg implements Leg, ClientHost {
   accepted(out: Outgoing, head: ReplyHead): void {
     if (out.era === 'modern') return
     const messages = out.batch ?? [out.message]
-    if (out.message?.method === 'initialize') this.#begin(getHeader(head.headers, SESSION_HEADER) || undefined, head.member)
+    if (out.message?.method === 'initialize')
+      this.#begin(getHeader(head.headers, SESSION_HEADER) || undefined, head.member)
     if (messages.some(m => m?.method === 'notifications/initialized')) this.#openListen()
   }
 
