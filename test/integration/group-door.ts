@@ -30,7 +30,7 @@ export interface GroupDoor {
   readonly target: Target
   readonly health: Inbox<HealthChange>
   /** Why a server was asked once more, each time. */
-  readonly again: readonly RetryReason[]
+  readonly again: Inbox<RetryReason>
   /** A modern call. */
   call(id: Id, name?: string, args?: Record<string, unknown>): Promise<RawResponse>
 }
@@ -42,7 +42,7 @@ export async function groupDoor(
 ): Promise<GroupDoor> {
   const chosen = settings(options.settings)
   const health = new Inbox<HealthChange>('changes of health')
-  const again: RetryReason[] = []
+  const again = new Inbox<RetryReason>('retries')
   const target = await openTarget(
     urls.map(url => (typeof url === 'string' ? { url } : url)),
     chosen,

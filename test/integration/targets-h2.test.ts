@@ -61,7 +61,7 @@ t.test('a refused stream is sent once more on the same connection', async t => {
   const door = await groupDoor(t, [server])
   for (let i = 0; i < 3; i++) t.equal((await door.call(i)).status, 200)
   t.same(server.counts, { streams: 4, answered: 3, sessions: 1 })
-  t.same(door.again, ['refused_stream'])
+  t.same(door.again.items, ['refused_stream'])
 })
 
 t.test('a server that refuses all streams: another gets the call', async t => {
@@ -73,7 +73,7 @@ t.test('a server that refuses all streams: another gets the call', async t => {
   for (let i = 0; i < 2; i++) t.equal((await door.call(i)).status, 200)
   t.equal(other.counters.count('POST'), 2)
   t.equal(server.counts.streams, 2, 'undici itself asks once more')
-  t.same(door.again, ['refused_stream', 'refused_stream'])
+  t.same(door.again.items, ['refused_stream', 'refused_stream'])
 })
 
 t.test('a stream above the last of a GOAWAY goes over a new connection', async t => {
@@ -105,7 +105,7 @@ for (const [name, code] of [
     for (let i = 0; i < 4; i++) statuses.push((await door.call(i)).status)
     t.same(statuses.filter(s => s === 200).length, 2)
     t.equal(server.counts.streams, 2)
-    t.same(door.again, [])
+    t.same(door.again.items, [])
   })
 
 t.test('a connection that dies with streams on it: none is sent again', async t => {

@@ -25,14 +25,14 @@ export interface BreakerChange {
 export type BreakerState = 'up' | 'ejected' | 'down'
 
 /** How gladly a server is given a call: less is better. */
-export const RANK = { trial: 0, fit: 1, quiet: 2, lastResort: 3, none: 4 } as const
+export const RANK = { trial: 0, fit: 1, busy: 2, quiet: 3, lastResort: 4, none: 5 } as const
 export type Rank = (typeof RANK)[keyof typeof RANK]
 
-/** Calls without any head after which another server gets the next one. */
-const QUIET_CALLS = 4
-/** The same after so long without any head, in ms, where there are at least two calls. */
+/** So many calls since the last head, and another server gets the next one. */
+const BUSY_CALLS = 4
+/** Two calls and so long without any head, in ms: even one that is busy goes before it. */
 const QUIET_AFTER = 250
-/** A quiet server gets one call so often, in ms: it may only have been given slow ones. */
+/** Such a server gets one call so often, in ms: it may only have been given slow ones. */
 const PROBE_EVERY = 1_000
 /** A server that has said nothing for so long, in ms, while others answered, hangs. */
 const HANGS_AFTER = 2_000
@@ -98,11 +98,7 @@ export class Breaker {
   /** May be asked now; and how gladly, seen beside others. */
   rank(now: number): Rank {
     if (this.#down !== undefined) return RANK.none
-    if (this.#until === 0 && this.#isQuiet(now)) {
-      if (this.#hangs(now)) return RANK.none
-      return now >= this.#probeAt ? RANK.trial : RANK.quiet
-    }
-    if (this.#until === 0) return RANK.fit
+    if (this.#until === 0) return this.#upRank(now)
     if (this.#trialDue(now)) return RANK.trial
     return this.#refuses ? RANK.lastResort : RANK.none
   }
@@ -186,12 +182,15 @@ export class Breaker {
     return false
   }
 
-  #isQuiet(now: number): boolean {
+  #upRank(now: number): Rank {
     const { peers } = this.#options
-    if (!peers || this.#silent < 2) return false
-    if (this.#silent < QUIET_CALLS && now - this.#quietSince < QUIET_AFTER + 2 * peers.slowest) return false
+    if (!peers || this.#silent < 2) return RANK.fit
+    const quiet = now - this.#quietSince >= QUIET_AFTER + 2 * peers.slowest
+    if (!quiet && this.#silent < BUSY_CALLS) return RANK.fit
+    if (this.#hangs(now)) return RANK.none
     if (this.#probeAt === 0) this.#probeAt = now + PROBE_EVERY
-    return true
+    if (now >= this.#probeAt) return RANK.trial
+    return quiet ? RANK.quiet : RANK.busy
   }
 
   #hangs(now: number): boolean {
