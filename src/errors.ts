@@ -153,6 +153,11 @@ const table = {
     help: 'The server answered with an HTTP error and no JSON-RPC message.'
   },
   upstream_session_lost: { status: 502, rpc: -31038, help: 'The server no longer knows the session. Start anew.' },
+  target_unavailable: {
+    status: 503,
+    rpc: -31039,
+    help: 'The server failed too often, or its health check fails, so that it is not asked for a while. The error tells why, and when to try again.'
+  },
   child_start_failed: {
     status: 502,
     rpc: -31040,

@@ -245,7 +245,7 @@ function settle(x: Exchange, session: Session, head: ReplyHead): void {
 /** The server assigned an id with its answer to `initialize`: the client gets ours in its place. */
 function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Promise<void> {
   if (x.message?.method !== 'initialize' || head.status >= 300) return removeHeader(head.headers, SESSION_HEADER)
-  const leg = x.core.target.resume(upstreamId)!
+  const leg = x.core.target.resume(upstreamId, head.member)!
   const abort = (error: unknown): never => {
     // The server made a session that no client will ever name: it is ended there as well.
     void leg.close()

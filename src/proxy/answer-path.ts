@@ -1,7 +1,7 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
 import { idKey, roundedKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
-import type { ReplyHead } from '../transport/upstream.ts'
+import type { ReplyHead, RetryReason } from '../transport/upstream.ts'
 import type { Attached } from './call.ts'
 import type { Exchange } from './exchange.ts'
 import { ReplyFilter } from './filter.ts'
@@ -64,6 +64,14 @@ export class AnswerPath implements Attached {
       this.#waiting -= size
       return this.#guarded(() => this.#hasMessage(message, last))
     })
+  }
+
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void {
+    const { core } = this.#x
+    core.meter?.again(reason)
+    if (!core.bus.active) return
+    const why = error?.message ?? 'the server said that it has not looked at it'
+    core.tap.note(this.#x, 'notice', `the request did not reach the server and is sent once more: ${why}`)
   }
 
   /** Bytes that wait behind a message that a hook holds. */

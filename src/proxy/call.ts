@@ -2,7 +2,15 @@ import { CatflapError, type ErrorCode } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
 import { QueueNode } from '../queue.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
+import type {
+  CallInput,
+  CallReceiver,
+  CancelReason,
+  Leg,
+  ReplyHead,
+  RetryReason,
+  UpstreamCall
+} from '../transport/upstream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 
 /** The client's half as a call knows it: attached while somebody waits for what the server says. */
@@ -13,6 +21,8 @@ export interface Attached {
   onEnd(): void
   onError(error: CatflapError): void
   onOtherTransport(): void
+  /** What the server has not processed is sent once more. */
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void
 }
 
 /**
@@ -148,6 +158,10 @@ export class Call implements CallReceiver, Deadline {
     this.#finish()
     this.#options.probe?.otherTransport()
     this.#attached?.onOtherTransport()
+  }
+
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void {
+    this.#attached?.onAgain(reason, error)
   }
 
   deliver(message: Message): boolean {

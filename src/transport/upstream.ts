@@ -65,12 +65,19 @@ export interface CallReceiver {
   onOtherTransport?(): void
   /** The client itself has cancelled this call: an answer may never come. */
   onCancelled?(): void
+  /** Nothing of the call has been processed, for which `error` is the cause. True: it is made elsewhere, and nothing more is told here. */
+  onUnsent?(reason: RetryReason, error: CatflapError): boolean
+  /** The call, which was not processed, is made once more. */
+  onAgain?(reason: RetryReason, error: CatflapError | undefined): void
   /** A message of the server's own that belongs to this call. False: nobody is there to hear it. */
   deliver?(message: Message): boolean
 }
 
-/** Why a server is asked once more. */
-export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport'
+/**
+ * Why a server is asked once more. `not_sent`: there was no connection to write to. `refused_stream`: the server said, by
+ * HTTP/2, that it has not looked at the request.
+ */
+export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport' | 'not_sent' | 'refused_stream'
 
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 
