@@ -47,6 +47,7 @@ export class Passage {
   /** The connection, where it may become a WebSocket's. */
   readonly #socket: Socket | undefined
   #res: ServerResponse | undefined
+  /** The request to the target. */
   #upstream: ClientRequest | undefined
   #tunnel: Duplex | undefined
   #headTimer: NodeJS.Timeout | undefined
@@ -182,8 +183,8 @@ export class Passage {
     await Promise.all(open.map(s => new Promise(resolve => s!.once('close', resolve))))
   }
 
-  get over(): boolean {
-    return this.#over
+  get upstream(): ClientRequest | undefined {
+    return this.#upstream
   }
 
   #response(): ServerResponse {

@@ -1,4 +1,4 @@
-import type { Agent, IncomingMessage, ServerResponse } from 'node:http'
+import type { Agent, ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { createProxyServer } from 'http-proxy-3'
 import { CatflapError } from '../errors.ts'
@@ -133,21 +133,14 @@ export class Passthrough {
       ? this.#refusal(req, this.#webSockets, this.#options.settings.maxStreams)
       : new CatflapError('bad_http', 'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.')
     if (refused) return passage.fail(refused)
-    let upstream: import('node:http').ClientRequest | undefined
-    const made = (request: import('node:http').ClientRequest, req: IncomingMessage): void => {
-      if (passageOf(req) === passage) upstream = request
-    }
-    this.#proxy.on('proxyReqWs', made)
     try {
-      const headers = [...this.#requestHeaders(req), 'Connection', 'Upgrade', 'Upgrade', 'websocket']
+      const headers = [...this.#requestHeaders(req), ...SWITCH]
       const view = viewOf(passage, this.#url(req), headers, 'GET') as unknown as IncomingMessage
       this.#proxy.ws(view, socket, head, (error: Error) => passage.failed(error))
     } catch (error) {
-      passage.fail(new CatflapError('bad_http', undefined, { cause: error }))
-    } finally {
-      this.#proxy.off('proxyReqWs', made)
+      return passage.fail(new CatflapError('bad_http', undefined, { cause: error }))
     }
-    if (upstream) this.#oversee(upstream, passage)
+    if (passage.upstream) this.#oversee(passage.upstream, passage)
   }
 
   /** Resolves when no request is in flight any more, or after `ms`. Says whether all had ended. WebSockets are not waited for. */
@@ -250,7 +243,7 @@ export class Passthrough {
   }
 
   /** http-proxy-3 would pass what the target answers to a WebSocket's request with all of its headers, and faster than it is read. */
-  #oversee(upstream: import('node:http').ClientRequest, passage: Passage): void {
+  #oversee(upstream: ClientRequest, passage: Passage): void {
     upstream.removeAllListeners('response')
     upstream.on('response', (from: IncomingMessage) => passage.answer(from))
     type Join = (from: IncomingMessage, tunnel: Socket, head: Buffer) => void
@@ -258,12 +251,15 @@ export class Passthrough {
     upstream.removeAllListeners('upgrade')
     upstream.on('upgrade', (from: IncomingMessage, tunnel: Socket, head: Buffer) => {
       if (!passage.opened(from, tunnel)) return
-      const headers = [...this.#rules.responseHeaders(from, passage.path), 'Connection', 'Upgrade', 'Upgrade', 'websocket']
+      const headers = [...this.#rules.responseHeaders(from, passage.path), ...SWITCH]
       from.headers = byName(headers) as IncomingMessage['headers']
       for (const join of joins) join.call(upstream, from, tunnel, head)
     })
   }
 }
+
+/** In the spelling that http-proxy-3 looks for. */
+const SWITCH = ['connection', 'Upgrade', 'upgrade', 'websocket']
 
 /** RFC 6455 §4.2.1. A server has to ignore whatever else `Upgrade` names (RFC 9110 §7.8), such as HTTP/2 on clear text. */
 export function asksForWebSocket(req: IncomingMessage): boolean {
