@@ -20,6 +20,8 @@ export interface PassDoor {
   readonly ended: Inbox<Outcome>
   /** Paths of requests that were for somebody else. */
   readonly others: string[]
+  /** Answers under way, as the passthrough got them to write. */
+  readonly answers: readonly ServerResponse[]
 }
 
 export type PassOptions = Partial<Omit<PassthroughOptions, 'settings'>> & {
@@ -40,8 +42,10 @@ export async function passDoor(t: Test, target: string, options: PassOptions = {
   })
   const ended = new Inbox<Outcome>('outcomes')
   const others: string[] = []
+  const answers: ServerResponse[] = []
   const note = (outcome: Outcome): void => ended.push(outcome)
   const handler = (req: IncomingMessage, res: ServerResponse): void => {
+    answers.push(res)
     if (passthrough.handles(req.url ?? '')) return passthrough.web(req, res, note)
     others.push(req.url ?? '')
     res.writeHead(404).end()
@@ -53,7 +57,7 @@ export async function passDoor(t: Test, target: string, options: PassOptions = {
       )
   const port = await listen(t, server)
   t.teardown(() => passthrough.close())
-  return { passthrough, url: `http://127.0.0.1:${port}`, port, ended, others }
+  return { passthrough, url: `http://127.0.0.1:${port}`, port, ended, others, answers }
 }
 
 /** Behind it a server that is told by scripts what to answer. */
