@@ -129,7 +129,9 @@ export class Passage {
     from.once('close', () => {
       if (!from.complete) this.fail(new CatflapError('upstream_reset', `${this.#rules.label}: the answer broke off.`))
     })
-    res.once('finish', () => this.#end({ result: 'answered', status: res.statusCode }))
+    res.on('error', () => {})
+    // Node's HTTP/2 says so of streams that were reset, too.
+    res.once('finish', () => res.writableFinished && this.#end({ result: 'answered', status: res.statusCode }))
     from.pipe(res)
   }
 
