@@ -50,6 +50,11 @@ function isNamed(spelled: string, name: string): boolean {
   return spelled.length === name.length && fieldName(spelled).lower === name
 }
 
+/** Whether it speaks about one connection, and ends with it. */
+export function isHopByHop(name: string): boolean {
+  return fieldName(name).hopByHop
+}
+
 /** The first value, or undefined. `name` in lower case. */
 export function getHeader(headers: RawHeaders, name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) if (isNamed(headers[i]!, name)) return headers[i + 1]

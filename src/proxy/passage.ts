@@ -1,0 +1,234 @@
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { type Duplex, Transform, type TransformCallback } from 'node:stream'
+import { CatflapError } from '../errors.ts'
+import { upstreamError } from '../transport/upstream/http-pool.ts'
+import type { Outcome } from './interceptor.ts'
+import { breakOff, responseOn, writeError, writeHead } from './passage-answer.ts'
+
+/** What the passages of one route share. */
+export interface PassageRules {
+  /** The target, for people. */
+  readonly label: string
+  /** Milliseconds until the status line must be there, and that an answer may be silent after it; 0: for ever. */
+  readonly headTimeout: number
+  readonly silence: number
+  readonly maxBody: number
+  /** End-to-end headers of an answer, as the client is to see them. */
+  responseHeaders(answer: IncomingMessage, path: string): string[]
+}
+
+export type PassageEnded = (outcome: Outcome) => void
+
+/** What http-proxy-3 sees of a request: what is to be sent, instead of what came. */
+export interface ProxyView {
+  readonly method: string
+  readonly url: string
+  readonly headers: Record<string, string | string[]>
+  readonly httpVersion: '1.1'
+  readonly httpVersionMajor: 1
+  readonly socket: { readonly destroyed: false }
+  on(event: string, listener: (...args: unknown[]) => void): unknown
+  readonly passage: Passage
+}
+
+/**
+ * One request that goes through to the target as it is, and its answer; or one WebSocket. http-proxy-3 makes the request and
+ * joins the streams. This says what is in the heads, and how it all ends.
+ */
+export class Passage {
+  readonly req: IncomingMessage
+  /** The client's name for what it asks. */
+  readonly path: string
+  readonly #rules: PassageRules
+  readonly #ended: PassageEnded | undefined
+  readonly #forget: (passage: Passage) => void
+  readonly #startedAt = performance.now()
+  /** The connection, where it may become a WebSocket's. */
+  readonly #socket: Socket | undefined
+  #res: ServerResponse | undefined
+  /** The request to the target. */
+  #upstream: ClientRequest | undefined
+  #tunnel: Duplex | undefined
+  #headTimer: NodeJS.Timeout | undefined
+  #body: Transform | undefined
+  #answered = false
+  #over = false
+
+  constructor(
+    req: IncomingMessage,
+    client: { readonly res: ServerResponse } | { readonly socket: Socket },
+    given: {
+      readonly path: string
+      readonly rules: PassageRules
+      readonly ended: PassageEnded | undefined
+      readonly forget: (passage: Passage) => void
+    }
+  ) {
+    this.req = req
+    this.path = given.path
+    this.#rules = given.rules
+    this.#ended = given.ended
+    this.#forget = given.forget
+    if ('res' in client) {
+      this.#res = client.res
+      client.res.once('close', () => this.#clientClosed())
+    } else {
+      this.#socket = client.socket
+      client.socket.once('close', () => this.#clientClosed())
+    }
+    if (given.rules.headTimeout > 0)
+      this.#headTimer = setTimeout(() => this.fail(this.#late()), given.rules.headTimeout)
+  }
+
+  /** The request's content on its way up: no more than is allowed, and no other length than was announced. */
+  body(declared: number | undefined): Transform {
+    const { maxBody } = this.#rules
+    let size = 0
+    const fail = this.fail.bind(this)
+    this.#body = new Transform({
+      transform(chunk: Buffer, _encoding, done: TransformCallback) {
+        size += chunk.length
+        if (size > maxBody)
+          fail(new CatflapError('body_too_large', `The body exceeds ${maxBody} bytes (--max-body).`))
+        // What is too much would be read as a request of its own behind this one.
+        else if (declared !== undefined && size > declared) fail(new CatflapError('bad_http'))
+        else return done(null, chunk)
+        done()
+      },
+      flush(done) {
+        if (declared !== undefined && size < declared) fail(new CatflapError('bad_http'))
+        done()
+      }
+    })
+    return this.req.pipe(this.#body)
+  }
+
+  /** The request to the target has been made. */
+  started(upstream: ClientRequest): void {
+    this.#upstream = upstream
+    if (this.#over) return void upstream.destroy()
+    const { silence } = this.#rules
+    if (silence > 0) upstream.setTimeout(silence, () => this.fail(this.#late()))
+  }
+
+  /** The target answers, by HTTP. */
+  answer(from: IncomingMessage): void {
+    clearTimeout(this.#headTimer)
+    if (this.#over || this.#answered) return void from.destroy()
+    this.#answered = true
+    const res = this.#response()
+    try {
+      writeHead(res, from, this.#rules.responseHeaders(from, this.path))
+    } catch (error) {
+      // A header that Node refuses to write.
+      const text = error instanceof Error ? error.message : String(error)
+      return this.fail(new CatflapError('upstream_protocol', `The server's headers cannot be passed on: ${text}`))
+    }
+    from.on('error', () => {})
+    from.once('close', () => {
+      if (!from.complete) this.fail(new CatflapError('upstream_reset', `${this.#rules.label}: the answer broke off.`))
+    })
+    res.on('error', () => {})
+    // Node's HTTP/2 says so of streams that were reset, too.
+    res.once('finish', () => res.writableFinished && this.#end({ result: 'answered', status: res.statusCode }))
+    from.pipe(res)
+  }
+
+  /** The target has agreed to a WebSocket; http-proxy-3 joins the two connections after this. False: not to one. */
+  opened(from: IncomingMessage, tunnel: Duplex): boolean {
+    clearTimeout(this.#headTimer)
+    this.#upstream?.setTimeout(0)
+    this.#tunnel = tunnel
+    tunnel.on('error', () => {})
+    tunnel.once('close', () => this.#tunnelClosed())
+    if (this.#over) {
+      tunnel.destroy()
+      return false
+    }
+    if (from.statusCode !== 101 || from.headers.upgrade?.toLowerCase() !== 'websocket') {
+      this.fail(new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`))
+      tunnel.destroy()
+      return false
+    }
+    this.#answered = true
+    return true
+  }
+
+  /** What http-proxy-3 has met. */
+  failed(error: unknown): void {
+    if (this.#over) return
+    const connect = (error as { code?: unknown }).code === 'ECONNECT_TIMEOUT'
+    const known = connect ? Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }) : error
+    this.fail(upstreamError(known, this.#rules.label))
+  }
+
+  /** Answers with an error where that is still possible; otherwise breaks off, so that nobody takes a part for the whole. */
+  fail(error: CatflapError): void {
+    if (this.#over) return
+    const begun = this.#upstream !== undefined
+    const res = this.#tunnel && this.#answered ? undefined : this.#response()
+    const told = res !== undefined && !res.headersSent
+    this.#end({ result: begun ? 'failed' : 'refused', ...(told && { status: error.status }), code: error.code })
+    this.#upstream?.destroy()
+    if (told) writeError(res, this.req, error)
+    else if (res) breakOff(res)
+    this.#tunnel?.destroy()
+    if (!res) this.#socket?.destroy()
+  }
+
+  /** Everything that it holds of the target's has closed. */
+  async closed(): Promise<void> {
+    const open = [this.#upstream?.closed === false ? this.#upstream : undefined, this.#tunnel].filter(
+      s => s !== undefined && !s.closed
+    )
+    await Promise.all(open.map(s => new Promise(resolve => s!.once('close', resolve))))
+  }
+
+  get upstream(): ClientRequest | undefined {
+    return this.#upstream
+  }
+
+  #response(): ServerResponse {
+    return (this.#res ??= responseOn(this.req, this.#socket!))
+  }
+
+  #clientClosed(): void {
+    const whole = this.#res?.writableFinished ?? false
+    if (!whole || this.#tunnel) {
+      this.#upstream?.destroy()
+      this.#tunnel?.destroy()
+    }
+    if (!whole && !this.#tunnel) this.#end({ result: 'gone' })
+    else this.#end({ result: 'answered', status: this.#tunnel ? 101 : this.#res?.statusCode })
+  }
+
+  /** The target's side of a WebSocket is gone; the client gets what is on its way, within reason. */
+  #tunnelClosed(): void {
+    const socket = this.#socket
+    if (!socket || socket.destroyed || !this.#answered) return
+    const timer = setTimeout(() => socket.destroy(), LINGER)
+    socket.once('close', () => clearTimeout(timer))
+    socket.destroySoon()
+  }
+
+  #end(outcome: Omit<Outcome, 'duration'>): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#headTimer)
+    if (this.#body) {
+      // What nobody takes any more must not keep the connection from its next request.
+      this.req.unpipe(this.#body)
+      this.req.resume()
+    }
+    this.#forget(this)
+    this.#ended?.({ ...outcome, duration: performance.now() - this.#startedAt })
+  }
+
+  #late(): CatflapError {
+    return new CatflapError('upstream_timeout', `${this.#rules.label}: no answer in time.`)
+  }
+}
+
+/** How long a client may take to read the last of a WebSocket, in ms. */
+const LINGER = 2_000
