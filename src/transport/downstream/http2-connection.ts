@@ -77,17 +77,18 @@ export class Http2Connection {
   /** GOAWAY: what was asked is answered, and nothing else. */
   leave(): void {
     this.#session.close()
-    this.#closeSoon()
+    this.closeSoon()
+  }
+
+  /** Whether its client closes it or not. */
+  closeSoon(): void {
+    this.#timer ??= setTimeout(() => this.socket.destroy(), LEAVING)
   }
 
   #calm(): void {
     if (this.#session.destroyed) return
     this.#onFlood()
     this.#session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM)
-    this.#closeSoon()
-  }
-
-  #closeSoon(): void {
-    this.#timer ??= setTimeout(() => this.socket.destroy(), LEAVING)
+    this.closeSoon()
   }
 }

@@ -100,6 +100,7 @@ export class Http2Door {
     session.on('stream', (stream, headers, _flags, raw) => this.#begin(connection, stream, headers, raw))
     session.on('error', (error: NodeJS.ErrnoException) => {
       if (BROKEN_RULES.test(error.code ?? '')) refused('bad_http')
+      if (!socket.destroyed) connection.closeSoon()
     })
     socket.once('close', () => this.#closed(connection))
     session.setLocalWindowSize(CONNECTION_WINDOW)
