@@ -155,7 +155,7 @@ export class Http2Door {
     stream.once('end', () => this.#coming.remove(place))
     // RFC 9113 §8.1: the answer is whole, and nobody reads what else the client sends.
     stream.once('finish', () => {
-      if (stream.readableEnded || stream.closed) return
+      if (stream.readableEnded || stream.closed || !stream.headersSent) return
       stream.resume()
       stream.close(constants.NGHTTP2_NO_ERROR)
     })
