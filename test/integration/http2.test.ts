@@ -1,5 +1,5 @@
 /** MCP over HTTP/2 and TLS: the same door as over HTTP/1.1, seen from the client's side. */
-import { connect as connectHttp2, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
+import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { SILENT } from '../../src/log.ts'
@@ -60,7 +60,14 @@ async function openDoor(t: Test, target: string, options: DoorOptions = {}): Pro
     onStart: () => {},
     onEnd: () => {}
   })
-  const core = new Core({ settings: chosen, log: SILENT, bus: new FrameBus(() => {}), target: opened, sessions, pipeline })
+  const core = new Core({
+    settings: chosen,
+    log: SILENT,
+    bus: new FrameBus(() => {}),
+    target: opened,
+    sessions,
+    pipeline
+  })
   const handler = endpoint(core, { path: '/mcp', sse: ssePaths('/mcp'), via: 'catflap' })
   const server = new HttpServer({ ...chosen, host, port: 0, http2: true, tls: options.tls }, handler)
   const { port } = await server.listen()
@@ -82,7 +89,7 @@ interface Client {
 }
 
 function client(t: Test, origin: string, tls: object = {}): Client {
-  const session = connectHttp2(origin, { ca: CA, family: 4, ...tls })
+  const session = connectHttp2(origin, { ca: CA, ...tls })
   session.on('error', () => {})
   t.teardown(() => session.destroy())
   const open: Client['open'] = (headers, body) => {
@@ -128,7 +135,11 @@ for (const tls of [undefined, TLS]) {
 
   t.test(`what reaches the server from HTTP/2 ${wire} is what a client of HTTP/1.1 would have sent`, async t => {
     const { upstream, origin } = await rawDoor(t, undefined, { tls })
-    const answer = await client(t, origin).post(CALL, { 'x-twice': ['1', '2'], te: 'trailers', origin: 'http://localhost' })
+    const answer = await client(t, origin).post(CALL, {
+      'x-twice': ['1', '2'],
+      te: 'trailers',
+      origin: 'http://localhost'
+    })
     t.equal(answer.status, 200)
     const seen = upstream.exchanges[0]!
     t.equal(seen.text, CALL)

@@ -31,10 +31,15 @@ interface Attack extends Served {
 async function attack(t: Test, options?: Parameters<typeof serve>[3]): Promise<Attack> {
   trackLeaks(t)
   const { handler, all } = conversations()
-  const served = await serve(t, CLEAR, (req, reply) => {
-    if (req.url === '/other') reply.answer(json(200, '{}'))
-    else handler(req, reply)
-  }, options)
+  const served = await serve(
+    t,
+    CLEAR,
+    (req, reply) => {
+      if (req.url === '/other') reply.answer(json(200, '{}'))
+      else handler(req, reply)
+    },
+    options
+  )
   const other = client(t, CLEAR, served.port)
   const othersGoOn = async () => {
     t.equal((await other.get({ path: '/other' })).status, 200)
@@ -94,10 +99,7 @@ t.test('streams that the server is made to reset count as well', async t => {
   const { raw, seen, port, othersGoOn } = await attack(t)
   const head = get(port)
   // A window of nothing more is an error of that stream (RFC 9113 §6.9).
-  await flood(raw, 20_000, n => [
-    frame(TYPE.headers, OPEN, 2 * n + 1, head),
-    frame(TYPE.window, 0, 2 * n + 1, u32(0))
-  ])
+  await flood(raw, 20_000, n => [frame(TYPE.headers, OPEN, 2 * n + 1, head), frame(TYPE.window, 0, 2 * n + 1, u32(0))])
   t.ok([ENHANCE_YOUR_CALM, 1].includes(await raw.goaway()))
   await within(raw.closed)
   t.ok(seen.length < 1_000, `${seen.length} were begun`)

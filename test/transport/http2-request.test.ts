@@ -11,10 +11,14 @@ function request(raw: readonly string[]): Http2Request {
   return new Http2Request({} as ServerHttp2Stream, headers, raw, {} as Socket)
 }
 
-const pairs = (list: readonly string[]) => list.flatMap((name, i) => (i % 2 === 0 ? [[name, list[i + 1]!] as const] : []))
+const pairs = (list: readonly string[]) =>
+  list.flatMap((name, i) => (i % 2 === 0 ? [[name, list[i + 1]!] as const] : []))
 
 t.test('a head without pseudo-headers, with the host and everything else where it stood', async t => {
-  const name = fc.oneof(fc.constantFrom('cookie', 'host', 'x-a', 'content-length'), fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/))
+  const name = fc.oneof(
+    fc.constantFrom('cookie', 'host', 'x-a', 'content-length'),
+    fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
+  )
   const field = fc.tuple(name, fc.string({ maxLength: 8 }))
   const authority = fc.option(fc.constantFrom('', 'a:1', 'B.example'), { nil: undefined })
   fc.assert(

@@ -1,14 +1,14 @@
 /** What is HTTP/2's own, and what shares a port with it. */
 import { execFile } from 'node:child_process'
-import { createServer, connect as connectTcp } from 'node:net'
+import { connect as connectTcp, createServer } from 'node:net'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { Agent, request } from 'undici'
 import { Queue } from '../../src/queue.ts'
-import { Turn } from '../../src/transport/turn.ts'
-import { Http2Door } from '../../src/transport/downstream/http2-door.ts'
 import type { HttpReply } from '../../src/transport/downstream/http-reply.ts'
 import { readBody } from '../../src/transport/downstream/http-server.ts'
+import { Http2Door } from '../../src/transport/downstream/http2-door.ts'
+import { Turn } from '../../src/transport/turn.ts'
 import { CA } from '../fixtures/tls/certificates.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { talk } from '../helpers/raw-client.ts'
@@ -130,7 +130,10 @@ t.test('the preface is known however it comes, and what only begins like it is H
   reply.answer(json(200, '{}'))
   t.equal((await heard.next())[3], TYPE.settings)
   for (const method of ['P', 'PR', 'PRI', 'PUT', 'POST']) {
-    const asked = talk(`http://127.0.0.1:${port}`, `${method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+    const asked = talk(
+      `http://127.0.0.1:${port}`,
+      `${method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`
+    )
     if (method.length < 3 || method === 'PRI') t.match(await asked, /^HTTP\/1\.1 400 .*bad_http/s, method)
     else {
       ;(await all.next()).reply.answer(json(200, '{}'))

@@ -56,13 +56,7 @@ function text(value: string): Buffer {
 }
 
 export function get(port: number, ...more: readonly (readonly [string, string])[]): Buffer {
-  return fields(
-    [':method', 'GET'],
-    [':scheme', 'http'],
-    [':path', '/'],
-    [':authority', `localhost:${port}`],
-    ...more
-  )
+  return fields([':method', 'GET'], [':scheme', 'http'], [':path', '/'], [':authority', `localhost:${port}`], ...more)
 }
 
 export const u32 = (value: number): Buffer => {
@@ -112,7 +106,7 @@ export async function rawClient(t: Test, wire: Pick<Wire, 'tls'>, port: number, 
 }
 
 function readFrames(socket: Socket, frames: Inbox<Frame>): void {
-  let pending = Buffer.alloc(0)
+  let pending: Buffer = Buffer.alloc(0)
   socket.on('data', (chunk: Buffer) => {
     pending = pending.length > 0 ? Buffer.concat([pending, chunk]) : chunk
     while (pending.length >= 9) {

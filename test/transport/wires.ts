@@ -1,7 +1,7 @@
 /** One server, four ways to speak to it: HTTP/1.1 and HTTP/2, on clear text and over TLS. */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { request as httpsRequest } from 'node:https'
+import { type RequestOptions, request as httpsRequest } from 'node:https'
 import type { Readable, Writable } from 'node:stream'
 import type { Test } from 'tap'
 import type { HttpReply } from '../../src/transport/downstream/http-reply.ts'
@@ -128,8 +128,18 @@ function http1Client(wire: Wire, port: number, tls: object): Omit<Client, 'get'>
   const open = new Set<ReturnType<typeof httpRequest>>()
   const ask = ({ method = 'GET', path = '/', headers = {}, body, bodiless }: Asked): Asking => {
     const send = wire.tls ? httpsRequest : httpRequest
-    const options = { port, host: 'localhost', family: 4, method, path, headers: { ...headers }, agent: false, ca: CA, ...tls }
-    const req = send(options as Parameters<typeof httpsRequest>[0])
+    const options = {
+      port,
+      host: 'localhost',
+      family: 4,
+      method,
+      path,
+      headers: { ...headers },
+      agent: false,
+      ca: CA,
+      ...tls
+    }
+    const req = send(options as RequestOptions)
     open.add(req)
     req.once('close', () => open.delete(req))
     const unread = new Promise<{ status: number; stream: Readable; headers: IncomingMessage['headers'] }>(
@@ -147,7 +157,7 @@ function http1Client(wire: Wire, port: number, tls: object): Omit<Client, 'get'>
 }
 
 function http2Client(wire: Wire, port: number, tls: object): Omit<Client, 'get'> {
-  const session = connectHttp2(`http${wire.tls ? 's' : ''}://localhost:${port}`, { ca: CA, family: 4, ...tls })
+  const session = connectHttp2(`http${wire.tls ? 's' : ''}://localhost:${port}`, { ca: CA, ...tls })
   session.on('error', () => {})
   const ask = ({ method = 'GET', path = '/', headers = {}, body, bodiless }: Asked): Asking => {
     const stream = session.request({ ':method': method, ':path': path, ...headers }, { endStream: bodiless === true })
@@ -223,6 +233,8 @@ export interface Conversation {
   readonly reply: HttpReply
   /** How often there was room again, and whether the client left. */
   readonly events: Inbox<'drained' | 'gone'>
+  /** For the inbox, which tells what came. */
+  toJSON(): string
 }
 
 /** Hands every request to the test. */
@@ -231,7 +243,7 @@ export function conversations(): { readonly handler: RequestHandler; readonly al
   const handler: RequestHandler = (req, reply) => {
     const events = new Inbox<'drained' | 'gone'>('events of a reply')
     reply.listener = { onDrained: () => events.push('drained'), onGone: () => events.push('gone') }
-    all.push({ req, reply, events })
+    all.push({ req, reply, events, toJSON: () => `${req.method} ${req.url}` })
   }
   return { handler, all }
 }

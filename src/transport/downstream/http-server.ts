@@ -168,7 +168,10 @@ export class HttpServer {
     const late = new Promise(resolve => {
       timer = setTimeout(resolve, ms)
     })
-    await Promise.race([late, Promise.all(ending.map(res => new Promise(resolve => res.once('close', resolve))))])
+    await Promise.race([
+      late,
+      Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
+    ])
     clearTimeout(timer)
   }
 

@@ -80,7 +80,8 @@ export class Http2Response implements ResponseStream {
     if (body !== undefined || stream.writableLength > 0)
       stream.setTimeout(this.#patience, () => stream.close(constants.NGHTTP2_CANCEL))
     if (body === undefined) stream.end()
-    else stream.end(body, encoding)
+    else if (typeof body === 'string') stream.end(body, encoding ?? 'utf8')
+    else stream.end(body)
     return this
   }
 
