@@ -6,8 +6,8 @@ import { Message } from '../../src/protocol/message.ts'
 import { readBody } from '../../src/transport/downstream/http-server.ts'
 import { isEncrypted } from '../../src/transport/downstream/tls-peer.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { waitFor, within } from '../helpers/wait.ts'
-import { client, conversations, json, serve, WIRES } from './wires.ts'
+import { type Inbox, waitFor, within } from '../helpers/wait.ts'
+import { type Conversation, client, conversations, json, serve, WIRES } from './wires.ts'
 
 const SSE = ['Content-Type', 'text/event-stream']
 const event = (n: number) => Message.parse(Buffer.from(`{"jsonrpc":"2.0","method":"n","params":{"n":${n}}}`))
@@ -19,6 +19,8 @@ const streamHead = () => ({
   length: undefined,
   encoding: undefined
 })
+/** Connections take their time: what was asked first may come second. */
+const asked = (all: Inbox<Conversation>, path: string) => all.until(({ req }) => req.url === path)
 const MiB = Buffer.alloc(1024 * 1024, 'x')
 
 for (const wire of WIRES) {
@@ -144,8 +146,8 @@ for (const wire of WIRES) {
 
   test('a client that goes away ends its request, and no other', async t => {
     const { all, server, client } = await open(t)
-    const [leaver, stayer] = [client.ask({ bodiless: true }), client.ask({ bodiless: true })]
-    const [first, second] = [await all.next(), await all.next()]
+    const [leaver, stayer] = [client.ask({ path: '/1', bodiless: true }), client.ask({ path: '/2', bodiless: true })]
+    const [first, second] = [await asked(all, '/1'), await asked(all, '/2')]
     first.reply.head(streamHead())
     second.reply.head(streamHead())
     await leaver.head
@@ -210,6 +212,18 @@ for (const wire of WIRES) {
     t.equal(server.refusals.request_timeout, 1)
   })
 
+  test('a body that is broken off is never taken for whole', async t => {
+    const { all, client } = await open(t)
+    const asking = client.ask({ method: 'POST' })
+    asking.body.write('{"a":1}')
+    const { req, events } = await all.next()
+    const whole = new Promise<never>((_, reject) => readBody(req, 1000, () => reject(new Error('taken for whole'))))
+    await waitFor(req, 'data')
+    asking.leave()
+    t.equal(await Promise.race([whole, events.next()]), 'gone')
+    await Promise.race([whole, turn()])
+  })
+
   test('a request that is whole may take as long as it likes', async t => {
     const { all, server, client } = await open(t, { clientTimeout: 100 })
     const answer = client.get({ method: 'POST', body: 'x' })
@@ -238,8 +252,8 @@ for (const wire of WIRES) {
 
   test('an answer that fails in the middle looks broken; a stream ends with an error of its own', async t => {
     const { all, client } = await open(t)
-    const [part, stream] = [client.ask({ bodiless: true }), client.ask({ bodiless: true })]
-    const [first, second] = [await all.next(), await all.next()]
+    const [part, stream] = [client.ask({ path: '/1', bodiless: true }), client.ask({ path: '/2', bodiless: true })]
+    const [first, second] = [await asked(all, '/1'), await asked(all, '/2')]
     first.reply.head({ ...streamHead(), headers: ['Content-Type', 'application/json'], type: 'json' })
     first.reply.data(Buffer.from('{"half'), false)
     second.reply.head(streamHead())

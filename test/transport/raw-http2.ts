@@ -23,6 +23,7 @@ export const END_STREAM = 1
 export const END_HEADERS = 4
 export const ACK = 1
 export const ENHANCE_YOUR_CALM = 11
+export const REFUSED = 7
 export const CANCEL = 8
 
 export interface Frame {

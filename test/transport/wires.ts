@@ -1,7 +1,7 @@
 /** One server, four ways to speak to it: HTTP/1.1 and HTTP/2, on clear text and over TLS. */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { type RequestOptions, request as httpsRequest } from 'node:https'
+import { request as httpsRequest, type RequestOptions } from 'node:https'
 import type { Readable, Writable } from 'node:stream'
 import type { Test } from 'tap'
 import type { HttpReply } from '../../src/transport/downstream/http-reply.ts'
@@ -160,14 +160,17 @@ function http2Client(wire: Wire, port: number, tls: object): Omit<Client, 'get'>
   const session = connectHttp2(`http${wire.tls ? 's' : ''}://localhost:${port}`, { ca: CA, ...tls })
   session.on('error', () => {})
   const ask = ({ method = 'GET', path = '/', headers = {}, body, bodiless }: Asked): Asking => {
-    const stream = session.request({ ':method': method, ':path': path, ...headers }, { endStream: bodiless === true })
+    const leaving = new AbortController()
+    const head = { ':method': method, ':path': path, ...headers }
+    const stream = session.request(head, { endStream: bodiless === true, signal: leaving.signal })
     const unread = new Promise<{ status: number; stream: Readable; headers: Answer['headers'] }>((resolve, reject) => {
       stream.once('response', head => resolve({ status: head[':status'] ?? 0, stream, headers: head }))
       stream.on('error', reject)
       stream.once('close', () => reject(new Error('closed before an answer')))
     })
     if (body !== undefined) stream.end(body)
-    return asking(stream, unread, () => stream.close(8))
+    // close() would end the body in order first.
+    return asking(stream, unread, () => leaving.abort())
   }
   return { ask, session, close: () => session.destroy() }
 }

@@ -11,8 +11,8 @@ const { constants } = process.getBuiltinModule('node:http2')
  */
 const RESETS = { burst: 200, perSecond: 20 }
 
-/** Pings and settings: each makes an answer. */
-const CONTROL = { burst: 1_000, perSecond: 100 }
+/** Pings and settings: each makes an answer. nghttp2 ends a connection with 1,000 of these unsent, and does not say why. */
+const CONTROL = { burst: 500, perSecond: 50 }
 
 /** What a client may take to close a connection that is over, in ms. */
 const LEAVING = 1_000

@@ -58,12 +58,12 @@ export class Http2Request {
   }
 
   on(event: string, listener: (...args: unknown[]) => void): this {
-    this.stream.on(event, listener)
+    this.stream.on(event, event === 'end' ? this.#ifWhole(listener) : listener)
     return this
   }
 
   once(event: string, listener: (...args: unknown[]) => void): this {
-    this.stream.once(event, listener)
+    this.stream.once(event, event === 'end' ? this.#ifWhole(listener) : listener)
     return this
   }
 
@@ -85,6 +85,15 @@ export class Http2Request {
   resume(): this {
     this.stream.resume()
     return this
+  }
+
+  /** Node says `end` of what was broken off as well: a part would pass for the whole. */
+  #ifWhole(listener: () => void): () => void {
+    const ifWhole = (): void => {
+      if (!this.stream.aborted && !this.stream.closed) listener()
+    }
+    // By which an emitter knows the listener again.
+    return Object.assign(ifWhole, { listener })
   }
 }
 

@@ -87,7 +87,8 @@ export class Http2Response implements ResponseStream {
 
   destroy(): this {
     this.broken = true
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    // close() would end it in order first, and a part would pass for the whole.
+    this.#stream.destroy(new Error('broken off'))
     return this
   }
 
