@@ -13,6 +13,7 @@ import { type Era, eraOf } from '../protocol/versions.ts'
 import { prefixOf } from '../tape/truncate.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { type RequestHandler, readBody } from '../transport/downstream/http-server.ts'
+import { isEncrypted, tlsPrincipal } from '../transport/downstream/tls-peer.ts'
 import type { Core } from './core.ts'
 import { Exchange } from './exchange.ts'
 import { openStream, postMessage, type SsePaths } from './serve-sse.ts'
@@ -29,12 +30,17 @@ export interface EndpointOptions {
 /** Makes exchanges of HTTP requests to the one endpoint. */
 export function endpoint(core: Core, options: EndpointOptions): RequestHandler {
   return (req, reply) => {
+    const { socket } = req
     const x = new Exchange(core, reply, {
       method: req.method ?? 'GET',
       path: req.url ?? '/',
       headers: req.rawHeaders,
-      remoteAddress: req.socket.remoteAddress
+      remoteAddress: socket.remoteAddress,
+      encrypted: isEncrypted(socket),
+      tlsPrincipal: tlsPrincipal(socket)
     })
+    // A token, which is looked at next, counts for more.
+    if (x.client!.tlsPrincipal !== undefined) x.principal = x.client!.tlsPrincipal
     try {
       accept(x, req, reply, options)
     } catch (error) {
