@@ -3,6 +3,7 @@ import { type Log, SILENT } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { type Session, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
+import { recordedLeg } from '../session/recorded-leg.ts'
 import type { SessionStore } from '../session/store.ts'
 import { FrameBus } from '../tape/bus.ts'
 import type { LiveFeed } from '../tape/live.ts'
@@ -18,6 +19,7 @@ import { interceptorList } from './interceptors.ts'
 import { type MetricsOptions, openMetrics, serveMetrics } from './metering.ts'
 import { openFeed, openRecorder } from './observers.ts'
 import { type SettingName, type Settings, settings } from './options.ts'
+import type { SessionLoss } from './reverse-options.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
 import { ssePaths } from './serve-sse.ts'
@@ -49,6 +51,8 @@ export interface RecordOptions {
 export interface ForwardOptions {
   readonly target: TargetOptions
   readonly listen?: HttpListen | StdioListen
+  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, `propagate` for commands. */
+  readonly sessionLoss?: SessionLoss
   /** Clients must present one of them. */
   readonly tokens?: readonly string[]
   readonly allowUnauthenticated?: boolean
@@ -283,13 +287,16 @@ function makeCore(
     log: given.log,
     reapEvery: Math.max(50, Math.min(REAP_EVERY, chosen.sessionIdle / 3, chosen.sessionMax / 3)),
     openLeg: record => {
-      const upstreamId = record.legs[target.name]?.upstreamId
-      return upstreamId === undefined ? undefined : target.resume(upstreamId)
+      const { upstreamId, member } = recordedLeg(record, target.name) ?? {}
+      return upstreamId === undefined ? undefined : target.resume(upstreamId, member)
     },
     onStart: session => {
       if (options.record || options.live) hideIds(given.redactor, session)
       given.log.debug('session-start', `session ${session.handle} began`, { session: session.handle })
       if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
+    },
+    onRenew: session => {
+      if (options.record || options.live) hideIds(given.redactor, session)
     },
     onEnd: (session, why) => {
       metrics?.sessionEnded(session, why)
@@ -304,6 +311,7 @@ function makeCore(
     target,
     sessions,
     pipeline,
+    sessionLoss: options.sessionLoss,
     meter: metrics
   })
   return core

@@ -70,7 +70,7 @@ export interface CallReceiver {
 }
 
 /** Why a server is asked once more. */
-export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport'
+export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport' | 'session_lost'
 
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 
@@ -87,6 +87,8 @@ export interface Leg {
   readonly upstreamId: string | undefined
   /** Which of several servers it leads to, where there are several. */
   readonly member?: string
+  /** The server has answered something on it. Of pipes only. */
+  readonly answered?: boolean
   call(input: CallInput, receiver: CallReceiver): UpstreamCall
   /** Legs that one client owns whole (a pipe): stop and go on with everything the server says. */
   pause?(): void
