@@ -89,6 +89,8 @@ export interface Leg {
   readonly member?: string
   /** The server has answered something on it. Of pipes only. */
   readonly answered?: boolean
+  /** Calls that are not answered yet. Of pipes only. */
+  readonly inFlight?: number
   call(input: CallInput, receiver: CallReceiver): UpstreamCall
   /** Legs that one client owns whole (a pipe): stop and go on with everything the server says. */
   pause?(): void
@@ -107,6 +109,8 @@ export interface LegEvents {
   late(message: Message): void
   noise(bytes: Buffer): void
   stderr(line: string): void
+  /** The server has given its first answer on a pipe. */
+  answered?(): void
   /** The leg is gone by itself. */
   lost(error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void
   /** A message had to differ on the two sides (a remapped id or token): what the client knows, what the server knows. */

@@ -304,7 +304,7 @@ export class HttpReply implements Reply {
 }
 
 function errorHeaders(error: CatflapError): string[] {
-  if (error.status === 503) return ['Retry-After', '1']
+  if (error.status === 503) return ['Retry-After', String(error.data?.retryAfter ?? 1)]
   if (error.status === 401) return ['WWW-Authenticate', 'Bearer realm="catflap"']
   return []
 }
