@@ -239,7 +239,8 @@ export class Child {
     this.#isTold = true
     clearTimeout(this.#drainTimer)
     this.#told.resolve()
-    this.#events.exit({ ...this.#status, stderr: [...this.#stderr], memory: this.#memory })
+    const memory = this.#memory
+    this.#events.exit({ ...this.#status, stderr: [...this.#stderr], ...(memory !== undefined && { memory }) })
   }
 
   #limitDraining(): void {
