@@ -20,19 +20,22 @@ export interface Parked {
  */
 export class Starts {
   readonly #label: string
+  readonly #now: () => number
   #failed = 0
   #endedAt = 0
   #error: CatflapError | undefined
 
-  constructor(label: string) {
+  /** `now` in ms; default `performance.now`. */
+  constructor(label: string, now: () => number = () => performance.now()) {
     this.#label = label
+    this.#now = now
   }
 
   /** How long the next start has to wait, in ms. */
   get pause(): number {
     if (this.#failed === 0) return 0
     const length = Math.min(FIRST_PAUSE * 2 ** (this.#failed - 1), MAX_PAUSE)
-    return Math.max(0, this.#endedAt + length - performance.now())
+    return Math.max(0, this.#endedAt + length - this.#now())
   }
 
   /** Set while there is no use in waiting. */
@@ -53,7 +56,7 @@ export class Starts {
 
   /** A child is started. While the command is parked, the next one is so after another pause. */
   begun(): void {
-    if (this.#failed >= PARKED_AFTER) this.#endedAt = performance.now()
+    if (this.#failed >= PARKED_AFTER) this.#endedAt = this.#now()
   }
 
   /** A child has answered something. */
@@ -67,6 +70,6 @@ export class Starts {
     this.#error = error
     if (startedAt < this.#endedAt && this.#failed < PARKED_AFTER) return
     this.#failed++
-    this.#endedAt = performance.now()
+    this.#endedAt = this.#now()
   }
 }
