@@ -9,10 +9,10 @@ import {
   VERSION_HEADER
 } from '../protocol/headers.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
+import { reopen } from '../proxy/child-loss.ts'
 import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
-import { reopen } from '../proxy/child-loss.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import {
   initialized,

@@ -44,10 +44,7 @@ export class Numbers {
   readonly received = this.#upstreamBytes.of('receive')
   readonly #retries = new ByLabel(counters('catflap.upstream.retries'), 'catflap.retry.reason')
 
-  readonly #reinitializations = new ByLabel(
-    counters('catflap.session.reinitializations'),
-    'catflap.session.outcome'
-  )
+  readonly #reinitializations = new ByLabel(counters('catflap.session.reinitializations'), 'catflap.session.outcome')
 
   constructor({ maxNames, server, wires }: NumbersOptions) {
     this.operations = new Operations(maxNames)

@@ -9,8 +9,11 @@ import type { Exchange } from './exchange.ts'
 import type { Answer } from './interceptor.ts'
 import { type LossOutcome, restore, Unrecoverable } from './renew-leg.ts'
 import { openAnotherLeg, send } from './session-leg.ts'
-import { firstWords, moved, mustBe, RENEWAL_TIME, recover } from './session-loss.ts'
+import { firstWords, moved, mustBe, recover } from './session-loss.ts'
 import { takeUntold } from './session-state.ts'
+
+/** How long the new child may take to answer, in ms. Some commands are fetched first. */
+const ANSWER_TIME = 30_000
 
 /**
  * The child of this session has ended: starts another one and repeats the client's `initialize` there, once for all who ask.
@@ -62,7 +65,7 @@ function asker(x: Exchange, session: Session, leg: Leg): (message: Message) => P
   const { bus, tap, target } = x.core
   return async message => {
     if (bus.active) tap.loose(session, 'pipe', 'server', 'up', message, true)
-    const answer = await ask(leg, target.label, message, RENEWAL_TIME)
+    const answer = await ask(leg, target.label, message, ANSWER_TIME)
     if (bus.active) tap.loose(session, 'pipe', 'server', 'down', answer)
     return answer
   }

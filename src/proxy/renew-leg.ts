@@ -101,5 +101,8 @@ export async function restore(
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   if (left > 0)
-    x.core.log.warn('session-restore', `session ${session.handle}: the server did not take ${left} of its subscriptions`)
+    x.core.log.warn(
+      'session-restore',
+      `session ${session.handle}: the server did not take ${left} of its subscriptions`
+    )
 }

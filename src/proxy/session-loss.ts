@@ -15,7 +15,7 @@ import { type LossOutcome, renewLeg, Unrecoverable } from './renew-leg.ts'
 import { takeUntold, watchQuestions } from './session-state.ts'
 
 /** Calls of the session wait so long for its new leg, in ms. */
-export const RENEWAL_TIME = 10_000
+const RENEWAL_TIME = 10_000
 /** How often it is looked whether another process has finished what it is about, in ms. */
 const LOOK_EVERY = 50
 
@@ -26,7 +26,8 @@ const LOOK_EVERY = 50
  */
 export function keepSession(x: Exchange): Promise<Leg | undefined> | undefined {
   const { core, session, leg } = x
-  if (core.sessionLoss !== 'reinitialize' || !session || session.ended || leg?.upstreamId === undefined) return undefined
+  if (core.sessionLoss !== 'reinitialize' || !session || session.ended || leg?.upstreamId === undefined)
+    return undefined
   if (x.connection || session.channel || x.kind === 'terminate' || x.message?.method === 'initialize') return undefined
   // Somebody has noticed before.
   if (leg !== session.leg) return Promise.resolve(session.leg)
@@ -53,7 +54,8 @@ export async function recover(
   core.log.info('session-lost', `session ${handle}: the server no longer knows it`, { session: handle })
   if (core.bus.active) core.tap.note(x, 'session-lost', 'the server no longer knows the session')
   const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), RENEWAL_TIME)
+  const { requestTimeout } = core.settings
+  const timer = setTimeout(() => late.abort(), Math.min(RENEWAL_TIME, requestTimeout || RENEWAL_TIME))
   try {
     const outcome = await renew(late.signal)
     core.meter?.reinitialized(outcome)
@@ -83,18 +85,25 @@ function outcomeOf(error: unknown): LossOutcome {
 /** Makes the session anew, or waits for another process that is about to. */
 async function renewed(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {
   const epoch = epochOf(session.record)
-  if (!(await claimed(x.core, session, epoch, signal))) return 'shared'
+  if (!(await claimed(x.core, session, epoch, signal))) return await sharedWith(x.core, session)
   const { initialize, server } = firstWords(x.core, session)
   const { leg, answer } = await renewLeg(x, session, Message.parse(Buffer.from(initialize)), signal)
   try {
     mustBe(server, answer)
-    if (!(await moved(x.core, session, leg, { epoch, initialize, untold: announcedLists(answer) }))) return 'shared'
+    if (!(await moved(x.core, session, leg, { epoch, initialize, untold: announcedLists(answer) })))
+      return await sharedWith(x.core, session)
   } catch (error) {
     void leg.close(x.headers)
     throw error
   }
   await tellStreams(x.core, session)
   return 'kept'
+}
+
+/** Another process was first. */
+async function sharedWith(core: Core, session: Session): Promise<LossOutcome> {
+  await tellStreams(core, session)
+  return 'shared'
 }
 
 /** What client and server said at first. Throws where that is not known. */
@@ -135,7 +144,12 @@ export interface Move {
 }
 
 /** Writes the new leg down. False: another process was first, and this one is of no use. */
-export async function moved(core: Core, session: Session, leg: Leg, { epoch, initialize, untold }: Move): Promise<boolean> {
+export async function moved(
+  core: Core,
+  session: Session,
+  leg: Leg,
+  { epoch, initialize, untold }: Move
+): Promise<boolean> {
   const name = leg.member ?? core.target.name
   const done = await core.sessions.change(session, record => {
     if (epochOf(record) !== epoch) return undefined
@@ -153,7 +167,7 @@ export async function moved(core: Core, session: Session, leg: Leg, { epoch, ini
 /** Streams that are open still belong to the session that the server has lost: nothing will ever come on them. */
 async function tellStreams(core: Core, session: Session): Promise<void> {
   if (session.streams === 0) return
-  const open = [...core.inFlight].filter(s => s.kind === 'listen' && s.session === session && s.streaming)
+  const open = [...core.inFlight].filter(s => s.session === session && s.leg !== session.leg && s.streaming)
   const one = open.find(s => s.canSay)
   const last = one ? await takeUntold(core, session) : []
   for (const stream of open) stream.sayAndEnd(stream === one ? last : [])

@@ -1,6 +1,6 @@
+import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { serverIdentity } from '../protocol/server-identity.ts'
-import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
 import { factsOf, withFacts, withLogLevel, withSubscription } from '../session/facts.ts'
 import type { Session } from '../session/manager.ts'
 import type { Recovery } from '../session/recovery.ts'

@@ -34,12 +34,7 @@ export class StdioTarget implements Target {
   /** Ends whatever waits for a start. */
   readonly #closing = new AbortController()
 
-  constructor(
-    name: string,
-    options: CommandTarget & CommandLimits,
-    settings: Settings,
-    scrub: OpenTarget['scrub']
-  ) {
+  constructor(name: string, options: CommandTarget & CommandLimits, settings: Settings, scrub: OpenTarget['scrub']) {
     this.name = name
     // Arguments can hold secrets, so a command is called by its name alone.
     this.label = options.command
@@ -48,8 +43,10 @@ export class StdioTarget implements Target {
     this.#settings = settings
     this.#scrub = scrub
     this.#starts = new Starts(this.label)
-    this.#room = new ChildRoom(options.maxChildren ?? Number.POSITIVE_INFINITY, this.#legs, () =>
-      this.#shared?.giveUpIdle() === true
+    this.#room = new ChildRoom(
+      options.maxChildren ?? Number.POSITIVE_INFINITY,
+      this.#legs,
+      () => this.#shared?.giveUpIdle() === true
     )
   }
 

@@ -1,7 +1,7 @@
 /** Commands that fail, or want more than they may have. */
 import t from 'tap'
-import type { CommandRoute } from '../../src/proxy/reverse-options.ts'
 import { settings } from '../../src/proxy/options.ts'
+import type { CommandRoute } from '../../src/proxy/reverse-options.ts'
 import { StdioTarget } from '../../src/proxy/stdio-target.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost, rawRequest } from '../helpers/raw-client.ts'
@@ -146,8 +146,11 @@ t.test('a shared child ends when nobody has used it for a while, and comes back'
   t.equal(log.of('child-exit').length, 0, 'which is no loss')
 })
 
-t.test('a child that takes too much memory is ended, and its calls are told', { skip: process.platform !== 'linux' }, async t => {
-  const code = `
+t.test(
+  'a child that takes too much memory is ended, and its calls are told',
+  { skip: process.platform !== 'linux' },
+  async t => {
+    const code = `
     const held = []
     require('node:readline').createInterface({ input: process.stdin }).on('line', line => {
       const { id, method } = JSON.parse(line)
@@ -156,15 +159,16 @@ t.test('a child that takes too much memory is ended, and its calls are told', { 
       const result = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 'x', version: '1' } }
       console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
     })`
-  const target = script(code, { maxMemory: 400 * 1024 * 1024 })
-  const { url } = await pipeDoor(t, 'puppet-stdio.ts', { target })
-  const [one, other] = [await pipeSession(url), await pipeSession(url)]
-  const answer = await one.post(rpc(1, 'grow'))
-  t.equal(answer.status, 502)
-  t.match(answer.json(), { id: 1, error: { message: /it may have 400 MiB/, data: { code: 'child_memory' } } })
-  t.equal((await one.post(rpc(2, 'ping'))).status, 404)
-  t.equal((await other.post(rpc(2, 'ping'))).status, 200)
-})
+    const target = script(code, { maxMemory: 400 * 1024 * 1024 })
+    const { url } = await pipeDoor(t, 'puppet-stdio.ts', { target })
+    const [one, other] = [await pipeSession(url), await pipeSession(url)]
+    const answer = await one.post(rpc(1, 'grow'))
+    t.equal(answer.status, 502)
+    t.match(answer.json(), { id: 1, error: { message: /it may have 400 MiB/, data: { code: 'child_memory' } } })
+    t.equal((await one.post(rpc(2, 'ping'))).status, 404)
+    t.equal((await other.post(rpc(2, 'ping'))).status, 200)
+  }
+)
 
 t.test('what a command starts counts as well', { skip: process.platform !== 'linux' }, async t => {
   const child = 'const held = []; setInterval(() => held.push(Buffer.alloc(20 * 1024 * 1024, 1)), 20)'

@@ -5,7 +5,7 @@ import type { TapeFrame } from '../../src/tape/format.ts'
 import { TapeReader } from '../../src/tape/reader.ts'
 import { FIXTURE_RESOURCE } from '../fixtures/servers/definition.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { type StdioPeer, SERVERS, spawnPeer } from '../helpers/stdio-peer.ts'
+import { SERVERS, type StdioPeer, spawnPeer } from '../helpers/stdio-peer.ts'
 import { callTool, client, type DoorOptions, openDoor } from './http-door.ts'
 
 interface ServerProcess {
@@ -73,7 +73,10 @@ t.test('clients go on calling: one initialize each, every call carried out once,
   await callTool(a, 'log', { level: 'error' })
   await a.until('notifications/message')
   const logs = a.notifications.items.filter(n => n.method === 'notifications/message')
-  t.same(logs.map(n => n.params?.level), ['error'])
+  t.same(
+    logs.map(n => n.params?.level),
+    ['error']
+  )
   const said = (what: string): number => next.seen().filter(line => line.includes(what)).length
   t.equal(said('"initialize"'), 2)
   t.equal(said('"notifications/initialized"'), 2)
@@ -85,7 +88,7 @@ t.test('clients go on calling: one initialize each, every call carried out once,
 
 for (const [what, args] of [
   ['is another version', ['--version', '2.0.0']],
-  ['offers less', ['--no-completions']]
+  ['offers less', ['--no-logging']]
 ] as const) {
   t.test(`a server that ${what} after its restart: the client gets 404 and begins anew`, async t => {
     const { server, door, connect } = await restartable(t)
@@ -112,10 +115,19 @@ t.test('the tape shows it on the side of the server, and the client nothing but 
   const kept = frames.findIndex(f => f.note === 'session-reinitialized')
   t.ok(lost > 0 && kept > lost)
   const between = frames.slice(0, kept).filter(f => f.side === 'server')
-  t.ok(between.some(f => f.kind === 'head' && f.http?.status === 404), 'the 404')
-  t.ok(between.some(f => f.dir === 'up' && f.own && f.text?.includes('"initialize"')), 'the initialize')
+  t.ok(
+    between.some(f => f.kind === 'head' && f.http?.status === 404),
+    'the 404'
+  )
+  t.ok(
+    between.some(f => f.dir === 'up' && f.own && f.text?.includes('"initialize"')),
+    'the initialize'
+  )
   t.ok(between.some(f => f.dir === 'up' && f.text?.includes('notifications/initialized')))
-  t.ok(frames.slice(kept).some(f => f.side === 'server' && f.kind === 'open' && f.http?.method === 'POST'), 'once more')
+  t.ok(
+    frames.slice(kept).some(f => f.side === 'server' && f.kind === 'open' && f.http?.method === 'POST'),
+    'once more'
+  )
   t.notOk(frames.some(f => f.side === 'client' && f.http?.status === 404))
   t.equal(frames.filter(f => f.side === 'client' && f.dir === 'up' && f.text?.includes('"echo"')).length, 1)
 })

@@ -13,7 +13,10 @@ t.test('only what the present server has asked can be answered', async t => {
   recovery.heard(text({ id: 1, method: 'ping' }))
   recovery.heard(text({ id: 'a', result: { method: 'x' } }))
   recovery.heard(Buffer.from('"method" and no message'))
-  t.same(['1', '1.0', '"1"', '"a"'].map(id => recovery.answers(response(id))), [true, true, false, false])
+  t.same(
+    ['1', '1.0', '"1"', '"a"'].map(id => recovery.answers(response(id))),
+    [true, true, false, false]
+  )
   recovery.renewed()
   t.notOk(recovery.answers(response('1')), 'and it was lost again')
 })
@@ -29,5 +32,8 @@ t.test('a server that asks without end is remembered with its last questions', a
   const recovery = new Recovery()
   recovery.renewed()
   for (let id = 0; id < 1_100; id++) recovery.heard(text({ id, method: 'ping' }))
-  t.same(['0', '75', '76', '1099'].map(id => recovery.answers(response(id))), [false, false, true, true])
+  t.same(
+    ['0', '75', '76', '1099'].map(id => recovery.answers(response(id))),
+    [false, false, true, true]
+  )
 })

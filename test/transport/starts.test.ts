@@ -2,7 +2,8 @@ import t from 'tap'
 import { CatflapError } from '../../src/errors.ts'
 import { Starts } from '../../src/transport/upstream/starts.ts'
 
-const end = (n: number) => new CatflapError('child_exited', `end ${n}`, { data: { target: 'x', exitCode: n, stderr: ['l'] } })
+const end = (n: number) =>
+  new CatflapError('child_exited', `end ${n}`, { data: { target: 'x', exitCode: n, stderr: ['l'] } })
 
 const clock = { now: 1_000 }
 
@@ -29,7 +30,10 @@ t.test('after five in a row nothing is started for a while, and calls are told w
   t.same([code, status], ['command_parked', 503])
   t.match(message, /5 times.*end 5/)
   t.match(data, { retryAfter: 2, exitCode: 5, stderr: ['l'] })
-  t.same([60, 2_000].map(n => failing(n).pause), [30_000, 30_000])
+  t.same(
+    [60, 2_000].map(n => failing(n).pause),
+    [30_000, 30_000]
+  )
 })
 
 t.test('one that answers ends all that', async t => {

@@ -65,7 +65,8 @@ export class ExclusiveChildren {
     else if (spare) lend(spare, call)
     else if (this.#free > 0) this.#place(call)
     else if (this.#ending > this.#queue.size) this.#queue.add(call)
-    else if (this.#options.max > this.#all.size + this.#delayed.size) refuse(call, new CatflapError('too_many_children'))
+    else if (this.#options.max > this.#all.size + this.#delayed.size)
+      refuse(call, new CatflapError('too_many_children'))
     else {
       const text = `${this.#options.label}: all ${this.#options.max} processes for requests that ask for logs are in use. Try again later.`
       refuse(call, new CatflapError('upstream_queue_full', text))

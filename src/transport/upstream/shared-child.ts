@@ -156,7 +156,7 @@ export class SharedChild {
 
   #giveUpShared(): boolean {
     const running = this.#running
-    if (!running || running.leg.inFlight !== 0 || !running.input.empty) return false
+    if (running?.leg.inFlight !== 0 || !running.input.empty) return false
     this.#running = undefined
     this.#end(running)
     return true

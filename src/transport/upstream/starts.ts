@@ -22,7 +22,7 @@ export class Starts {
   readonly #label: string
   readonly #now: () => number
   #failed = 0
-  #endedAt = 0
+  #endedAt = Number.NEGATIVE_INFINITY
   #error: CatflapError | undefined
 
   /** `now` in ms; default `performance.now`. */
@@ -68,7 +68,7 @@ export class Starts {
   /** A child ended by itself before it did. Of several that were started together, one counts. */
   failed(startedAt: number, error: CatflapError): void {
     this.#error = error
-    if (startedAt < this.#endedAt && this.#failed < PARKED_AFTER) return
+    if (startedAt <= this.#endedAt && this.#failed < PARKED_AFTER) return
     this.#failed++
     this.#endedAt = this.#now()
   }
