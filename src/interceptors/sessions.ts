@@ -9,7 +9,6 @@ import {
   VERSION_HEADER
 } from '../protocol/headers.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
-import { reopen } from '../proxy/child-loss.ts'
 import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
@@ -123,7 +122,15 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   x.session = session
   x.core.sessions.touch(session)
   if (!session.recovery?.lost || x.kind === 'terminate') return onLeg(x, session)
-  return reopen(x, session).then(refused => refused ?? onLeg(x, session))
+  return reopened(x, session)
+}
+
+/** Its child has ended; what starts another is loaded when that happens. */
+async function reopened(x: Exchange, session: Session): Promise<Answer | undefined> {
+  const { reopen } = await import('../proxy/child-loss.ts')
+  // Somebody else may have been quicker.
+  const refused = session.recovery?.lost && (await reopen(x, session))
+  return refused ?? onLeg(x, session)
 }
 
 function onLeg(x: Exchange, session: Session): Verdict {

@@ -8,8 +8,8 @@ import type { Leg } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
 import type { Answer } from './interceptor.ts'
 import { type LossOutcome, restore, Unrecoverable } from './renew-leg.ts'
+import { firstWords, moved, mustBe, recover } from './renew-session.ts'
 import { openAnotherLeg, send } from './session-leg.ts'
-import { firstWords, moved, mustBe, recover } from './session-loss.ts'
 import { takeUntold } from './session-state.ts'
 
 /** How long the new child may take to answer, in ms. Some commands are fetched first. */
