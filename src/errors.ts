@@ -126,6 +126,11 @@ const table = {
     rpc: -31025,
     help: 'The client reads its stream too slowly; more than --max-exchange-queue bytes wait for it.'
   },
+  too_many_children: {
+    status: 503,
+    rpc: -31027,
+    help: 'More processes of this command than its route allows. Try again later, or end sessions with DELETE.'
+  },
   shutting_down: { status: 503, rpc: -31026, help: 'catflap is stopping and takes no new requests.' },
   // The server
   upstream_unreachable: {
@@ -167,6 +172,16 @@ const table = {
     status: 502,
     rpc: -31041,
     help: 'The command ended before it answered. The error tells its exit code and its last lines on stderr.'
+  },
+  child_memory: {
+    status: 502,
+    rpc: -31044,
+    help: 'The command took more memory than its route allows, and was ended.'
+  },
+  command_parked: {
+    status: 503,
+    rpc: -31045,
+    help: 'The command keeps ending before it answers anything. It is tried again after a pause; the error tells its last words.'
   },
   cancelled: {
     status: 200,

@@ -23,6 +23,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   const options: ForwardOptions = {
     target: targetOf(args, url),
     listen,
+    sessionLoss: args['session-loss'],
     tokens,
     allowUnauthenticated: args['allow-unauthenticated'],
     allowHosts: args['allow-host'],

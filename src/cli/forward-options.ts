@@ -24,6 +24,7 @@ export interface ForwardArgs {
   insecure: boolean
   'upstream-transport': 'auto' | 'streamable-http' | 'sse'
   'upstream-era': 'auto' | 'legacy' | 'modern'
+  'session-loss'?: 'reinitialize' | 'propagate'
   via: string | boolean
   tail: boolean
   metrics?: string
@@ -75,6 +76,12 @@ export const OPTIONS = {
     default: 'auto',
     requiresArg: true,
     describe: 'revisions the server speaks: up to 2025-11-25 (legacy), from 2026-07-28 (modern)'
+  },
+  'session-loss': {
+    choices: ['reinitialize', 'propagate'],
+    requiresArg: true,
+    describe: 'when the server has lost a session: begin it anew there, or let the client do so',
+    defaultDescription: 'reinitialize for a URL, propagate for a command'
   },
   via: { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' },
   token: list(
@@ -169,7 +176,7 @@ function grouped(args: Argv): Argv {
     .group(
       [
         ...['listen', 'stdio', 'path', 'header', 'env', 'cwd', 'ca', 'insecure'],
-        ...['upstream-transport', 'upstream-era', 'via']
+        ...['upstream-transport', 'upstream-era', 'session-loss', 'via']
       ],
       'Clients and server:'
     )

@@ -106,6 +106,12 @@ export const INSTRUMENTS = {
     help: 'Sessions that this process holds, by their revision (the modern era has no sessions)',
     labels: ['mcp.protocol.version']
   },
+  'catflap.session.reinitializations': {
+    type: 'counter',
+    unit: '{session}',
+    help: 'Sessions that the server had lost, by what became of them',
+    labels: ['catflap.session.outcome']
+  },
   'catflap.streams': {
     type: 'gauge',
     unit: '{stream}',
@@ -145,7 +151,7 @@ export const INSTRUMENTS = {
   'catflap.upstream.retries': {
     type: 'counter',
     unit: '{retry}',
-    help: 'What was asked of the server once more: streams taken up again, calls with other headers or over another transport',
+    help: 'What was asked of the server once more: streams taken up again, calls with other headers, over another transport or in a session made anew',
     labels: ['catflap.retry.reason']
   },
   'catflap.children': {

@@ -3,6 +3,7 @@ import type { CallProbe } from '../proxy/call.ts'
 import type { Meter } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor } from '../proxy/interceptor.ts'
+import type { LossOutcome } from '../proxy/renew-leg.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import type { Session, SessionEnd } from '../session/manager.ts'
 import type { SessionStore } from '../session/store.ts'
@@ -64,6 +65,10 @@ export class Metrics implements Meter {
 
   again(reason: RetryReason): void {
     this.#numbers.again(reason)
+  }
+
+  reinitialized(outcome: LossOutcome): void {
+    this.#numbers.reinitialized(outcome)
   }
 
   sessionEnded(session: Session, why: SessionEnd): void {

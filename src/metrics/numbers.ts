@@ -44,6 +44,8 @@ export class Numbers {
   readonly received = this.#upstreamBytes.of('receive')
   readonly #retries = new ByLabel(counters('catflap.upstream.retries'), 'catflap.retry.reason')
 
+  readonly #reinitializations = new ByLabel(counters('catflap.session.reinitializations'), 'catflap.session.outcome')
+
   constructor({ maxNames, server, wires }: NumbersOptions) {
     this.operations = new Operations(maxNames)
     this.server = new Side(0, 'mcp.server.operation.duration', wireAttributes(wires.down))
@@ -61,12 +63,17 @@ export class Numbers {
       this.errors.series,
       this.refusals.series,
       this.#upstreamBytes.series,
-      this.#retries.series
+      this.#retries.series,
+      this.#reinitializations.series
     ] as Series<Counter | Histogram>[]
   }
 
   again(reason: RetryReason): void {
     this.#retries.of(reason).value++
+  }
+
+  reinitialized(outcome: string): void {
+    this.#reinitializations.of(outcome).value++
   }
 
   refused(code: ErrorCode): void {

@@ -40,6 +40,7 @@ export class AnswerPath implements Attached {
 
   onHead(head: ReplyHead): void {
     if (this.#x.ended) return
+    if (head.status === 404 && this.#x.sessionLost(head)) return
     this.#order.run(() => {
       const pending = this.#x.core.pipeline.head(this.#x, head)
       return pending ? pending.then(() => this.#hasHead(head)) : this.#hasHead(head)
@@ -188,6 +189,14 @@ export class AnswerPath implements Attached {
       this.#observe(head)
     } else if (x.onAnswer) this.#observe(head)
     x.reply.head(head)
+    if (x.greeting) for (const message of x.greeting) this.say(message)
+  }
+
+  /** A message of our own, on a stream that stands between two of the server's. */
+  say(message: Message): void {
+    const x = this.#x
+    if (x.core.bus.active) x.core.tap.loose(x.session, x.downStream, 'client', 'down', message, true)
+    x.reply.message(message, false)
   }
 
   #observe(head: ReplyHead): void {

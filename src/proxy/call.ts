@@ -93,6 +93,16 @@ export class Call implements CallReceiver, Deadline {
     return this.#done
   }
 
+  /** A stream of events of which the last one is whole. */
+  get betweenEvents(): boolean {
+    return this.#boundary?.atBoundary ?? false
+  }
+
+  /** From now on this one hears what comes. */
+  attach(attached: Attached): void {
+    this.#attached = attached
+  }
+
   detach(): void {
     this.#attached = undefined
   }

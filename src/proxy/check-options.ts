@@ -16,6 +16,9 @@ export function checkOptions(options: ForwardOptions): void {
   for (const origin of options.allowOrigins ?? []) checkOrigin(origin)
   for (const one of options.interceptors ?? [])
     if (typeof one?.name !== 'string') fail('interceptors', one, "objects with a name and hooks: { name: 'mine', … }")
+  const { sessionLoss = 'reinitialize' } = options
+  if (sessionLoss !== 'reinitialize' && sessionLoss !== 'propagate')
+    fail('sessionLoss', sessionLoss, "'reinitialize' or 'propagate'")
   for (const name of Object.keys(options.settings ?? {}))
     if (!Object.hasOwn(SETTINGS, name)) fail('settings', name, `one of ${Object.keys(SETTINGS).join(', ')}`)
 }

@@ -11,6 +11,7 @@ import { closeAll } from './closing.ts'
 import type { Interceptor } from './interceptor.ts'
 import { type MetricsOptions, openMetrics, serveMetrics } from './metering.ts'
 import { type SettingName, settings } from './options.ts'
+import type { SessionLoss } from './reverse-options.ts'
 import { CLOSE_PATIENCE, openRoute, type Route } from './route.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
@@ -43,6 +44,8 @@ export interface RecordOptions {
 export interface ForwardOptions {
   readonly target: TargetOptions
   readonly listen?: HttpListen | StdioListen
+  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, `propagate` for commands. */
+  readonly sessionLoss?: SessionLoss
   /** Clients must present one of them. */
   readonly tokens?: readonly string[]
   readonly allowUnauthenticated?: boolean

@@ -2,6 +2,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { type Session, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
+import { recordedLeg } from '../session/recorded-leg.ts'
 import type { SessionStore } from '../session/store.ts'
 import { FrameBus } from '../tape/bus.ts'
 import type { LiveFeed } from '../tape/live.ts'
@@ -14,6 +15,7 @@ import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
 import { openFeed, openRecorder } from './observers.ts'
 import type { Settings } from './options.ts'
+import type { SessionLoss } from './reverse-options.ts'
 import { openTarget, type TargetOptions } from './target.ts'
 
 /** How long one part may take to close, beside what it waits for children to end, in ms. */
@@ -32,6 +34,8 @@ export interface RouteSetup {
   /** Closed with the route, and when it cannot be opened. */
   readonly store?: SessionStore
   readonly record?: RecordOptions
+  /** Default: as the kind of target has it. */
+  readonly sessionLoss?: SessionLoss
   readonly live?: boolean
   /** Our name in Via; undefined: none is added. */
   readonly via: string | undefined
@@ -137,13 +141,16 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
     log,
     reapEvery: Math.max(50, Math.min(REAP_EVERY, settings.sessionIdle / 3, settings.sessionMax / 3)),
     openLeg: record => {
-      const upstreamId = record.legs[target.name]?.upstreamId
-      return upstreamId === undefined ? undefined : target.resume(upstreamId)
+      const { upstreamId, member } = recordedLeg(record, target.name) ?? {}
+      return upstreamId === undefined ? undefined : target.resume(upstreamId, member)
     },
     onStart: session => {
       if (hidesIds) hideIds(redactor, session)
       log.debug('session-start', `session ${session.handle} began`, { session: session.handle })
       if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
+    },
+    onRenew: session => {
+      if (hidesIds) hideIds(redactor, session)
     },
     onEnd: (session, why) => {
       metrics?.sessionEnded(session, why)
@@ -151,7 +158,8 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
     }
   })
-  core = new Core({ settings, log, bus, target, sessions, pipeline, meter: metrics })
+  const { sessionLoss } = setup
+  core = new Core({ settings, log, bus, target, sessions, pipeline, sessionLoss, meter: metrics })
   return core
 }
 

@@ -130,7 +130,9 @@ export class SseConnection extends PipeConnection {
     try {
       await core.sessions.admit(core.settings.maxSessions)
       if (this.closed) return
-      this.leg = core.target.open(this.legEvents(), { headers: this.#x.headers, query: this.#query })
+      const { target } = core
+      const from = { headers: this.#x.headers, query: this.#query }
+      this.leg = target.start ? await target.start(this.legEvents()) : target.open(this.legEvents(), from)
       // What the server says before the client has its stream waits.
       this.serverBrake.hold('reader')
       const session = await core.sessions.start({ principal, leg: this.leg, initialize: undefined })
