@@ -1,5 +1,5 @@
 import { type Attributes, Counter, Histogram, type Series } from './cells.ts'
-import type { Reading } from './gauges.ts'
+import type { Reading } from './reading.ts'
 import type { InstrumentName } from './instruments.ts'
 
 /** One series of a counter or gauge at this moment. */
