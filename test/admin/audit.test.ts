@@ -30,7 +30,7 @@ t.test('sessions: made, refused, ended; by whom, but never with what', async t =
       target: { url: server.url },
       tokens: [SECRET],
       audit,
-      first: [auditRefusals(audit, 'one')],
+      observers: [auditRefusals(audit, 'one')],
       settings: { maxSessions: 1 }
     }
   })
@@ -64,7 +64,7 @@ t.test('whoever is refused in a loop does not fill the disk', async t => {
   const server = await startRawHttp()
   t.teardown(() => server.close())
   const stage = await openStage(t, {
-    one: { target: { url: server.url }, tokens: [SECRET], first: [auditRefusals(audit, 'one')] }
+    one: { target: { url: server.url }, tokens: [SECRET], observers: [auditRefusals(audit, 'one')] }
   })
   for (let i = 0; i < 30; i++) await rawPost(stage.url('one'), initialize())
   t.equal(inbox.items.length, 10)

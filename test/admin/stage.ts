@@ -25,8 +25,7 @@ import { Inbox } from '../helpers/wait.ts'
 export interface RouteParts {
   readonly target: TargetOptions
   readonly settings?: Partial<Record<SettingName, number>>
-  /** First in the list, and last. */
-  readonly first?: readonly Interceptor[]
+  readonly observers?: readonly Interceptor[]
   readonly interceptors?: readonly Interceptor[]
   readonly tokens?: readonly string[]
   readonly metrics?: RouteMetrics
@@ -100,7 +99,7 @@ export async function openStage(
 
 async function openCore(name: string, parts: RouteParts, log: Log): Promise<Core> {
   const chosen = settings(parts.settings)
-  const { metrics, audit, first = [], interceptors = [], tokens = [] } = parts
+  const { metrics, audit, observers, interceptors = [], tokens = [] } = parts
   const list = interceptorList({
     settings: chosen,
     host: '127.0.0.1',
@@ -108,6 +107,7 @@ async function openCore(name: string, parts: RouteParts, log: Log): Promise<Core
     allowOrigins: [],
     tokens,
     metrics: metrics?.interceptor,
+    observers,
     interceptors
   })
   const target: Target = await openTarget(parts.target, chosen)
@@ -128,7 +128,7 @@ async function openCore(name: string, parts: RouteParts, log: Log): Promise<Core
     }
   })
   const bus = new FrameBus(() => {})
-  const pipeline = new Pipeline([...first, ...list])
+  const pipeline = new Pipeline(list)
   const core = new Core({ settings: chosen, log, bus, target, sessions, pipeline, meter: metrics })
   metrics?.watch({ core, recorder: undefined })
   return core

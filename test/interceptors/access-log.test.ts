@@ -33,7 +33,7 @@ async function logged(
   })
   t.teardown(() => sink.close())
   const stage = await openStage(t, {
-    one: { target: { url }, first: [accessLog(sink, { route: 'one', format })], ...parts }
+    one: { target: { url }, observers: [accessLog(sink, { route: 'one', format })], ...parts }
   })
   return { stage, lines, next: async () => JSON.parse(await lines.next()) as Record<string, unknown> }
 }
@@ -190,8 +190,8 @@ t.test('while lines have nowhere to go, traffic goes on; they are counted and no
   const sink = new LineSink(() => new Promise(() => {}), { maxWaiting: 2_000 })
   t.teardown(() => sink.close(1))
   sink.add('x'.repeat(70_000))
-  const first = [accessLog(sink, { format: 'text' })]
-  const stage = await openStage(t, { one: { target: { url: server.url }, first } }, { log: events().log })
+  const observers = [accessLog(sink, { format: 'text' })]
+  const stage = await openStage(t, { one: { target: { url: server.url }, observers } }, { log: events().log })
   for (let i = 0; i < 40; i++) t.equal((await rawPost(stage.url('one'), rpc(i, 'ping'))).status, 200)
   t.ok(sink.drops > 20, `${sink.drops} drops`)
   const metrics = new RoutesMetrics()
