@@ -86,8 +86,7 @@ export class Audit {
 
   /** What became of one of a route's targets. */
   targetChanged(route: string, { label, state, reason, until }: MemberHealth): void {
-    if (state === 'up')
-      return this.#tell('target-back', `${label} of ${route} is back`, { route, target: label })
+    if (state === 'up') return this.#tell('target-back', `${label} of ${route} is back`, { route, target: label })
     const why = reason === undefined ? '' : `: ${reason}`
     this.#log.warn('target-ejected', `${label} of ${route} is ${state}${why}`, {
       route,

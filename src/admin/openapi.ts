@@ -41,7 +41,8 @@ const PATHS = {
   '/readyz': {
     get: {
       operationId: 'readyz',
-      summary: 'Clients may be sent here: every route has a target that is not known to be down, and nothing is draining',
+      summary:
+        'Clients may be sent here: every route has a target that is not known to be down, and nothing is draining',
       description: 'Without a token: yes or no. With it: also the state of each route, and why.',
       security: [{}, { bearer: [] }, { header: [] }],
       responses: { 200: json('They may', 'Readiness'), 503: json('They may not', 'Readiness'), 403: FORBIDDEN }
@@ -92,7 +93,13 @@ const PATHS = {
       operationId: 'endSession',
       summary: 'Ends a session, at the client and at the server',
       parameters: [
-        { name: 'handle', in: 'path', required: true, schema: { type: 'string' }, description: 'As logs and lists name it.' }
+        {
+          name: 'handle',
+          in: 'path',
+          required: true,
+          schema: { type: 'string' },
+          description: 'As logs and lists name it.'
+        }
       ],
       responses: {
         204: { description: 'No client can use it any more' },
@@ -116,7 +123,9 @@ const PATHS = {
         parameter('grace', 'From "not ready" until nothing new is accepted.', DURATION)
       ],
       responses: {
-        202: json('It goes on', 'Drain', { Location: { schema: { type: 'string' }, description: 'Where to see how far it is.' } }),
+        202: json('It goes on', 'Drain', {
+          Location: { schema: { type: 'string' }, description: 'Where to see how far it is.' }
+        }),
         400: problem('A parameter makes no sense'),
         ...GUARDED
       }

@@ -70,7 +70,12 @@ export function accessLog(lines: Lines, { route, format }: AccessLogFacts): Inte
   }
 }
 
-function accessLine(x: Exchange, outcome: Outcome, route: string | undefined, answer: Answered | undefined): AccessLine {
+function accessLine(
+  x: Exchange,
+  outcome: Outcome,
+  route: string | undefined,
+  answer: Answered | undefined
+): AccessLine {
   const { message } = x
   const { result, code, duration } = outcome
   return {

@@ -81,7 +81,8 @@ export class Drain {
   async #run(): Promise<boolean> {
     const { onBegin, onEnd } = this.#options
     onBegin?.(this.progress)
-    await this.#pastGrace()
+    const grace = this.#graceEnd - performance.now()
+    if (grace > 0) await this.#pastGrace(grace)
     this.#phase = 'draining'
     this.#stopAccepting()
     await this.#finishing()
@@ -92,13 +93,11 @@ export class Drain {
   }
 
   /** Load balancers need a moment to see that we are not ready: until then, what they send is served. */
-  async #pastGrace(): Promise<void> {
-    const left = this.#graceEnd - performance.now()
-    if (left <= 0) return
+  async #pastGrace(grace: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
       this.#wake = resolve
-      timer = setTimeout(resolve, left)
+      timer = setTimeout(resolve, grace)
     })
     clearTimeout(timer)
     this.#wake = undefined

@@ -4,8 +4,8 @@ import t from 'tap'
 import { Audit } from '../../src/admin/audit.ts'
 import { PlainServer } from '../../src/admin/plain-server.ts'
 import { RoutesMetrics } from '../../src/metrics/routes-metrics.ts'
-import { type RawHttpServer, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
+import { type RawHttpServer, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest, talk } from '../helpers/raw-client.ts'
 import { legacyHeaders, rpc } from '../helpers/rpc.ts'
@@ -37,10 +37,18 @@ t.test('without the token nobody learns anything but whether it lives and is rea
     }
   for (const headers of [BEARER, { 'catflap-token': TOKEN }])
     t.equal((await get(`${admin}/api/status`, headers as Record<string, string>)).status, 200)
-  t.equal((await get(`${admin}/api/status`, { ...BEARER, 'catflap-token': 'wrong' })).status, 401, 'the one that is ours counts')
+  t.equal(
+    (await get(`${admin}/api/status`, { ...BEARER, 'catflap-token': 'wrong' })).status,
+    401,
+    'the one that is ours counts'
+  )
   t.same((await get(`${admin}/livez`, {})).json(), { status: 'ok' })
   t.same((await get(`${admin}/readyz`, {})).json(), { status: 'ready' })
-  t.match((await get(`${admin}/readyz`)).json(), { status: 'ready', state: 'ready', routes: [{ name: 'one', ready: true }] })
+  t.match((await get(`${admin}/readyz`)).json(), {
+    status: 'ready',
+    state: 'ready',
+    routes: [{ name: 'one', ready: true }]
+  })
 })
 
 t.test('a token must be given, and not an empty one', async t => {
@@ -78,7 +86,14 @@ t.test('methods are those of HTTP: HEAD, OPTIONS, 405 with Allow; nothing may be
     const { headers } = await get(`${admin}${path}`)
     t.match([headers['cache-control'], headers['x-content-type-options']], ['no-store', 'nosniff'], path)
   }
-  for (const path of ['/api/status/', '/api/sessions/', '/api/sessions/../status', '/livez/x', '//livez', '/api/sessions/a%2Fb'])
+  for (const path of [
+    '/api/status/',
+    '/api/sessions/',
+    '/api/sessions/..%2fstatus',
+    '/livez/x',
+    '//livez',
+    '/api/sessions/a%2Fb'
+  ])
     t.match([(await get(`${admin}${path}`, BEARER, path.includes('sessions/') ? 'DELETE' : 'GET')).status], [404], path)
 })
 
@@ -92,13 +107,21 @@ t.test('requests have no body; one that has is not read', async t => {
   const head = `POST /api/drain HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${TOKEN}\r\n`
   const chunked = await talk(admin, `${head}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n`)
   t.match(chunked, /^HTTP\/1\.1 413 /, 'nor is anybody told to go on')
-  const empty = await rawRequest(`${admin}/api/sessions/s-1`, { method: 'DELETE', headers: { ...BEARER, 'content-length': '0' } })
+  const empty = await rawRequest(`${admin}/api/sessions/s-1`, {
+    method: 'DELETE',
+    headers: { ...BEARER, 'content-length': '0' }
+  })
   t.equal(empty.status, 404)
 })
 
 t.test('what is no request is told so; connections, heads and time have bounds', async t => {
   trackLeaks(t)
-  const server = new PlainServer((_, res) => res.end('ok'), { connections: 2, request: 200, headerSize: 2_000, leaving: 50 })
+  const server = new PlainServer((_, res) => res.end('ok'), {
+    connections: 2,
+    request: 200,
+    headerSize: 2_000,
+    leaving: 50
+  })
   const { port } = await server.listen('127.0.0.1', 0)
   t.teardown(() => server.close())
   const url = `http://127.0.0.1:${port}`
@@ -151,7 +174,9 @@ t.test('ready as long as every route has a target that is not known to be down; 
   }
   t.same((await get(`${admin}/readyz`, {})).json(), { status: 'not ready' })
   t.match((await get(`${admin}/readyz`)).json(), {
-    routes: [{ name: 'one', ready: false, why: /^no target is up: http:\/\/a\.example\/mcp is down \(it refused 5 times\); / }]
+    routes: [
+      { name: 'one', ready: false, why: /^no target is up: http:\/\/a\.example\/mcp is down \(it refused 5 times\); / }
+    ]
   })
   withHealth(core, () => [])
   for (const state of ['starting', 'draining'] as const) {
@@ -184,7 +209,11 @@ t.test('status: routes, sessions by revision and transport, what is in flight', 
         retiring: false,
         ready: true,
         targets: [{ name: server.url, state: 'unknown' }],
-        sessions: { total: 2, versions: { '2025-11-25': 1, '2025-06-18': 1 }, transports: { http: 2, sse: 0, stdio: 0 } },
+        sessions: {
+          total: 2,
+          versions: { '2025-11-25': 1, '2025-06-18': 1 },
+          transports: { http: 2, sse: 0, stdio: 0 }
+        },
         exchanges: 0,
         streams: 1
       },

@@ -15,7 +15,8 @@ const BUILT_IN = ['time', 'level', 'event', 'text']
 function known(t: import('tap').Test, all: readonly Record<string, unknown>[]): void {
   for (const event of all) {
     const facts: readonly string[] = AUDIT_EVENTS[event.event as keyof typeof AUDIT_EVENTS]
-    for (const name of Object.keys(event)) t.ok(BUILT_IN.includes(name) || facts.includes(name), `${event.event}: ${name}`)
+    for (const name of Object.keys(event))
+      t.ok(BUILT_IN.includes(name) || facts.includes(name), `${event.event}: ${name}`)
   }
 }
 
@@ -82,7 +83,14 @@ t.test('the rest of the trail', async t => {
   const member = { member: 'm', label: 'http://a/mcp', inFlight: 0 }
   audit.targetChanged('one', { ...member, state: 'ejected', reason: 'refused 5 times', until: Date.UTC(2026, 0) })
   audit.targetChanged('one', { ...member, state: 'up' })
-  const progress = { phase: 'draining', startedAt: Date.now(), deadline: Date.now() + 10_000, calls: 2, streams: 3, cut: 0 } as const
+  const progress = {
+    phase: 'draining',
+    startedAt: Date.now(),
+    deadline: Date.now() + 10_000,
+    calls: 2,
+    streams: 3,
+    cut: 0
+  } as const
   audit.drainBegan(progress)
   audit.drainEnded({ ...progress, cut: 1 })
   audit.adminAction('drain', 'token:0123456789abcdef', { timeout: 5_000 })

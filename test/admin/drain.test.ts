@@ -4,7 +4,7 @@ import t from 'tap'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { type RawHttpServer, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { openSse, rawPost, send, type SseStream } from '../helpers/raw-client.ts'
+import { openSse, rawPost, type SseStream, send } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, modern, modernHeaders, rpc, toolCall } from '../helpers/rpc.ts'
 import { rawSession } from '../integration/http-door.ts'
 import { events, openStage, type Stage } from './stage.ts'
@@ -21,24 +21,33 @@ async function rawStage(t: Test): Promise<{ server: RawHttpServer; stage: Stage 
 
 const listen = (id: number | string) => modern(rpc(id, 'subscriptions/listen', { notifications: {} }))
 
-t.test('a modern subscription gets its final result, and then its stream ends; the server sees its own closed', async t => {
-  const { server, stage } = await rawStage(t)
-  const streams: [string, SseStream][] = []
-  for (const id of [7, 'seven', 9_007_199_254_740_993n]) {
-    const message = JSON.stringify(listen('ID')).replace('"ID"', typeof id === 'bigint' ? String(id) : JSON.stringify(id))
-    server.next(x => void x.sse())
-    const stream = await openSse(stage.url('one'), { body: message, headers: modernHeaders(listen(1)) })
-    t.teardown(() => stream.close())
-    streams.push([String(typeof id === 'string' ? JSON.stringify(id) : id), stream])
+t.test(
+  'a modern subscription gets its final result, and then its stream ends; the server sees its own closed',
+  async t => {
+    const { server, stage } = await rawStage(t)
+    const streams: [string, SseStream][] = []
+    for (const id of [7, 'seven', 9_007_199_254_740_993n]) {
+      const message = JSON.stringify(listen('ID')).replace(
+        '"ID"',
+        typeof id === 'bigint' ? String(id) : JSON.stringify(id)
+      )
+      server.next(x => void x.sse())
+      const stream = await openSse(stage.url('one'), { body: message, headers: modernHeaders(listen(1)) })
+      t.teardown(() => stream.close())
+      streams.push([String(typeof id === 'string' ? JSON.stringify(id) : id), stream])
+    }
+    t.equal(await stage.drain().run(), true)
+    for (const [id, stream] of streams) {
+      const { data } = await stream.next()
+      t.equal(
+        data,
+        `{"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":${id}}}}`
+      )
+      t.equal(await stream.ended, 'end')
+    }
+    await server.counters.until('aborted', 3)
   }
-  t.equal(await stage.drain().run(), true)
-  for (const [id, stream] of streams) {
-    const { data } = await stream.next()
-    t.equal(data, `{"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":${id}}}}`)
-    t.equal(await stream.ended, 'end')
-  }
-  await server.counters.until('aborted', 3)
-})
+)
 
 t.test('a stream that stands within an event has no room for a result, and just ends', async t => {
   const { server, stage } = await rawStage(t)
@@ -70,7 +79,11 @@ t.test('a legacy stream ends once its session has no call in flight, and not bef
   t.equal(await ofIdle.ended, 'end')
   t.match(drain.progress, { phase: 'draining', calls: 1, streams: 1, cut: 0 })
   server.changed('tools')
-  t.match(await ofBusy.nextMessage(), { method: 'notifications/tools/list_changed' }, 'the server may still say something')
+  t.match(
+    await ofBusy.nextMessage(),
+    { method: 'notifications/tools/list_changed' },
+    'the server may still say something'
+  )
   server.state.gate.release()
   t.match((await slow).text, 'released')
   t.equal(await ofBusy.ended, 'end')
@@ -176,7 +189,8 @@ t.test('a thousand open streams, of both eras and on two routes, are drained wit
     return await openSse(url, { body: listen(i), headers: modernHeaders(listen(i)) })
   }
   const all: SseStream[] = []
-  for (let i = 0; i < 1000; i += 100) all.push(...(await Promise.all(Array.from({ length: 100 }, (_, k) => open(i + k)))))
+  for (let i = 0; i < 1000; i += 100)
+    all.push(...(await Promise.all(Array.from({ length: 100 }, (_, k) => open(i + k)))))
   const drain = stage.drain()
   t.equal(drain.progress.streams, 1000)
   const startedAt = performance.now()

@@ -73,9 +73,12 @@ t.test('while the other side takes nothing, lines wait up to a bound; the rest i
 
 t.test('one that fails is told of once, and dropped', async t => {
   trackLeaks(t)
-  for (const write of [() => Promise.reject(new Error('full')), () => {
-    throw new Error('full')
-  }]) {
+  for (const write of [
+    () => Promise.reject(new Error('full')),
+    () => {
+      throw new Error('full')
+    }
+  ]) {
     const errors: unknown[] = []
     const sink = new LineSink(write, { onError: error => errors.push(error) })
     sink.add('x'.repeat(70_000))
@@ -117,7 +120,11 @@ t.test('whatever comes in whatever order, each line is written once, in order, o
         await Promise.resolve()
       }
       await closed
-      const numbers = taken.join('').split('\n').slice(0, -1).map(line => Number(line.slice(0, 4)))
+      const numbers = taken
+        .join('')
+        .split('\n')
+        .slice(0, -1)
+        .map(line => Number(line.slice(0, 4)))
       return numbers.every((n, i) => i === 0 || numbers[i - 1]! < n) && numbers.length + sink.drops === added
     }),
     { numRuns: 50 }

@@ -42,7 +42,9 @@ function absolute(schema: object): object {
 }
 
 t.test('every handler is documented, and nothing else is', async t => {
-  const handled = ENDPOINTS.flatMap(({ path, operations }) => Object.keys(operations).map(method => `${method} ${path}`))
+  const handled = ENDPOINTS.flatMap(({ path, operations }) =>
+    Object.keys(operations).map(method => `${method} ${path}`)
+  )
   t.same(operations.map(({ path, method }) => `${method} ${path}`).toSorted(), handled.toSorted())
   const ids = operations.map(({ operation }) => operation.operationId)
   t.equal(new Set(ids).size, ids.length)
@@ -52,7 +54,11 @@ t.test('what needs no token says so', async t => {
   for (const { path, open } of ENDPOINTS)
     for (const operation of Object.values(paths[path]!)) {
       const { security } = operation as unknown as { security?: readonly object[] }
-      t.equal(security !== undefined && (security.length === 0 || security.some(s => Object.keys(s).length === 0)), open === true, path)
+      t.equal(
+        security !== undefined && (security.length === 0 || security.some(s => Object.keys(s).length === 0)),
+        open === true,
+        path
+      )
       t.equal('401' in operation.responses, open !== true, path)
     }
 })
@@ -128,5 +134,9 @@ t.test('the document is served, and is what it says', async t => {
   t.same(JSON.parse(text), JSON.parse(JSON.stringify(OPENAPI)))
   t.match(OPENAPI.openapi, /^3\.1\./)
   const named = [...JSON.stringify(OPENAPI).matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(m => m[1]!)
-  t.same([...new Set(named)].toSorted(), Object.keys(OPENAPI.components.schemas).toSorted(), 'no schema is missing or left over')
+  t.same(
+    [...new Set(named)].toSorted(),
+    Object.keys(OPENAPI.components.schemas).toSorted(),
+    'no schema is missing or left over'
+  )
 })

@@ -13,7 +13,11 @@ const view = (handle: string, createdAt: number, route = 'a'): SessionView => ({
 })
 
 const some = fc.array(
-  fc.record({ handle: fc.integer({ min: 0, max: 999 }), createdAt: fc.integer({ min: 0, max: 20 }), route: fc.constantFrom('a', 'b') }),
+  fc.record({
+    handle: fc.integer({ min: 0, max: 999 }),
+    createdAt: fc.integer({ min: 0, max: 20 }),
+    route: fc.constantFrom('a', 'b')
+  }),
   { maxLength: 120 }
 )
 
@@ -23,7 +27,7 @@ function views(records: readonly { handle: number; createdAt: number; route: str
   return [...new Map(all.map(s => [`${s.createdAt} ${s.handle} ${s.route}`, s])).values()]
 }
 
-t.test('a pass over all pages gives each session that lives throughout exactly once, in order of age', async t => {
+t.test('a pass over all pages gives each session that lives throughout exactly once, in order of age', async () => {
   fc.assert(
     fc.property(some, some, fc.integer({ min: 1, max: 10 }), (stay, come, limit) => {
       const lasting = views(stay)
@@ -41,7 +45,11 @@ t.test('a pass over all pages gives each session that lives throughout exactly o
       }
       const ages = seen.map(s => s.createdAt)
       const mine = seen.filter(s => known.has(s.handle))
-      return mine.length === lasting.length && new Set(mine).size === mine.length && ages.every((a, i) => i === 0 || ages[i - 1]! <= a)
+      return (
+        mine.length === lasting.length &&
+        new Set(mine).size === mine.length &&
+        ages.every((a, i) => i === 0 || ages[i - 1]! <= a)
+      )
     })
   )
 })
@@ -49,7 +57,10 @@ t.test('a pass over all pages gives each session that lives throughout exactly o
 t.test('of one route only, where that is asked', async t => {
   const all = [view('s-1', 1, 'a'), view('s-2', 2, 'b'), view('s-3', 3, 'a')]
   const page = sessionPage(all, { limit: 1, route: 'a' })
-  t.same(page.sessions.map(s => s.handle), ['s-1'])
+  t.same(
+    page.sessions.map(s => s.handle),
+    ['s-1']
+  )
   const next = sessionPage(all, { limit: 1, route: 'a', cursor: page.cursor })
   t.same([next.sessions.map(s => s.handle), next.cursor], [['s-3'], undefined])
 })

@@ -150,7 +150,11 @@ export const TOKEN = 'the-secret-of-operators'
 export async function openAdmin(
   t: Test,
   stage: Stage,
-  { metricsText, audit, ...options }: Partial<AdminListenerOptions> & Pick<AdminSubject, 'metricsText'> & { audit?: Audit } = {}
+  {
+    metricsText,
+    audit,
+    ...options
+  }: Partial<AdminListenerOptions> & Pick<AdminSubject, 'metricsText'> & { audit?: Audit } = {}
 ): Promise<AdminStage> {
   let drain: Drain | undefined
   const subject = {

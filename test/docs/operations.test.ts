@@ -13,28 +13,38 @@ const bare = (cell = ''): string => cell.replaceAll('`', '')
 function table(heading: string): string[][] {
   const section = page.split(new RegExp(`^#+ ${heading}$`, 'm'))[1]!.split(/^#+ /m)[0]!
   const rows = section.split('\n').filter(line => line.startsWith('| `'))
-  return rows.map(line => line.split(/(?<!\\)\|/).map(cell => cell.trim()).slice(1, -1))
+  return rows.map(line =>
+    line
+      .split(/(?<!\\)\|/)
+      .map(cell => cell.trim())
+      .slice(1, -1)
+  )
 }
 
 t.test('every endpoint, and nothing else', async t => {
-  const handled = ENDPOINTS.flatMap(({ path, operations }) => Object.keys(operations).map(method => `${method} ${path}`))
+  const handled = ENDPOINTS.flatMap(({ path, operations }) =>
+    Object.keys(operations).map(method => `${method} ${path}`)
+  )
   const documented = table('The admin listener').map(([path, method]) => `${bare(method)} ${bare(path)}`)
   t.same(documented.toSorted(), handled.toSorted())
 })
 
 t.test('every field of the access log, in its order, and nothing else', async t => {
-  t.same(table('Access log').map(([field]) => bare(field)), ACCESS_FIELDS)
+  t.same(
+    table('Access log').map(([field]) => bare(field)),
+    ACCESS_FIELDS
+  )
   const example = /```\n(time=.*)\n```/.exec(page)![1]!
   const names = [...example.matchAll(/(?:^| )(\w+)=/g)].map(m => m[1]!)
-  t.same(names, ACCESS_FIELDS.filter(field => names.includes(field)))
+  t.same(
+    names,
+    ACCESS_FIELDS.filter(field => names.includes(field))
+  )
 })
 
 t.test('every audit event with its facts and its level, and nothing else', async t => {
   const rows = table('Audit events')
-  t.same(
-    Object.fromEntries(rows.map(([event, , facts]) => [bare(event), bare(facts).split(', ')])),
-    AUDIT_EVENTS
-  )
+  t.same(Object.fromEntries(rows.map(([event, , facts]) => [bare(event), bare(facts).split(', ')])), AUDIT_EVENTS)
   const levels = new Map<string, string>()
   const at = (level: string) => (event: string) => void levels.set(event, level)
   const log: Log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
@@ -44,7 +54,7 @@ t.test('every audit event with its facts and its level, and nothing else', async
 
 t.test('every row says something in each column', async t => {
   for (const heading of ['The admin listener', 'Access log', 'Audit events'])
-    for (const row of table(heading)) t.notOk(row.includes(''), row[0])
+    for (const row of table(heading)) t.notOk(row.includes(''), row[0] ?? '')
 })
 
 function tellAll(audit: Audit): void {

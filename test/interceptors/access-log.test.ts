@@ -77,7 +77,10 @@ t.test('what was asked, by whom, how it went, how long it took, how much it was'
   t.match(JSON.parse(await lines.until(line => line.includes('"kind":"listen"'))), { http: 'GET', kind: 'listen' })
   for (const line of lines.items) {
     for (const secret of [id, 'in-an-argument', 'secret-uri']) t.notMatch(line, secret)
-    t.same(Object.keys(JSON.parse(line) as object).filter(key => !(ACCESS_FIELDS as readonly string[]).includes(key)), [])
+    t.same(
+      Object.keys(JSON.parse(line) as object).filter(key => !(ACCESS_FIELDS as readonly string[]).includes(key)),
+      []
+    )
   }
 })
 
@@ -179,7 +182,7 @@ t.test('whatever clients call themselves and their tools, a line is a line', asy
       const { name: told } = await json.next()
       return told === name || (String(told).length <= 128 && String(told).endsWith('…'))
     }),
-    { numRuns: 60 }
+    { numRuns: 30 }
   )
 })
 

@@ -27,7 +27,10 @@ const scrapeOf = (metrics: RoutesMetrics): Scrape => new Scrape([...metrics.text
 /** No series may stand there twice. */
 function noneTwice(t: import('tap').Test, { samples }: Scrape): void {
   const keys = samples.map(({ name, labels }) => JSON.stringify([name, Object.entries(labels).toSorted()]))
-  t.same(keys.filter((key, i) => keys.indexOf(key) !== i), [])
+  t.same(
+    keys.filter((key, i) => keys.indexOf(key) !== i),
+    []
+  )
 }
 
 t.test('what belongs to a route says which; what belongs to the process is there once', async t => {
@@ -56,9 +59,16 @@ t.test('what belongs to a route says which; what belongs to the process is there
   t.ok(scrape.all('catflap_exchanges_total').every(s => s.labels.catflap_route !== undefined))
   t.ok(scrape.all('catflap_store_operations_total').every(s => s.labels.catflap_route !== undefined))
   for (const name of ['catflap_connections', 'process_memory_usage_bytes', 'nodejs_eventloop_delay_max_seconds'])
-    t.same(scrape.all(name).map(s => s.labels), [{}], name)
+    t.same(
+      scrape.all(name).map(s => s.labels),
+      [{}],
+      name
+    )
   t.equal(scrape.all('target_info').length, 1)
-  t.notOk(scrape.samples.some(s => 'server_address' in s.labels), 'a route may lead to several servers')
+  t.notOk(
+    scrape.samples.some(s => 'server_address' in s.labels),
+    'a route may lead to several servers'
+  )
   stream.close()
 })
 
@@ -70,7 +80,9 @@ t.test('over generations of a route counters go on and gauges are added up; a ro
   const stage = await openStage(t, { old: part(), next: part(), other: part() })
   const [old, next, other] = ['old', 'next', 'other'].map(name => stage.cores.get(name)!)
   const record = (frames: number) =>
-    ({ stats: { frames, bytes: 10 * frames, drops: 0, queued: 1 } }) as unknown as import('../../src/tape/recorder.ts').TapeRecorder
+    ({
+      stats: { frames, bytes: 10 * frames, drops: 0, queued: 1 }
+    }) as unknown as import('../../src/tape/recorder.ts').TapeRecorder
   const route = metrics.route({ name: 'a', wires: WIRES, among: 1 })
   const stopOld = route.watch({ core: old!, recorder: record(5) })
   route.refused('not_found')
@@ -164,5 +176,10 @@ t.test('listeners come and go; what they have counted stays', async t => {
   t.same(sums(), [4, 600, 6])
   metrics.process.listenerGone(listener)
   t.same(sums(), [2, 600, 6])
-  t.same(scrapeOf(metrics).all('catflap_refusals_total').map(s => s.labels), [{ error_type: 'bad_http' }])
+  t.same(
+    scrapeOf(metrics)
+      .all('catflap_refusals_total')
+      .map(s => s.labels),
+    [{ error_type: 'bad_http' }]
+  )
 })
