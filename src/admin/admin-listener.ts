@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CatflapError } from '../errors.ts'
 import { hostGuard } from '../interceptors/admission.ts'
@@ -20,6 +21,11 @@ export interface AdminListenerOptions {
   readonly token: string
   /** Names, besides those of this machine, under which it may be asked; `*`: any. */
   readonly allowHosts?: readonly string[]
+}
+
+/** For whoever was given none. */
+export function newToken(): string {
+  return randomBytes(24).toString('base64url')
 }
 
 /**

@@ -179,11 +179,13 @@ t.test('ready as long as every route has a target that is not known to be down; 
     ]
   })
   withHealth(core, () => [])
-  for (const state of ['starting', 'draining'] as const) {
-    subject.state = state
-    t.equal((await get(`${admin}/readyz`, {})).status, 503, state)
-    t.equal((await get(`${admin}/livez`, {})).status, 200, state)
-  }
+  const early = await openAdmin(t, stage, { starting: true })
+  t.match((await get(`${early.admin}/readyz`)).json(), { status: 'not ready', state: 'starting' })
+  early.subject.ready()
+  t.equal((await get(`${early.admin}/readyz`, {})).status, 200)
+  await subject.drain({})
+  t.match((await get(`${admin}/readyz`)).json(), { status: 'not ready', state: 'draining' })
+  t.equal((await get(`${admin}/livez`, {})).status, 200)
   t.equal(server.counters.count('request'), 0, 'nobody is bothered with it')
 })
 

@@ -2,7 +2,7 @@
 import type { Test } from 'tap'
 import { AdminListener, type AdminListenerOptions } from '../../src/admin/admin-listener.ts'
 import type { Audit } from '../../src/admin/audit.ts'
-import { endSessions, routeView, sessionViews } from '../../src/admin/core-view.ts'
+import { ProxyView } from '../../src/admin/proxy-view.ts'
 import type { AdminSubject } from '../../src/admin/subject.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import type { RouteMetrics } from '../../src/metrics/route-metrics.ts'
@@ -18,7 +18,6 @@ import { SessionManager } from '../../src/session/manager.ts'
 import { MemorySessionStore } from '../../src/session/memory-store.ts'
 import { FrameBus } from '../../src/tape/bus.ts'
 import { HttpServer } from '../../src/transport/downstream/http-server.ts'
-import { VERSION } from '../../src/version.ts'
 import type { JsonEvent } from '../helpers/catflap.ts'
 import { Inbox } from '../helpers/wait.ts'
 
@@ -141,7 +140,7 @@ export function withHealth(core: Core, health: () => readonly MemberHealth[]): v
 
 export interface AdminStage {
   readonly admin: string
-  readonly subject: AdminSubject & { state: AdminSubject['state'] }
+  readonly subject: ProxyView
 }
 
 export const TOKEN = 'the-secret-of-operators'
@@ -153,30 +152,17 @@ export async function openAdmin(
   {
     metricsText,
     audit,
+    starting,
     ...options
-  }: Partial<AdminListenerOptions> & Pick<AdminSubject, 'metricsText'> & { audit?: Audit } = {}
+  }: Partial<AdminListenerOptions> & Pick<AdminSubject, 'metricsText'> & { audit?: Audit; starting?: boolean } = {}
 ): Promise<AdminStage> {
-  let drain: Drain | undefined
-  const subject = {
-    version: VERSION,
-    startedAt: Date.now(),
-    state: 'ready' as AdminSubject['state'],
+  const subject = new ProxyView({
+    routes: () => [...stage.cores].map(([name, core]) => ({ core, facts: { name, path: `/${name}/mcp` } })),
     listeners: () => [{ url: stage.url(''), protocols: ['http/1.1'], connections: stage.server.connections }],
-    routes: () => [...stage.cores].map(([name, core]) => routeView(core, { name, path: `/${name}/mcp` })),
-    *sessions() {
-      for (const [name, core] of stage.cores) yield* sessionViews(core, name)
-    },
-    endSession: async (handle: string) => endSessions(stage.cores.values(), handle),
-    async drain(request: { timeout?: number; grace?: number }) {
-      subject.state = 'draining'
-      drain ??= stage.drain(request)
-      await drain.run()
-    },
-    get drainProgress() {
-      return drain?.progress
-    },
-    ...(metricsText && { metricsText })
-  }
+    drain: request => stage.drain(request),
+    metricsText
+  })
+  if (!starting) subject.ready()
   const listener = new AdminListener({ token: TOKEN, ...options }, subject, audit)
   const admin = await listener.listen()
   t.teardown(() => listener.close())
