@@ -1,5 +1,6 @@
 /** Who may ask on the admin listener, how it speaks HTTP, and what one can do to it. */
 import { connect } from 'node:net'
+import fc from 'fast-check'
 import t from 'tap'
 import { Audit } from '../../src/admin/audit.ts'
 import { PlainServer } from '../../src/admin/plain-server.ts'
@@ -303,4 +304,49 @@ t.test('a drain is asked for once, however often; its progress shows', async t =
   }
   t.match((await get(`${admin}/api/drain`)).json(), { phase: 'drained', calls: 0, cut: 0 })
   t.equal(inbox.items.filter(e => e.event === 'admin-action').length, 1)
+})
+
+t.test('whatever is asked, the answer is JSON of a known status, and never a fault of catflap', async t => {
+  const { stage } = await rawStage(t)
+  const { admin } = await openAdmin(t, stage, { metricsText: () => ['a 1\n'] })
+  const { host } = new URL(admin)
+  const target = fc.oneof(
+    fc.constantFrom(
+      '/livez',
+      '/readyz',
+      '/metrics',
+      '/api/status',
+      '/api/sessions',
+      '/api/sessions/s-1',
+      '/openapi.json'
+    ),
+    fc.webPath(),
+    fc
+      .string({ unit: fc.constantFrom(...'/api%2e.sessions?&=#\\{}:@*'), minLength: 1, maxLength: 30 })
+      .map(s => `/${s}`)
+  )
+  const query = fc.oneof(
+    fc.constant(''),
+    fc.webQueryParameters().map(q => `?${q}`),
+    fc.webQueryParameters().map(q => `?limit=${q}`)
+  )
+  const method = fc.constantFrom('GET', 'HEAD', 'OPTIONS', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND')
+  const seen = new Set<string>()
+  await fc.assert(
+    fc.asyncProperty(method, target, query, fc.boolean(), async (method, target, query, known) => {
+      const auth = known ? `Authorization: Bearer ${TOKEN}\r\n` : ''
+      const heard = await talk(
+        admin,
+        `${method} ${target}${query} HTTP/1.1\r\nHost: ${host}\r\n${auth}Connection: close\r\n\r\n`
+      )
+      const [head = '', body = ''] = heard.split('\r\n\r\n')
+      const status = head.slice(9, 12)
+      seen.add(status)
+      if (!['200', '204', '400', '401', '404', '405'].includes(status)) return false
+      if (body === '') return method === 'HEAD' || status === '204'
+      return head.includes('text/plain') || typeof JSON.parse(body) === 'object'
+    }),
+    { numRuns: 300 }
+  )
+  for (const status of ['200', '401', '404', '405']) t.ok(seen.has(status), status)
 })

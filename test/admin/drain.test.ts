@@ -1,4 +1,6 @@
 /** Draining over real connections: who may finish, how streams end, what is told meanwhile. */
+import { Agent, request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import t from 'tap'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
@@ -202,4 +204,47 @@ t.test('a thousand open streams, of both eras and on two routes, are drained wit
   t.equal(all.filter(s => s.events.items.some(e => e.data.includes('"resultType":"complete"'))).length, 500)
   await stage.close()
   t.equal(stage.server.connections, 0)
+})
+
+t.test('under load nothing is lost: what was begun is answered, once, and what comes later is refused', async t => {
+  trackLeaks(t)
+  let executed = 0
+  const server = await startRawHttp(async x => {
+    executed++
+    await new Promise(resolve => setTimeout(resolve, executed % 20))
+    x.json(200, ANSWER)
+  })
+  t.teardown(() => server.close())
+  const stage = await openStage(t, { one: { target: { url: server.url } } })
+  const agent = new Agent({ keepAlive: true, maxSockets: 40 })
+  t.teardown(() => agent.destroy())
+  const body = JSON.stringify(rpc(1, 'tools/call', { name: 'a' }))
+  const ask = (): Promise<{ status: number; said: string }> =>
+    new Promise((resolve, reject) => {
+      const headers = { ...legacyHeaders(), 'content-length': body.length }
+      const req = request(stage.url('one'), { method: 'POST', agent, headers }, res => {
+        text(res).then(said => resolve({ status: res.statusCode!, said }), reject)
+      })
+      req.once('error', reject)
+      req.end(body)
+    })
+  let answered = 0
+  const refusals: string[] = []
+  const client = async (): Promise<void> => {
+    for (;;) {
+      const { status, said } = await ask()
+      if (status !== 200) return void refusals.push(said)
+      answered++
+    }
+  }
+  const clients = Array.from({ length: 40 }, client)
+  await server.counters.until('request', 400)
+  const drain = stage.drain()
+  t.equal(await drain.run(), true)
+  await Promise.all(clients)
+  t.equal(executed, answered, 'each call that reached the server has its answer')
+  t.ok(answered >= 400, `${answered} answers`)
+  t.ok(refusals.every(said => said.includes('"shutting_down"')))
+  t.equal(refusals.length, 40)
+  t.equal(drain.progress.cut, 0)
 })

@@ -1,4 +1,5 @@
 /** The numbers of several routes in one exposition. */
+import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { MAX_SERIES } from '../../src/metrics/cells.ts'
 import { RoutesMetrics } from '../../src/metrics/routes-metrics.ts'
@@ -8,6 +9,7 @@ import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost } from '../helpers/raw-client.ts'
+import { skipWithout } from '../helpers/require.ts'
 import { legacyHeaders, rpc, toolCall } from '../helpers/rpc.ts'
 import { rawSession } from '../integration/http-door.ts'
 import { Scrape } from './scrape.ts'
@@ -182,4 +184,27 @@ t.test('listeners come and go; what they have counted stays', async t => {
       .map(s => s.labels),
     [{ error_type: 'bad_http' }]
   )
+})
+
+t.test("Prometheus's own tool finds nothing to say about it", { skip: skipWithout('promtool') }, async t => {
+  const metrics = open(t)
+  const server = await startRawHttp()
+  t.teardown(() => server.close())
+  const route = (name: string): RouteParts => ({
+    target: { url: server.url },
+    metrics: metrics.route({ name, wires: WIRES, among: 2 })
+  })
+  const stage = await openStage(t, { one: route('one'), two: route('two') })
+  metrics.process.listener(stage.server)
+  metrics.process.accessLog({ drops: 1 })
+  for (const name of ['one', 'two']) {
+    withHealth(stage.cores.get(name)!, () => [{ member: 'http://a/', label: 'a', state: 'up', inFlight: 0 }])
+    await rawPost(stage.url(name), toolCall(1, 'echo'))
+    await rawPost(stage.url(name), '{')
+  }
+  const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+    input: [...metrics.text()].join(''),
+    encoding: 'utf8'
+  })
+  t.same([status, stdout + stderr], [0, ''])
 })
