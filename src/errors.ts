@@ -49,6 +49,11 @@ const table = {
     rpc: -31408,
     help: 'The client did not send its whole request within --client-timeout.'
   },
+  invalid_parameter: {
+    status: 400,
+    rpc: -31411,
+    help: 'A parameter in the URL of the admin listener is not one it takes. The error names it and what is allowed.'
+  },
   // Of revision 2026-07-28, where a server on a pipe is behind
   header_mismatch: {
     status: 400,

@@ -30,6 +30,8 @@ export interface Attached {
  * the call began (`performance.now()`).
  */
 export interface CallProbe {
+  /** What the server's answer, or its absence, amounted to; known at the end. */
+  readonly failure?: { readonly type: string; readonly attributes: Readonly<Record<string, string>> }
   head(head: ReplyHead): void
   data(chunk: Buffer): void
   message(message: Message, last: boolean): void

@@ -16,7 +16,7 @@ import { callOf } from './exchange-call.ts'
 import { HeldAnswer } from './held-answer.ts'
 import { callEach } from './hook-calls.ts'
 import type { Answer, Outcome } from './interceptor.ts'
-import { refusal, sendOwn } from './own-message.ts'
+import { refusal, sendOwn, subscriptionEnd } from './own-message.ts'
 import { applyChange } from './rederive.ts'
 import { keepSession, readyAgain } from './session-loss.ts'
 
@@ -397,10 +397,18 @@ export class Exchange implements Listener, ReplyListener {
     if (this.#ended || this.#call?.done) return
     this.#call?.detach()
     this.#call?.cancel('shutdown')
+    this.#endSubscription()
     // Nothing was promised yet: to end it here would be an answer that the server never gave.
     if (this.reply.state === 'pending') return this.fail(new CatflapError('shutting_down'))
     this.reply.end()
     this.answered()
+  }
+
+  /** In the modern era a stream that is ended in order says so (spec 2026-07-28 basic/patterns/subscriptions, "Graceful Closure"). */
+  #endSubscription(): void {
+    if (this.era !== 'modern' || this.kind !== 'request' || !this.reply.farewell) return
+    const message = subscriptionEnd(this.message!)
+    if (this.reply.farewell(message) && this.core.bus.active) this.core.tap.own(this, undefined, [], message.bytes)
   }
 
   #answerInstead(answer: Answer): void {

@@ -89,8 +89,7 @@ export class Passage {
     this.#body = new Transform({
       transform(chunk: Buffer, _encoding, done: TransformCallback) {
         size += chunk.length
-        if (size > maxBody)
-          fail(new CatflapError('body_too_large', `The body exceeds ${maxBody} bytes (--max-body).`))
+        if (size > maxBody) fail(new CatflapError('body_too_large', `The body exceeds ${maxBody} bytes (--max-body).`))
         // What is too much would be read as a request of its own behind this one.
         else if (declared !== undefined && size > declared) fail(new CatflapError('bad_http'))
         else return done(null, chunk)
@@ -147,7 +146,9 @@ export class Passage {
       return false
     }
     if (from.statusCode !== 101 || from.headers.upgrade?.toLowerCase() !== 'websocket') {
-      this.fail(new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`))
+      this.fail(
+        new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`)
+      )
       tunnel.destroy()
       return false
     }

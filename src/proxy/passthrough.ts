@@ -131,7 +131,10 @@ export class Passthrough {
     const passage = this.#passage(req, { socket }, this.#webSockets, ended)
     const refused = asksForWebSocket(req)
       ? this.#refusal(req, this.#webSockets, this.#options.settings.maxStreams)
-      : new CatflapError('bad_http', 'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.')
+      : new CatflapError(
+          'bad_http',
+          'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.'
+        )
     if (refused) return passage.fail(refused)
     try {
       const headers = [...this.#requestHeaders(req), ...SWITCH]
@@ -198,7 +201,10 @@ export class Passthrough {
       return new CatflapError('body_too_large', `The body exceeds ${maxBody} bytes (--max-body).`)
     // The one that asks is among them.
     if (among.size > limit)
-      return new CatflapError('upstream_queue_full', `${this.#rules.label}: too many requests at once for pages and the like.`)
+      return new CatflapError(
+        'upstream_queue_full',
+        `${this.#rules.label}: too many requests at once for pages and the like.`
+      )
     return undefined
   }
 
@@ -212,7 +218,9 @@ export class Passthrough {
     const { forwarded, via, target } = this.#options
     const raw = req.rawHeaders
     // HTTP/2's own fields (`:path`) are no headers.
-    const headers = forwardableRequestHeaders(raw.some(isPseudo) ? raw.filter((_, i) => !isPseudo(raw[i & ~1]!, 0)) : raw)
+    const headers = forwardableRequestHeaders(
+      raw.some(isPseudo) ? raw.filter((_, i) => !isPseudo(raw[i & ~1]!, 0)) : raw
+    )
     const accepted = getHeader(raw, 'accept-encoding')
     if (accepted !== undefined) headers.push('Accept-Encoding', accepted)
     removeHeader(headers, 'authorization', this.#isOwn)

@@ -52,7 +52,7 @@ export class Session {
   }
 }
 
-export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed'
+export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed' | 'admin'
 
 export interface SessionManagerOptions {
   readonly store: SessionStore

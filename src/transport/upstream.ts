@@ -77,7 +77,13 @@ export interface CallReceiver {
  * Why a server is asked once more. `not_sent`: there was no connection to write to. `refused_stream`: the server said, by
  * HTTP/2, that it has not looked at the request. `session_lost`: the server did not know the session, which was begun anew.
  */
-export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport' | 'not_sent' | 'refused_stream' | 'session_lost'
+export type RetryReason =
+  | 'stream_resumed'
+  | 'tool_headers'
+  | 'other_transport'
+  | 'not_sent'
+  | 'refused_stream'
+  | 'session_lost'
 
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 

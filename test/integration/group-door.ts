@@ -88,6 +88,6 @@ function makeCore(target: Target, chosen: ReturnType<typeof settings>, again: (r
     openLeg: () => undefined
   })
   const nothing = { head() {}, data() {}, message() {}, end() {}, cancel() {}, otherTransport() {} }
-  const meter = { call: () => nothing, refused() {}, again }
+  const meter = { call: () => nothing, refused() {}, again, reinitialized() {} }
   return new Core({ settings: chosen, log: SILENT, bus: new FrameBus(() => {}), target, sessions, pipeline, meter })
 }

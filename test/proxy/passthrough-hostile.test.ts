@@ -29,7 +29,8 @@ async function recorder(t: Test): Promise<PassDoor & { readonly sent: string[] }
 
 t.test('a request that names another host goes to the target all the same, or nowhere', async t => {
   const { server, url, others } = await rawPass(t, x => x.respond(200, 'text/plain', 'x'))
-  const ask = async (target: string): Promise<string> => (await talk(url, lines(`GET ${target} HTTP/1.1`, ...END))).slice(0, 12)
+  const ask = async (target: string): Promise<string> =>
+    (await talk(url, lines(`GET ${target} HTTP/1.1`, ...END))).slice(0, 12)
   t.equal(await ask('http://evil.example/health'), 'HTTP/1.1 200')
   t.match(server.exchanges[0], { path: '/health', headers: { host: `127.0.0.1:${server.port}` } })
   for (const target of [

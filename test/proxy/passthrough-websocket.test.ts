@@ -231,10 +231,12 @@ t.test('any other protocol that is asked for is ignored, as is what is no proper
     'HTTP/2 on clear text, as the clients of Java ask for it with every POST':
       'POST /health HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\nContent-Length: 2\r\n\r\nhi',
     TLS: 'GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: TLS/1.0\r\n\r\n',
-    'by POST': 'POST /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi',
+    'by POST':
+      'POST /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi',
     'with content':
       'GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi',
-    'several at once': 'GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket, h2c\r\n\r\n'
+    'several at once':
+      'GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket, h2c\r\n\r\n'
   }
   for (const [what, bytes] of Object.entries(requests)) {
     const line = await dial(t, port, bytes)

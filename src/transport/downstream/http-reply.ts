@@ -74,6 +74,8 @@ export class HttpReply implements Reply {
   readonly res: ResponseStream
   /** `performance.now()` of the last write on a stream. */
   lastWrite = 0
+  /** Bytes of content. */
+  sent = 0
   readonly #options: HttpReplyOptions
   readonly #place: QueueNode<HttpReply> = new QueueNode<HttpReply>(this)
   #head: ReplyHead | undefined
@@ -238,12 +240,20 @@ export class HttpReply implements Reply {
     res.once('close', () => clearTimeout(timer))
     res.req.once('end', end)
     res.req.resume()
+    this.sent += body.length
     res.write(body)
   }
 
   /** Request and response as Node's own, for code that answers on these. Nothing may have been read or said here before. */
   handOver(req: IncomingMessage): { readonly req: IncomingMessage; readonly res: ServerResponse } {
     return this.res.handOver?.() ?? { req, res: this.res as ServerResponse }
+  }
+
+  farewell(message: Message): boolean {
+    if (this.state !== 'sse' || !this.#atBoundary) return false
+    this.#writeHead()
+    this.#write(encodeMessageEvent(message.oneLine()))
+    return true
   }
 
   keepAlive(): void {
@@ -298,6 +308,7 @@ export class HttpReply implements Reply {
   #write(chunk: Buffer): boolean {
     if (this.state === 'ended') return true
     this.lastWrite = performance.now()
+    this.sent += chunk.length
     if (this.res.write(chunk)) return true
     if (!this.#waitsForDrain) {
       this.#waitsForDrain = true
@@ -317,6 +328,7 @@ export class HttpReply implements Reply {
   }
 
   #last(body: Buffer | undefined): void {
+    if (body) this.sent += body.length
     if (!body || body.length > ONE_WRITE) return void this.res.end(body)
     this.#whole = body.toString('latin1')
     // Alone there is nothing to share a turn with.
