@@ -7,7 +7,8 @@ import { Redactor } from '../tape/redact.ts'
 import { HttpServer } from '../transport/downstream/http-server.ts'
 import { hostForUrl, mayListen } from './bind.ts'
 import { checkOptions } from './check-options.ts'
-import { closeAll } from './closing.ts'
+import { closeAll, type Step } from './closing.ts'
+import { Drain } from './drain.ts'
 import type { Interceptor } from './interceptor.ts'
 import { type MetricsOptions, openMetrics, serveMetrics } from './metering.ts'
 import { type SettingName, settings } from './options.ts'
@@ -130,7 +131,7 @@ export class Forward {
   }
 
   get #metrics(): Metrics {
-    const { metrics } = this.#parts.route
+    const { metrics } = this.#parts
     if (!metrics) throw new TypeError('there are no metrics: start with createForward({ metrics: true, … })')
     return metrics
   }
@@ -145,18 +146,11 @@ export class Forward {
   }
 
   async #close(drainTimeout: number): Promise<void> {
-    const { route, server, stdio } = this.#parts
+    const { route, server, stdio, metrics } = this.#parts
     const { core } = route
     const startedAt = performance.now()
-    core.draining = true
-    server?.stopAccepting()
-    const drained = await core.drained(drainTimeout)
-    if (!drained && drainTimeout > 0)
-      core.log.warn('drain', `${core.inFlight.size} requests were still in flight after ${drainTimeout} ms`)
-    // Over HTTP+SSE errors go out on the streams, so these end last.
-    for (const x of [...core.inFlight]) if (!x.longLived) x.abandon('shutdown')
-    for (const x of [...core.inFlight]) if (x.longLived) x.finish()
-    core.cancelAll('shutdown')
+    const listeners = server ? [server] : []
+    await new Drain({ cores: () => [core], listeners, timeout: drainTimeout, log: core.log }).run()
     // A call has finished when its client can have the whole answer.
     const flush = Math.max(FLUSH, drainTimeout - (performance.now() - startedAt))
     const patience = CLOSE_PATIENCE + 3 * core.settings.killAfter
@@ -166,7 +160,8 @@ export class Forward {
         ['the sessions', () => core.sessions.close()],
         ['connections', () => server?.flushed(flush)],
         ['the listener', () => server?.close()],
-        ...route.closing
+        ...route.closing,
+        ['metrics', () => metrics?.close()]
       ],
       patience + flush,
       core.log
@@ -177,6 +172,7 @@ export class Forward {
 
 interface Parts {
   readonly route: Route
+  readonly metrics: Metrics | undefined
   readonly url: string | undefined
   readonly server: HttpServer | undefined
   readonly stdio: StdioConnection | undefined
@@ -198,10 +194,14 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     options.redactor ??
     new Redactor({ redactHeaders: options.redactHeaders, redactJson: options.redactJson, secrets: secretsOf(options) })
   const metrics = await openMetrics(options)
-  const route = await openRoute({ ...options, settings: chosen, host, log, redactor, metrics, via: viaOf(options) })
+  const setup = { ...options, settings: chosen, host, log, redactor, metrics, via: viaOf(options) }
+  const route = await openRoute(setup).catch(async error => {
+    await metrics?.close()
+    throw error
+  })
   const { core, recorder } = route
   try {
-    const parts = { route, metricsUrl: await serveMetrics(metrics, options) }
+    const parts = { route, metrics, metricsUrl: await serveMetrics(metrics, options) }
     if ('input' in listen) {
       const { StdioConnection } = await import('./serve-stdio.ts')
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
@@ -219,7 +219,8 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     await route.offer(url)
     return new Forward({ ...parts, url, server, stdio: undefined })
   } catch (error) {
-    await closeAll([['the sessions', () => core.sessions.close()], ...route.closing], CLOSE_PATIENCE, log)
+    const steps: Step[] = [['the sessions', () => core.sessions.close()], ...route.closing]
+    await closeAll([...steps, ['metrics', () => metrics?.close()]], CLOSE_PATIENCE, log)
     await route.endTape()
     throw error
   }

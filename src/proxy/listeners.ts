@@ -1,9 +1,12 @@
+import type { ListenerView } from '../admin/subject.ts'
 import type { Log } from '../log.ts'
-import { HttpServer, type RequestHandler } from '../transport/downstream/http-server.ts'
+import type { ProcessGauges } from '../metrics/process-gauges.ts'
+import { HttpServer } from '../transport/downstream/http-server.ts'
 import { isLoopback } from '../transport/loopback.ts'
 import { hostForUrl } from './bind.ts'
 import { settings } from './options.ts'
 import type { ListenerOptions, ReverseOptions } from './reverse-options.ts'
+import type { Router } from './router.ts'
 
 const DEFAULT_LISTENER: ListenerOptions = { host: '127.0.0.1', port: 7890 }
 
@@ -16,15 +19,17 @@ interface Listening {
 
 /** All that clients connect to. */
 export class Listeners {
-  readonly #handler: RequestHandler
+  readonly #router: Router
   readonly #log: Log
+  readonly #gauges: ProcessGauges | undefined
   #listening: readonly Listening[] = []
   /** No longer wanted; what they have begun is being finished. */
   readonly #leaving = new Set<Promise<void>>()
 
-  constructor(handler: RequestHandler, log: Log) {
-    this.#handler = handler
+  constructor(router: Router, log: Log, gauges: ProcessGauges | undefined) {
+    this.#router = router
     this.#log = log
+    this.#gauges = gauges
   }
 
   /** The host that admits the most: where one listener can be reached from elsewhere, hosts are checked as they are there. */
@@ -36,11 +41,19 @@ export class Listeners {
     return this.#listening.map(({ origin }) => origin)
   }
 
+  get views(): readonly ListenerView[] {
+    return this.#listening.map(({ origin, options, server }) => ({
+      url: origin,
+      protocols: (options.http2 ?? true) ? ['http/1.1', 'h2'] : ['http/1.1'],
+      connections: server.connections
+    }))
+  }
+
   get connections(): number {
     return this.#listening.reduce((n, { server }) => n + server.connections, 0)
   }
 
-  /** Listens where these options say, and nowhere else. Rejects with the system's error; then nothing has changed. */
+  /** Listens where these options say, and nowhere else. Rejects with what is wrong; then nothing has changed. */
   async change(options: ReverseOptions): Promise<void> {
     const wanted = options.listeners ?? [DEFAULT_LISTENER]
     const next: Listening[] = []
@@ -56,8 +69,9 @@ export class Listeners {
           next.push(listening)
         }
       }
+      this.#renewCertificates(next)
     } catch (error) {
-      await Promise.all(opened.map(({ server }) => server.close()))
+      await Promise.all(opened.map(({ server }) => this.#close(server)))
       throw error
     }
     const gone = this.#listening.filter(({ key }) => !next.some(other => other.key === key))
@@ -74,19 +88,38 @@ export class Listeners {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#listening.map(({ server }) => server.close()), ...this.#leaving])
+    await Promise.all([...this.#listening.map(({ server }) => this.#close(server)), ...this.#leaving])
   }
 
   async #open(options: ListenerOptions, key: string): Promise<Listening> {
-    const host = options.host ?? '127.0.0.1'
-    const server = new HttpServer({ ...settings(options.settings), host, port: options.port ?? 0 }, this.#handler)
+    const { host = '127.0.0.1', port = 0, tls, http2 = true } = options
+    const server = new HttpServer(
+      { ...settings(options.settings), host, port, tls, http2 },
+      this.#router.handle,
+      this.#router
+    )
     try {
       const address = await server.listen()
-      return { key, options, server, origin: `http://${hostForUrl(host, address.address)}:${address.port}` }
+      this.#gauges?.listener(server)
+      const scheme = tls ? 'https' : 'http'
+      return { key, options, server, origin: `${scheme}://${hostForUrl(host, address.address)}:${address.port}` }
     } catch (error) {
       await server.close()
       throw error
     }
+  }
+
+  /** Throws for certificates that cannot be used; those that were renewed before are taken back by the next file that is right. */
+  #renewCertificates(next: readonly Listening[]): void {
+    for (const { key, options, server } of next) {
+      const before = this.#listening.find(other => other.key === key)?.options.tls
+      if (options.tls && before && JSON.stringify(before) !== JSON.stringify(options.tls)) server.setTls(options.tls)
+    }
+  }
+
+  async #close(server: HttpServer): Promise<void> {
+    this.#gauges?.listenerGone(server)
+    await server.close()
   }
 
   /** Nobody connects there any more; whoever is connected has as long as a drain takes. */
@@ -95,13 +128,16 @@ export class Listeners {
     this.#log.info('listener-closed', `no longer listening on ${origin}`)
     const leaving = server
       .flushed(drainTimeout)
-      .then(() => server.close())
+      .then(() => this.#close(server))
       .finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
   }
 }
 
 /** What makes two listeners the same: a port that is any free one is known by its place in the list. */
-function keyOf({ host = '127.0.0.1', port = 0, http2, settings: own }: ListenerOptions, index: number): string {
-  return JSON.stringify([host, port === 0 ? `any ${index}` : port, http2 ?? true, own ?? {}])
+function keyOf(
+  { host = '127.0.0.1', port = 0, http2 = true, tls, settings: own }: ListenerOptions,
+  index: number
+): string {
+  return JSON.stringify([host, port === 0 ? `any ${index}` : port, http2, tls !== undefined, own ?? {}])
 }

@@ -6,7 +6,7 @@ import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { VERSION } from '../version.ts'
 import type { RecordOptions } from './forward.ts'
-import type { TargetOptions } from './target.ts'
+import type { TargetOptions, WeightedUrl } from './target.ts'
 
 const SOFTWARE = { name: 'catflap', version: VERSION }
 
@@ -17,7 +17,7 @@ interface Given {
 }
 
 interface Observed {
-  readonly target: TargetOptions
+  readonly target: TargetOptions | readonly WeightedUrl[]
   readonly record?: RecordOptions
   readonly live?: boolean
 }
@@ -63,7 +63,9 @@ export async function openFeed(
   }
 }
 
-function tapeTarget(target: TargetOptions): TapeTarget {
+/** Of several, the first stands for all: they answer alike. */
+function tapeTarget(given: TargetOptions | readonly WeightedUrl[]): TapeTarget {
+  const target = Array.isArray(given) ? given[0]! : (given as TargetOptions)
   return 'url' in target
     ? { kind: target.transport === 'sse' ? 'sse' : 'http', url: target.url }
     : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }

@@ -1,6 +1,5 @@
 import type { Log } from '../log.ts'
-import type { Metrics } from '../metrics/metrics.ts'
-import { type Session, SessionManager } from '../session/manager.ts'
+import { type Session, type SessionEnd, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
 import { recordedLeg } from '../session/recorded-leg.ts'
 import type { SessionStore } from '../session/store.ts'
@@ -9,21 +8,34 @@ import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { closeAll, type Step } from './closing.ts'
-import { Core, type Target } from './core.ts'
+import { Core, type Meter, type Target } from './core.ts'
 import type { RecordOptions } from './forward.ts'
 import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
 import { openFeed, openRecorder } from './observers.ts'
 import type { Settings } from './options.ts'
 import type { SessionLoss } from './reverse-options.ts'
-import { openTarget, type TargetOptions } from './target.ts'
+import { type OpenTarget, openTarget, type TargetOptions, type WeightedUrl } from './target.ts'
 
 /** How long one part may take to close, beside what it waits for children to end, in ms. */
 export const CLOSE_PATIENCE = 10_000
 const REAP_EVERY = 30_000
 
-export interface RouteSetup {
-  readonly target: TargetOptions
+/** Keeps a route's numbers. */
+export interface RouteMeter extends Meter {
+  readonly interceptor: Interceptor
+  store(store: SessionStore): SessionStore
+  sessionEnded(session: Session, why: SessionEnd): void
+}
+
+/** Hears what becomes of sessions. */
+export interface SessionWatch {
+  made(session: Session): void
+  ended(session: Session, why: SessionEnd): void
+}
+
+export interface RouteSetup extends Pick<OpenTarget, 'health' | 'balance' | 'onHealth'> {
+  readonly target: TargetOptions | readonly WeightedUrl[]
   readonly settings: Settings
   /** The address listened on. */
   readonly host: string
@@ -40,7 +52,10 @@ export interface RouteSetup {
   /** Our name in Via; undefined: none is added. */
   readonly via: string | undefined
   readonly redactor: Redactor
-  readonly metrics?: Metrics
+  readonly metrics?: RouteMeter
+  /** Are told how everything ended. */
+  readonly observers?: readonly Interceptor[]
+  readonly watch?: SessionWatch
   readonly log: Log
 }
 
@@ -51,7 +66,6 @@ export interface RouteSetup {
 export class Route {
   readonly core: Core
   readonly recorder: TapeRecorder | undefined
-  readonly metrics: Metrics | undefined
   readonly #setup: RouteSetup
   #feed: LiveFeed | undefined
 
@@ -59,7 +73,6 @@ export class Route {
     this.#setup = setup
     this.core = core
     this.recorder = recorder
-    this.metrics = setup.metrics
   }
 
   /** From now on `catflap tail` can watch, where that is wanted. `url` is where clients connect. */
@@ -70,13 +83,12 @@ export class Route {
 
   /** What has to be closed when clients have been answered, in this order. The tape comes last: see `endTape`. */
   get closing(): readonly Step[] {
-    const { core, metrics } = this
+    const { core } = this
     return [
       ['the server', () => core.target.close()],
       ['deadlines', async () => core.deadlines.close()],
       ['observers', () => core.tap.settled()],
-      ['the live view', () => this.#feed?.close()],
-      ['metrics', () => metrics?.close()]
+      ['the live view', () => this.#feed?.close()]
     ]
   }
 
@@ -88,7 +100,7 @@ export class Route {
 
 /** Opens a route. What it has opened is closed again where it fails; so is the store that it was given. */
 export async function openRoute(setup: RouteSetup): Promise<Route> {
-  const { log, redactor, settings, metrics } = setup
+  const { log, redactor, settings } = setup
   const bus = new FrameBus(error =>
     log.error('observer-failed', `an observer of the traffic failed and was dropped: ${error}`)
   )
@@ -96,14 +108,14 @@ export async function openRoute(setup: RouteSetup): Promise<Route> {
   let target: Target | undefined
   try {
     recorder = await openRecorder(setup, { log, bus, redactor })
-    target = await openTarget(setup.target, settings, { via: setup.via, scrub: redactor.scrub })
+    const { via, health, balance, onHealth } = setup
+    target = await openTarget(setup.target, settings, { via, health, balance, onHealth, scrub: redactor.scrub })
     return new Route(setup, makeCore(setup, bus, target), recorder)
   } catch (error) {
     await closeAll(
       [
         ['the server', () => target?.close()],
-        ['the store', async () => setup.store?.close()],
-        ['metrics', () => metrics?.close()]
+        ['the store', async () => setup.store?.close()]
       ],
       CLOSE_PATIENCE,
       log
@@ -123,6 +135,7 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       allowOrigins: setup.allowOrigins ?? [],
       tokens: setup.tokens ?? [],
       metrics: metrics?.interceptor,
+      observers: setup.observers,
       interceptors: setup.interceptors ?? []
     })
   )
@@ -147,6 +160,7 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
     onStart: session => {
       if (hidesIds) hideIds(redactor, session)
       log.debug('session-start', `session ${session.handle} began`, { session: session.handle })
+      setup.watch?.made(session)
       if (core?.bus.active) core.tap.note(session, 'session-start', 'the session began')
     },
     onRenew: session => {
@@ -154,6 +168,7 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
     },
     onEnd: (session, why) => {
       metrics?.sessionEnded(session, why)
+      setup.watch?.ended(session, why)
       log.debug('session-end', `session ${session.handle} ended: ${why}`, { session: session.handle, why })
       if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
     }

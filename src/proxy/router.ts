@@ -1,51 +1,41 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { CatflapError } from '../errors.ts'
 import { getHeader, SESSION_HEADER } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
-import type { RequestHandler } from '../transport/downstream/http-server.ts'
-import type { Route } from './route.ts'
-import { SESSION_PARAM, type SsePaths } from './serve-sse.ts'
-
-/** A route, and where it is served. */
-export interface RoutePlace {
-  readonly name: string
-  readonly path: string
-  readonly sse: SsePaths
-  /** Only requests for this host; undefined: all that no other route has a host for. In lower case. */
-  readonly host: string | undefined
-  readonly route: Route
-  readonly handler: RequestHandler
-}
+import type { RequestHandler, Upgrades } from '../transport/downstream/http-server.ts'
+import type { Place } from './place.ts'
+import { SESSION_PARAM } from './serve-sse.ts'
 
 /** One path: who takes what is asked there. */
 interface Served {
   /** Without a host of its own. */
-  any: RoutePlace | undefined
-  byHost: Map<string, RoutePlace> | undefined
+  any: Place | undefined
+  byHost: Map<string, Place> | undefined
 }
 
 /**
  * Hands each request to the handler of its route. Routes that were replaced keep the sessions they have until these end: who
  * names one of them is led there, everybody else to what is served now.
  */
-export class Router {
+export class Router implements Upgrades {
   #served: ReadonlyMap<string, Served> = new Map()
-  #places: readonly RoutePlace[] = []
+  #places: readonly Place[] = []
+  /** Of these, the ones that pass what is not MCP. */
+  #passing: readonly Place[] = []
   /** No longer served to anybody new. */
-  readonly #retiring = new Set<RoutePlace>()
-  /** Requests that belong to no route. */
-  strangers = 0
+  readonly #retiring = new Set<Place>()
 
-  get places(): readonly RoutePlace[] {
+  get places(): readonly Place[] {
     return this.#places
   }
 
-  get retiring(): ReadonlySet<RoutePlace> {
+  get retiring(): ReadonlySet<Place> {
     return this.#retiring
   }
 
   /** From now on these are served. Returns those that are not served any more: they keep their sessions until `forget`. */
-  serve(places: readonly RoutePlace[]): readonly RoutePlace[] {
+  serve(places: readonly Place[]): readonly Place[] {
     const served = new Map<string, Served>()
     for (const place of places)
       for (const path of [place.path, place.sse.stream, place.sse.messages]) put(served, path, place)
@@ -53,11 +43,12 @@ export class Router {
     for (const place of gone) this.#retiring.add(place)
     this.#served = served
     this.#places = places
+    this.#passing = places.filter(place => place.pages)
     return gone
   }
 
   /** It has no sessions any more. */
-  forget(place: RoutePlace): void {
+  forget(place: Place): void {
     this.#retiring.delete(place)
   }
 
@@ -65,18 +56,38 @@ export class Router {
     const path = pathOf(req.url ?? '/')
     const place = (this.#retiring.size > 0 ? this.#holder(req, path) : undefined) ?? this.#placeFor(req, path)
     if (place) return place.handler(req, reply)
-    this.strangers++
+    const pages = this.#passing.length > 0 ? this.#passer(req)?.pages : undefined
+    if (pages) return pages.web(req, reply)
     refuse(reply)
   }
 
-  #placeFor(req: IncomingMessage, path: string): RoutePlace | undefined {
+  wants(req: IncomingMessage): boolean {
+    return this.#passing.length > 0 && this.#passer(req)?.pages?.wants(req) === true
+  }
+
+  take(req: IncomingMessage, socket: Socket, head: Buffer): void {
+    const pages = this.#passer(req)?.pages
+    if (pages) pages.upgrade(req, socket, head)
+    else socket.destroy()
+  }
+
+  #placeFor(req: IncomingMessage, path: string): Place | undefined {
     const served = this.#served.get(path)
     if (!served) return undefined
-    return served.byHost?.get(hostOf(getHeader(req.rawHeaders, 'host'))) ?? served.any
+    return (served.byHost && served.byHost.get(hostOf(req))) ?? served.any
+  }
+
+  /** Whose page it is: of a route for this host, or else of one for any. */
+  #passer(req: IncomingMessage): Place | undefined {
+    const url = req.url ?? '/'
+    const named = this.#passing.filter(place => place.pages?.handles(url))
+    if (named.length === 0) return undefined
+    const host = hostOf(req)
+    return named.find(place => place.host === host) ?? named.find(place => place.host === undefined)
   }
 
   /** Who holds the session that is named: a route that was replaced. */
-  #holder(req: IncomingMessage, path: string): RoutePlace | undefined {
+  #holder(req: IncomingMessage, path: string): Place | undefined {
     const id = getHeader(req.rawHeaders, SESSION_HEADER) ?? sessionParam(req.url ?? '')
     if (id === undefined) return undefined
     for (const place of this.#retiring) {
@@ -87,9 +98,12 @@ export class Router {
   }
 }
 
-function put(served: Map<string, Served>, path: string, place: RoutePlace): void {
+function put(served: Map<string, Served>, path: string, place: Place): void {
   let at = served.get(path)
-  if (!at) served.set(path, (at = { any: undefined, byHost: undefined }))
+  if (!at) {
+    at = { any: undefined, byHost: undefined }
+    served.set(path, at)
+  }
   if (place.host === undefined) at.any = place
   else (at.byHost ??= new Map()).set(place.host, place)
 }
@@ -103,9 +117,9 @@ function pathOf(target: string): string {
 
 const SLASH = 0x2f
 
-/** Of a Host header, without its port, in lower case. */
-export function hostOf(header: string | undefined): string {
-  return (header ?? '').toLowerCase().replace(/:\d+$/, '')
+/** Without its port, in lower case. */
+function hostOf(req: IncomingMessage): string {
+  return (getHeader(req.rawHeaders, 'host') ?? '').toLowerCase().replace(/:\d+$/, '')
 }
 
 function sessionParam(url: string): string | undefined {
