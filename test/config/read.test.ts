@@ -239,7 +239,7 @@ t.test('no message shows what a variable or a file holds', async t => {
     'no-utf8': Buffer.from([0xff, 0xfe, 0x00])
   })
   const env = { SECRET: 'hush hush' }
-  const text = `listeners: [{ address: '\${SECRET}', tls: { certificate: file:secret, key: secret } }]
+  const text = `listeners: [{ address: '\${SECRET}', tls: { certificate: file:secret, key: '\${SECRET}' } }]
 routes:
   a: { target: '\${SECRET}', tokens: ['\${SECRET}', file:secret, file:big.txt, file:no-utf8, hush hush], path: '\${SECRET}' }
 drainTimeout: '\${SECRET}'
@@ -247,7 +247,7 @@ accessLog: file:secret
 via: \${SECRET}
 `
   const { problems } = await read(text, { folder, env })
-  t.equal(problems.length, 12)
+  t.equal(problems.length, 13)
   t.notMatch(JSON.stringify(problems), /hush/)
   t.match(JSON.stringify(problems), /big\.txt cannot be read: it is larger than 1 MiB/)
   t.match(JSON.stringify(problems), /no-utf8 cannot be read: it is not UTF-8/)
