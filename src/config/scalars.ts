@@ -42,7 +42,9 @@ export function text<T = string>(rules: TextRules<T>): Shape<T> {
       keepSecret(expanded.text, expanded.pieces, rules.secrecy, reader)
       try {
         if (!wanted.test(expanded.text)) throw new TypeError()
-        return rules.parse ? rules.parse(expanded.text, reader, { written: given!.text, pieces: expanded.pieces }) : (expanded.text as T)
+        return rules.parse
+          ? rules.parse(expanded.text, reader, { written: given!.text, pieces: expanded.pieces })
+          : (expanded.text as T)
       } catch (error) {
         if (error instanceof Refusal) return reader.refused(path, error)
         return reader.problem('value', path, {

@@ -51,8 +51,8 @@ export interface Tree {
 
 /** Nothing that people write comes near; a file made to be read for ever does. */
 const MAX_VALUES = 20_000
-/** Words, signs and blanks. The parser takes a second for them, and many seconds for all that a file can hold. */
-const MAX_TOKENS = 200_000
+/** Words, signs and blanks. The parser takes half a second for them, and many seconds for all that a file can hold. */
+const MAX_TOKENS = 100_000
 const MAX_DEPTH = 32
 const TOO_DEEP = `the file is nested too deeply (more than ${MAX_DEPTH})`
 
@@ -98,6 +98,9 @@ function excess(text: string): string | undefined {
 const SCALAR = '\u001f'
 
 function parsed(text: string, lineCounter: LineCounter): Document | undefined {
+  const { stackTraceLimit } = Error
+  // Each mistake makes an error, whose stack nobody reads: in a file of many, stacks take most of the time.
+  Error.stackTraceLimit = 0
   try {
     return parseDocument(text, {
       version: '1.2',
@@ -114,6 +117,8 @@ function parsed(text: string, lineCounter: LineCounter): Document | undefined {
   } catch {
     // The parser has no bound on depth but the stack's.
     return undefined
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 
