@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import { excerpt } from '../printable.ts'
+import { nearest } from './near.ts'
 import type { Path } from './problems.ts'
 import type { Reader } from './reader.ts'
 import { type Piece, Refusal, refers } from './references.ts'
@@ -142,7 +143,12 @@ export function choice<const T extends string>(values: readonly T[]): Shape<T> {
       if (node.kind !== 'scalar' || node.value === null) return reader.mismatch(path, node, allowed)
       const given = typeof node.value === 'string' ? reader.expand(node, path)?.text : ''
       if (given === undefined || isOne(given)) return given
-      return reader.problem('value', path, { wrong: `${shown(node, {})} is not allowed`, allowed })
+      const meant = refers(node.text) ? undefined : nearest(given, values)
+      return reader.problem('value', path, {
+        wrong: `${shown(node, {})} is not allowed`,
+        allowed,
+        ...(meant && { meant })
+      })
     },
     json: definitions => ({ anyOf: [{ enum: values }, reference(definitions)] })
   }

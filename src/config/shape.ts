@@ -116,8 +116,9 @@ function objectSchema(keys: Keys, { oneOf, goesWith }: Rules, definitions: Defin
 }
 
 function keySchema({ shape, help, fallback, otherwise, examples }: Key, definitions: Definitions): Json {
+  const sentence = `${help.charAt(0).toUpperCase()}${help.slice(1)}.`
   return {
-    description: otherwise === undefined ? `${help}.` : `${help}. Default: ${otherwise}.`,
+    description: otherwise === undefined ? sentence : `${sentence} Default: ${otherwise}.`,
     ...shape.json(definitions),
     ...(fallback !== undefined && { default: fallback }),
     ...(examples && { examples })
