@@ -14,16 +14,10 @@ const target = object(
   {
     url: key(f.url, "the server's URL", { required: true, examples: ['https://mcp.example.com/mcp'] }),
     weight: key(f.count(1, 1000), 'its share among the targets of the route', { fallback: 1 }),
-    headers: key(
-      named(f.headerValue, {
-        what: 'names and values',
-        names: f.HEADER_NAME,
-        allowed: 'the name of a header',
-        suffix: '.NAME'
-      }),
-      'sent with every request, in the place of what the client sent under that name',
-      { otherwise: 'none', examples: [{ Authorization: 'Bearer ${GITHUB_TOKEN}' }] }
-    ),
+    headers: key(part.headerFields, 'sent with every request, in the place of what the client sent under that name', {
+      otherwise: 'none',
+      examples: [{ Authorization: 'Bearer ${GITHUB_TOKEN}' }]
+    }),
     ca: key(f.pem('certificate'), "certificate authorities to trust besides the system's", { otherwise: 'none' }),
     insecure: key(flag, "do not verify the server's certificate: anybody in between can read and change everything", {
       fallback: false

@@ -210,6 +210,11 @@ export const TOGETHER: Case[] = [
 /** What a JSON Schema cannot say. */
 export const BEYOND: Case[] = [
   [
+    'a header twice',
+    `${ROUTE}    headers: { request: { set: { X-A: b, x-a: c } } }\n`,
+    /^4:42: routes\.a\.headers\.request\.set\.x-a: is given twice, in another spelling/
+  ],
+  [
     'a port that looks like an address',
     `${ROUTE}    allowHosts: ['b:80']\n`,
     /^4:18: routes\.a\.allowHosts\[0\]: 'b:80' is not allowed/
