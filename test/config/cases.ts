@@ -259,8 +259,8 @@ export const BEYOND: Case[] = [
   ],
   [
     'one folder for two',
-    'routes:\n  a: { target: http://a/, path: /x }\n  b: { target: http://b/, path: /y }\n',
-    /^3:27: routes\.b\.path: \/sse is where clients of HTTP\+SSE find the route a already; give paths in folders of their own, like \/b\/mcp/
+    'routes:\n  a: { target: http://a/, path: /x }\n  b: { target: http://b/, path: /x/mcp }\n',
+    /^3:27: routes\.b\.path: \/x\/sse is where clients of HTTP\+SSE find the route a already; give paths in folders of their own, like \/b\/mcp/
   ],
   [
     'one other path for two',
