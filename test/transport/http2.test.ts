@@ -281,6 +281,23 @@ t.test("Node's own pair, for code that knows nothing else", async t => {
   await server.flushed(1_000)
 })
 
+t.test('a request is whole when its end has come, whether anybody reads that or not', async t => {
+  trackLeaks(t)
+  const { handler, all } = conversations()
+  const { server, port } = await serve(t, CLEAR, handler, { clientTimeout: 200 })
+  const raw = await rawClient(t, CLEAR, port)
+  raw.write(frame(TYPE.headers, END_HEADERS, 1, get(port)), frame(TYPE.data, END_STREAM, 1))
+  const { reply, events } = await all.next()
+  reply.head(STREAM_HEAD())
+  // As long as another that is refused for it.
+  raw.write(frame(TYPE.headers, END_HEADERS, 3, get(port)))
+  await raw.frames.until(f => f.type === TYPE.data && f.stream === 3 && f.payload.includes('request_timeout'))
+  t.equal(server.refusals.request_timeout, 1)
+  t.equal(events.items.length, 0)
+  reply.end()
+  await raw.frames.until(f => f.stream === 1 && (f.flags & END_STREAM) > 0)
+})
+
 t.test('a connection on which nothing is asked is left after a while, one with a stream is not', async t => {
   trackLeaks(t)
   const { handler, all } = conversations()

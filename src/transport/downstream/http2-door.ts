@@ -178,7 +178,8 @@ export class Http2Door {
     const { clientTimeout, idleTimeout } = this.#options
     for (let head = this.#coming.head; head && now - head.value.since >= clientTimeout; head = this.#coming.head) {
       this.#coming.remove(head)
-      this.#tooSlow(head.value)
+      // All of it may be here, and nobody reads it: a GET has nothing to say.
+      if (head.value.stream.state.remoteClose !== 1) this.#tooSlow(head.value)
     }
     for (const connection of this.#connections) {
       const since = connection.idleSince
