@@ -134,7 +134,7 @@ t.test('no connection anywhere: three attempts, and the error says what is wrong
   const answer = await door.call(1)
   t.equal(answer.status, 502)
   t.match(answer.json(), { id: 1, error: { data: { code: 'upstream_unreachable' } } })
-  t.ok(door.again.items.length >= 1 && door.again.items.length <= 3)
+  t.same(door.again.items, ['not_sent', 'not_sent'])
 })
 
 t.test('retries end with their budget: a server that is down is not asked three times for each call', async t => {

@@ -16,10 +16,10 @@ function setUp(given: Partial<BreakerOptions> = {}) {
   })
   const rank = () => breaker.rank(clock.now)
   /** A call that fails; false: it may not be made. */
-  const fail = (code: Parameters<Breaker['failed']>[1] = 'upstream_reset'): boolean => {
+  const fail = (code: Parameters<Breaker['failed']>[2] = 'upstream_reset'): boolean => {
     const call = {}
     if (!breaker.enter(call, true)) return false
-    breaker.failed(call, code)
+    breaker.failed(call, true, code)
     breaker.left(call, true, false, false)
     return true
   }
@@ -264,6 +264,28 @@ t.test('streams are let through beside a trial, and end nothing by being open', 
   t.ok(breaker.enter({}, true), 'it was no trial')
   breaker.head(stream, false, 0, 200)
   t.equal(breaker.state, 'up')
+})
+
+t.test('streams that break count for nothing, but for those that get no connection', async t => {
+  const { breaker } = grouped()
+  const broken = (code: Parameters<Breaker['failed']>[2]): void => {
+    const stream = {}
+    breaker.enter(stream, false)
+    breaker.failed(stream, false, code)
+    breaker.left(stream, false, true, false)
+  }
+  for (let i = 0; i < 10; i++) broken('upstream_reset')
+  t.equal(breaker.state, 'up')
+  for (let i = 0; i < 3; i++) broken('upstream_unreachable')
+  t.equal(breaker.state, 'ejected')
+})
+
+t.test('one that hung for long, and answers at last, does not make all others look fast', async t => {
+  const peers = new Peers()
+  peers.head(300_000, 1)
+  t.equal(peers.slowest, 30_000)
+  for (let i = 0; i < 64; i++) peers.head(1, 2)
+  t.ok(peers.slowest < 11_100 && peers.slowest > 10_000)
 })
 
 t.test('who is refused is told why, and when to come back', async t => {

@@ -142,9 +142,12 @@ export class Breaker {
     if (this.#silent > 0) this.#silent--
   }
 
-  /** The call has failed; to be told before `left`. Errors that say nothing of the server do not count. */
-  failed(call: object, code: ErrorCode): void {
-    const why = FAILURES.get(code)
+  /**
+   * The call has failed; to be told before `left`. Errors that say nothing of the server do not count, nor does it that a
+   * stream broke: whatever stands in between may close streams that have been silent for long.
+   */
+  failed(call: object, counts: boolean, code: ErrorCode): void {
+    const why = (counts ? FAILURES : NO_CONNECTION).get(code)
     if (why !== undefined) this.#failure(call, why, code === 'upstream_unreachable')
   }
 
@@ -261,9 +264,12 @@ export class Breaker {
 const monotonic = (): number => performance.now()
 
 /** What a server has done that has failed. Nothing that a client can bring about by what it asks for. */
-const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
+const NO_CONNECTION: ReadonlyMap<ErrorCode, string> = new Map([
   ['upstream_unreachable', 'no connection could be made'],
-  ['upstream_connect_timeout', 'no connection in time'],
+  ['upstream_connect_timeout', 'no connection in time']
+])
+const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
+  ...NO_CONNECTION,
   ['upstream_reset', 'it broke the connection'],
   ['upstream_timeout', 'no answer in time']
 ])
