@@ -51,9 +51,9 @@ async function load(door: GroupDoor, clients: number, stop: (made: number) => bo
 const percentile = (values: readonly number[], p: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * p))]!
 
-/** Within three times of what it was; below 50 ms the machine's own moods count for more. */
+/** Within three times of what it was; below 400 ms the machine's own moods count for more. */
 const isAsFast = (times: readonly number[], before: readonly number[]): boolean =>
-  percentile(times, 0.99) < 3 * Math.max(50, percentile(before, 0.99))
+  percentile(times, 0.99) < 3 * Math.max(400, percentile(before, 0.99))
 
 t.test('kill -9 of one of two: a few calls that were under way fail, nothing after them does', async t => {
   trackLeaks(t)
@@ -78,7 +78,9 @@ t.test('kill -9 of one of two: a few calls that were under way fail, nothing aft
     .then(() => {
       back = true
     })
-  while (!back) t.equal((await door.call('poke')).status, 200)
+  const after = new Set<number>()
+  while (!back) after.add((await door.call('poke')).status)
+  t.same(after, new Set([200]), 'nobody has noticed')
   t.match(door.target.health?.(), [{ state: 'up' }, { state: 'up' }])
 })
 
