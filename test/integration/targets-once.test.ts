@@ -122,7 +122,10 @@ t.test('no connection: the other server gets the call, once', async t => {
   const other = await startRawHttp()
   t.teardown(() => other.close())
   const door = await groupDoor(t, [`http://127.0.0.1:${await closedPort()}/mcp`, other.url])
+  const notes: string[] = []
+  door.core.bus.subscribe({ frame: frame => frame.note && notes.push(`${frame.note}: ${frame.text}`) })
   for (let i = 0; i < 4; i++) t.equal((await door.call(i)).status, 200)
+  t.match(notes[0], /^notice: the request did not reach the server and is sent once more: .*cannot connect/)
   t.equal(other.counters.count('POST'), 4)
   t.same(new Set(door.again.items), new Set(['not_sent']))
 })
