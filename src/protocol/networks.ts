@@ -49,7 +49,9 @@ export class Networks {
 
 function parseNetwork(text: string, option: string): Network {
   const fail = (why: string): never => {
-    throw new TypeError(`${option}: ${JSON.stringify(text)} ${why}; give an address or a network like 10.0.0.0/8 or fd00::/8`)
+    throw new TypeError(
+      `${option}: ${JSON.stringify(text)} ${why}; give an address or a network like 10.0.0.0/8 or fd00::/8`
+    )
   }
   if (typeof text !== 'string') return fail('is no text')
   const slash = text.indexOf('/')

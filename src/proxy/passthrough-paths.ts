@@ -77,6 +77,11 @@ export class PassthroughPaths {
     return this.#isBelow(path) ? path.slice(this.prefix.length) || '/' : path
   }
 
+  /** What the path loses on its way to the target. */
+  prefixOf(path: string): string {
+    return this.#isBelow(path) ? this.prefix : ''
+  }
+
   /** Whether it is asked for under the route's prefix. */
   #isBelow(path: string): boolean {
     return this.prefix !== '' && (path === this.prefix || path.startsWith(`${this.prefix}/`))
@@ -101,7 +106,8 @@ export class PassthroughPaths {
     if (up === pathname) return this.#route
     const names = this.#isBelow(path) ? [prefixed, up] : [up, prefixed]
     const [, known, about = ''] = WELL_KNOWN.exec(up) ?? []
-    if (known !== undefined) names.unshift(known + (about === pathname.replace(/^\/$/, '') ? this.#route : this.prefix + about))
+    if (known !== undefined)
+      names.unshift(known + (about === pathname.replace(/^\/$/, '') ? this.#route : this.prefix + about))
     return names.find(name => this.#named(name)) ?? prefixed
   }
 
@@ -117,7 +123,9 @@ export class PassthroughPaths {
       const [name = '', text = ''] = attribute.split(/=(.*)/s).map(s => s.trim())
       if (name.toLowerCase() === 'domain' && this.#isTargets(text)) return []
       if (name.toLowerCase() !== 'path' || !movable || !text.startsWith('/')) return [attribute]
-      return [` ${name}=${text === '/' ? this.prefix : text === this.#target.pathname ? this.#route : this.prefix + text}`]
+      return [
+        ` ${name}=${text === '/' ? this.prefix : text === this.#target.pathname ? this.#route : this.prefix + text}`
+      ]
     })
     return [pair, ...kept].join(';')
   }

@@ -110,7 +110,7 @@ export class Passthrough {
     if (refused) return passage.fail(refused)
     try {
       const framing = framingOf(req)
-      const headers = this.#requestHeaders(req)
+      const headers = this.#requestHeaders(req, passage.path)
       if (framing.header) headers.push(...framing.header)
       // In the view, DELETE and OPTIONS would lose the framing of their content: to http-proxy-3 they have none.
       const options = { method: req.method, buffer: passage.body(framing.length) }
@@ -118,7 +118,7 @@ export class Passthrough {
         viewOf(passage, this.#url(req), headers) as unknown as IncomingMessage,
         res,
         options as object,
-        (error: Error) => passage.failed(error)
+        (error: unknown) => passage.failed(error)
       )
     } catch (error) {
       passage.fail(error instanceof CatflapError ? error : new CatflapError('bad_http', undefined, { cause: error }))
@@ -131,12 +131,15 @@ export class Passthrough {
     const passage = this.#passage(req, { socket }, this.#webSockets, ended)
     const refused = asksForWebSocket(req)
       ? this.#refusal(req, this.#webSockets, this.#options.settings.maxStreams)
-      : new CatflapError('bad_http', 'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.')
+      : new CatflapError(
+          'bad_http',
+          'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.'
+        )
     if (refused) return passage.fail(refused)
     try {
-      const headers = [...this.#requestHeaders(req), ...SWITCH]
+      const headers = [...this.#requestHeaders(req, passage.path), ...SWITCH]
       const view = viewOf(passage, this.#url(req), headers, 'GET') as unknown as IncomingMessage
-      this.#proxy.ws(view, socket, head, (error: Error) => passage.failed(error))
+      this.#proxy.ws(view, socket, head, (error: unknown) => passage.failed(error))
     } catch (error) {
       return passage.fail(new CatflapError('bad_http', undefined, { cause: error }))
     }
@@ -198,7 +201,10 @@ export class Passthrough {
       return new CatflapError('body_too_large', `The body exceeds ${maxBody} bytes (--max-body).`)
     // The one that asks is among them.
     if (among.size > limit)
-      return new CatflapError('upstream_queue_full', `${this.#rules.label}: too many requests at once for pages and the like.`)
+      return new CatflapError(
+        'upstream_queue_full',
+        `${this.#rules.label}: too many requests at once for pages and the like.`
+      )
     return undefined
   }
 
@@ -208,16 +214,18 @@ export class Passthrough {
   }
 
   /** End-to-end headers for the target. */
-  #requestHeaders(req: IncomingMessage): string[] {
+  #requestHeaders(req: IncomingMessage, path: string): string[] {
     const { forwarded, via, target } = this.#options
     const raw = req.rawHeaders
     // HTTP/2's own fields (`:path`) are no headers.
-    const headers = forwardableRequestHeaders(raw.some(isPseudo) ? raw.filter((_, i) => !isPseudo(raw[i & ~1]!, 0)) : raw)
+    const headers = forwardableRequestHeaders(
+      raw.some(isPseudo) ? raw.filter((_, i) => !isPseudo(raw[i & ~1]!, 0)) : raw
+    )
     const accepted = getHeader(raw, 'accept-encoding')
     if (accepted !== undefined) headers.push('Accept-Encoding', accepted)
     removeHeader(headers, 'authorization', this.#isOwn)
     const host = getHeader(raw, 'host') ?? getHeader(raw, ':authority')
-    forwarded?.receive(raw, req.socket).write(headers, host, this.#paths.prefix)
+    forwarded?.receive(raw, req.socket).write(headers, host, this.#paths.prefixOf(path))
     if (via !== undefined) addVia(headers, req.httpVersion, via)
     this.#change?.(headers)
     for (let i = 0; i < this.#extra.length; i += 2) setHeader(headers, this.#extra[i]!, this.#extra[i + 1]!)

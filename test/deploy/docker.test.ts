@@ -42,18 +42,34 @@ t.test('the image is built in stages, and what runs is not what builds', async t
   t.equal(stages.length, 2)
   for (const stage of stages) {
     const [, major] = /^node:(\d+)-slim/.exec(stage[0]!.text) ?? []
-    const { engines } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { engines: { node: string } }
+    const { engines } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+      engines: { node: string }
+    }
     t.ok(Number(major) >= Number(/\d+/.exec(engines.node)?.[0]), stage[0]!.text)
   }
   const copies = last.filter(i => i.name === 'COPY')
   t.ok(copies.every(i => i.text.startsWith('--from=build /build/')))
   t.notOk(last.some(i => i.name === 'RUN'))
-  const allowed = new Set(['FROM', 'LABEL', 'ENV', 'WORKDIR', 'COPY', 'USER', 'EXPOSE', 'HEALTHCHECK', 'ENTRYPOINT', 'CMD', 'RUN'])
+  const allowed = new Set([
+    'FROM',
+    'LABEL',
+    'ENV',
+    'WORKDIR',
+    'COPY',
+    'USER',
+    'EXPOSE',
+    'HEALTHCHECK',
+    'ENTRYPOINT',
+    'CMD',
+    'RUN'
+  ])
   for (const { name } of stages.flat()) t.ok(allowed.has(name), name)
 })
 
 t.test('what is copied is there, and let through', async t => {
-  const ignore = read('docker/Dockerfile.dockerignore').split('\n').filter(line => line !== '' && !line.startsWith('#'))
+  const ignore = read('docker/Dockerfile.dockerignore')
+    .split('\n')
+    .filter(line => line !== '' && !line.startsWith('#'))
   t.equal(ignore[0], '*')
   for (const { name, text } of stages[0]!) {
     if (name !== 'COPY') continue
@@ -157,9 +173,13 @@ t.test('docker compose takes it', { skip: skipWithoutDocker(['compose', 'version
   t.equal(status, 0, stderr)
 })
 
-t.test('the image is built, and is healthy', { skip: skipWithoutDocker(['image', 'inspect', 'node:24-slim']) }, async t => {
-  build(t)
-})
+t.test(
+  'the image is built, and is healthy',
+  { skip: skipWithoutDocker(['image', 'inspect', 'node:24-slim']) },
+  async t => {
+    build(t)
+  }
+)
 
 function build(t: Test): void {
   const { status, stderr } = docker(['build', '-f', 'examples/deploy/docker/Dockerfile', '-t', 'catflap-test', '.'])

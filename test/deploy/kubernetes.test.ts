@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parse } from 'yaml'
-import { checkConfig, type Config, manifests, portOf, skipWithoutCommand, stopTime } from './example.ts'
+import { type Config, checkConfig, manifests, portOf, skipWithoutCommand, stopTime } from './example.ts'
 
 interface Probe {
   readonly httpGet: { readonly path: string; readonly port: string }

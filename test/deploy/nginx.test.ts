@@ -16,7 +16,17 @@ import { spawnPeer } from '../helpers/stdio-peer.ts'
 import { waitFor } from '../helpers/wait.ts'
 import { openDoor } from '../integration/http-door.ts'
 import { asking, dial, passDoor } from '../proxy/passthrough-door.ts'
-import { checkConfig, type Config, freePort, portOf, read, ROOT, skipWithoutCommand, tempFolder, yaml } from './example.ts'
+import {
+  type Config,
+  checkConfig,
+  freePort,
+  portOf,
+  ROOT,
+  read,
+  skipWithoutCommand,
+  tempFolder,
+  yaml
+} from './example.ts'
 
 const skip = process.platform === 'win32' ? 'nginx is tried on Unix' : skipWithout('nginx', ['-v'])
 const config = yaml('nginx/catflap.yaml') as Config
@@ -31,7 +41,9 @@ interface Nginx {
 async function startNginx(t: Test, upstream: string | number, { tls = false } = {}): Promise<Nginx> {
   const folder = tempFolder(t)
   const port = await freePort()
-  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(n => `${n}_temp_path ${folder}/${n};`).join('\n')
+  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map(n => `${n}_temp_path ${folder}/${n};`)
+    .join('\n')
   const lines = read('nginx/nginx.conf')
     .replace('http {', `http {\naccess_log off;\n${places}`)
     .replace('worker_processes auto', 'worker_processes 1')
@@ -69,24 +81,28 @@ t.test('a client of the SDK works through it', { skip }, async t => {
   await client.terminate()
 })
 
-t.test('events pass one by one, comments keep a silent stream open, and its end reaches the server', { skip }, async t => {
-  trackLeaks(t)
-  const server = await startRawHttp(x => void x.sse())
-  t.teardown(() => server.close())
-  const { url } = await door(t, server.url)
-  const nginx = await startNginx(t, portIn(url))
-  const stream = await openSse(`${nginx.url}/mcp`)
-  const x = await server.exchange()
-  for (const n of [1, 2, 3]) {
-    // The next is sent only once this one is there.
-    await x.sendMessage({ n })
-    t.same(await stream.nextMessage(), { n })
+t.test(
+  'events pass one by one, comments keep a silent stream open, and its end reaches the server',
+  { skip },
+  async t => {
+    trackLeaks(t)
+    const server = await startRawHttp(x => void x.sse())
+    t.teardown(() => server.close())
+    const { url } = await door(t, server.url)
+    const nginx = await startNginx(t, portIn(url))
+    const stream = await openSse(`${nginx.url}/mcp`)
+    const x = await server.exchange()
+    for (const n of [1, 2, 3]) {
+      // The next is sent only once this one is there.
+      await x.sendMessage({ n })
+      t.same(await stream.nextMessage(), { n })
+    }
+    const comment = await stream.next()
+    t.ok(comment.comments.length > 0)
+    stream.close()
+    await x.aborted
   }
-  const comment = await stream.next()
-  t.ok(comment.comments.length > 0)
-  stream.close()
-  await x.aborted
-})
+)
 
 t.test('what a client says of itself does not pass; what nginx says does', { skip }, async t => {
   trackLeaks(t)
@@ -130,12 +146,17 @@ t.test('WebSockets pass to the pages of a route, and no other protocol does', { 
   t.teardown(() => server.close())
   const behind = await passDoor(t, server.url)
   const nginx = await startNginx(t, behind.port)
-  server.next(x => void x.raw('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello'))
+  server.next(
+    x => void x.raw('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello')
+  )
   const line = await dial(t, nginx.port, asking())
   t.match(await line.until(/hello$/), /^HTTP\/1\.1 101 /)
   line.socket.destroy()
   await behind.ended.next()
-  const other = await rawRequest(`${nginx.url}/health`, { method: 'GET', headers: { connection: 'upgrade', upgrade: 'h2c' } })
+  const other = await rawRequest(`${nginx.url}/health`, {
+    method: 'GET',
+    headers: { connection: 'upgrade', upgrade: 'h2c' }
+  })
   t.equal(other.text, 'undefined')
 })
 

@@ -45,7 +45,13 @@ t.test('systemd finds nothing wrong with it', { skip: skipWithout('systemd-analy
   // Which does not have to be installed here.
   writeFileSync(file, unit.replace('/usr/bin/catflap', process.execPath))
   const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' })
-  t.equal(`${stdout}${stderr}`.split('\n').filter(line => line.includes('catflap')).join('\n'), '')
+  t.equal(
+    `${stdout}${stderr}`
+      .split('\n')
+      .filter(line => line.includes('catflap'))
+      .join('\n'),
+    ''
+  )
   t.equal(status, 0, stderr)
 })
 

@@ -1,15 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { get } from 'node:https'
-import { createServer } from 'node:https'
+import { createServer, get } from 'node:https'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { skipWithout } from '../helpers/require.ts'
 import { waitFor } from '../helpers/wait.ts'
 import { listen } from '../proxy/passthrough-door.ts'
-import { checkConfig, type Config, DEPLOY, read, skipWithoutCommand, tempFolder, yaml } from './example.ts'
+import { type Config, checkConfig, DEPLOY, read, skipWithoutCommand, tempFolder, yaml } from './example.ts'
 
 const SCRIPT = path.join(DEPLOY, 'tls/make-certificates.sh')
 const skip = process.platform === 'win32' ? 'a script of the shell' : skipWithout('openssl', ['version'])
@@ -45,7 +44,10 @@ t.test('an authority, a server and a client that it has signed', { skip }, async
     t.equal(verify.status, 0, verify.stdout + verify.stderr)
   }
   const server = new X509Certificate(readFileSync(file('server.pem')))
-  t.match(server.subjectAltName, /^DNS:mcp\.internal, DNS:localhost, IP Address:127\.0\.0\.1, IP Address:0:0:0:0:0:0:0:1$/)
+  t.match(
+    server.subjectAltName,
+    /^DNS:mcp\.internal, DNS:localhost, IP Address:127\.0\.0\.1, IP Address:0:0:0:0:0:0:0:1$/
+  )
 })
 
 t.test('they serve: a client with its certificate comes in, one without does not', { skip }, async t => {
@@ -55,7 +57,13 @@ t.test('they serve: a client with its certificate comes in, one without does not
   const port = await listen(
     t,
     createServer(
-      { cert: pem('server.pem'), key: pem('server.key'), ca: pem('ca.pem'), requestCert: true, rejectUnauthorized: true },
+      {
+        cert: pem('server.pem'),
+        key: pem('server.key'),
+        ca: pem('ca.pem'),
+        requestCert: true,
+        rejectUnauthorized: true
+      },
       (_, res) => res.end('in')
     )
   )
@@ -92,5 +100,8 @@ t.test('the file names what is made', { skip }, async t => {
 
 t.test('the file is one that catflap takes', { skip: skip || skipWithoutCommand('config') }, async t => {
   const file = made(t, 'localhost')
-  await checkConfig(t, read('tls/catflap.yaml').replace(/: tls\/(\S+)/g, (_, name: string) => `: ${file(name)}`))
+  await checkConfig(
+    t,
+    read('tls/catflap.yaml').replace(/: tls\/(\S+)/g, (_, name: string) => `: ${file(name)}`)
+  )
 })

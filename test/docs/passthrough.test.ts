@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { ERROR_TABLE } from '../../src/errors.ts'
+import { MAX_HOPS } from '../../src/protocol/forwarded.ts'
 import { SETTINGS } from '../../src/proxy/options.ts'
 import { PassthroughPaths } from '../../src/proxy/passthrough-paths.ts'
-import { MAX_HOPS } from '../../src/protocol/forwarded.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
 const page = read('docs/passthrough.md')
@@ -12,7 +12,11 @@ const rows = (text: string): string[][] =>
 const code = (cell: string): string[] => [...cell.matchAll(/`([^`]*)`/g)].map(m => m[1]!)
 
 t.test('the paths of the table are named so', async t => {
-  const paths = new PassthroughPaths({ route: '/everything/mcp', target: new URL('http://127.0.0.1:3001/mcp'), paths: [] })
+  const paths = new PassthroughPaths({
+    route: '/everything/mcp',
+    target: new URL('http://127.0.0.1:3001/mcp'),
+    paths: []
+  })
   const table = rows(page).filter(r => r.length === 2 && /^`\/.*`$/.test(r[0]!))
   t.equal(table.length, 5)
   for (const [here, there] of table) t.equal(paths.up(code(here!)[0]!), code(there!)[0])

@@ -48,7 +48,7 @@ t.test("a command's answers carry what is set for them", async t => {
   t.ok(answer.headers['mcp-session-id'], 'beside the session id')
 })
 
-t.test('an error of our own is not the server\'s, and has none of them', async t => {
+t.test("an error of our own is not the server's, and has none of them", async t => {
   const interceptors = [routeHeaders({ response: { set: { 'X-Team': 'blue' } } })]
   const { url } = await rawDoor(t, x => x.reset(), { interceptors })
   const answer = await rawPost(url, rpc(1, 'x'))
@@ -98,7 +98,9 @@ t.test('values are one line of text, and never repeated in an error', async t =>
         t.match(error, { name: 'TypeError', message: /^headers\.request\.\w+: the value of 'X-A' is not allowed/ })
         t.notMatch((error as Error).message, /s3cret/)
       }
-  t.throws(() => checkHeaderRules('request', { set: { 'X-A': '1', 'x-a': '2' } }), { message: /'x-a' stands there twice/ })
+  t.throws(() => checkHeaderRules('request', { set: { 'X-A': '1', 'x-a': '2' } }), {
+    message: /'x-a' stands there twice/
+  })
   checkHeaderRules('response', { set: { 'X-A': '', 'X-B': 'caf\u00e9, "quoted"\t;' } })
 })
 

@@ -4,8 +4,7 @@ import { Forwarding, type PeerSocket, TrustedProxies } from '../../src/proxy/for
 
 const PROXY: PeerSocket = { remoteAddress: '10.0.0.1', localPort: 7890 }
 const CLIENT: PeerSocket = { remoteAddress: '::ffff:203.0.113.5', localPort: 7890 }
-const trusting = (): Forwarding =>
-  new Forwarding({ trusted: new TrustedProxies(['10.0.0.0/8']), name: 'catflap' })
+const trusting = (): Forwarding => new Forwarding({ trusted: new TrustedProxies(['10.0.0.0/8']), name: 'catflap' })
 
 /** What reaches the server, by name. */
 function sent(
@@ -82,23 +81,27 @@ t.test('what a client says of itself is dropped, in whatever spelling', async t 
 })
 
 t.test('a trusted proxy is believed and added to', async t => {
-  const seen = sent(trusting(), PROXY, [
-    'X-Forwarded-For',
-    '203.0.113.9',
-    'X-Forwarded-Proto',
-    'https',
-    'X-Forwarded-Host',
-    'public.example',
-    'X-Forwarded-Prefix',
-    '/mcp',
-    'X-Real-IP',
-    '203.0.113.9'
-  ], { host: 'inner:7890', prefix: '/files' })
+  const seen = sent(
+    trusting(),
+    PROXY,
+    [
+      'X-Forwarded-For',
+      '203.0.113.9',
+      'X-Forwarded-Proto',
+      'https',
+      'X-Forwarded-Host',
+      'public.example',
+      'X-Forwarded-Prefix',
+      '/mcp',
+      'X-Real-IP',
+      '203.0.113.9'
+    ],
+    { host: 'inner:7890', prefix: '/files' }
+  )
   t.same(seen, {
     address: '203.0.113.9',
     'x-real-ip': '203.0.113.9',
-    forwarded:
-      'for=203.0.113.9;host=public.example;proto=https, by=_catflap;for=10.0.0.1;host="inner:7890";proto=http',
+    forwarded: 'for=203.0.113.9;host=public.example;proto=https, by=_catflap;for=10.0.0.1;host="inner:7890";proto=http',
     'x-forwarded-for': '203.0.113.9, 10.0.0.1',
     'x-forwarded-proto': 'https',
     'x-forwarded-host': 'public.example',
@@ -108,7 +111,8 @@ t.test('a trusted proxy is believed and added to', async t => {
   const standard = sent(trusting(), PROXY, ['Forwarded', 'for="[2001:db8::9]:12";proto=https;host=public.example'])
   t.match(standard, {
     address: '2001:db8::9',
-    forwarded: 'for="[2001:db8::9]:12";proto=https;host=public.example, by=_catflap;for=10.0.0.1;host=mcp.example;proto=http',
+    forwarded:
+      'for="[2001:db8::9]:12";proto=https;host=public.example, by=_catflap;for=10.0.0.1;host=mcp.example;proto=http',
     'x-forwarded-for': '2001:db8::9, 10.0.0.1',
     'x-forwarded-proto': 'https',
     'x-forwarded-host': 'public.example'
@@ -126,11 +130,23 @@ t.test('where nothing is added, a trusted proxy is passed on as it came', async 
 
 t.test('the client is the last hop that nobody vouches for', async t => {
   const client = (...headers: string[]): string | undefined => trusting().receive(headers, PROXY).address
-  t.equal(client('X-Forwarded-For', '1.1.1.1, 203.0.113.9, 10.0.0.7'), '203.0.113.9', 'what it says of itself is a claim')
+  t.equal(
+    client('X-Forwarded-For', '1.1.1.1, 203.0.113.9, 10.0.0.7'),
+    '203.0.113.9',
+    'what it says of itself is a claim'
+  )
   t.equal(client('X-Forwarded-For', '10.0.0.9, 10.0.0.7'), '10.0.0.9', 'ours all the way')
-  t.equal(client('X-Forwarded-For', '1.1.1.1', 'x-forwarded-for', '203.0.113.9'), '203.0.113.9', 'two lines are one list')
+  t.equal(
+    client('X-Forwarded-For', '1.1.1.1', 'x-forwarded-for', '203.0.113.9'),
+    '203.0.113.9',
+    'two lines are one list'
+  )
   t.equal(client('Forwarded', 'for=1.1.1.1, for=203.0.113.9', 'Forwarded', 'for=10.0.0.7'), '203.0.113.9')
-  t.equal(client('X-Forwarded-For', '1.1.1.1, unknown, 10.0.0.7'), '10.0.0.7', 'behind who does not say, nobody is known')
+  t.equal(
+    client('X-Forwarded-For', '1.1.1.1, unknown, 10.0.0.7'),
+    '10.0.0.7',
+    'behind who does not say, nobody is known'
+  )
   t.equal(client('Forwarded', 'for=_hidden'), '10.0.0.1')
   t.equal(client('X-Forwarded-For', '::ffff:203.0.113.9'), '203.0.113.9')
 })
@@ -216,5 +232,8 @@ t.test('of a trusted proxy, the last hop decides, whatever stands before it', as
 })
 
 t.test('what is no address is refused at start', async t => {
-  t.throws(() => new TrustedProxies(['nginx']), { name: 'TypeError', message: /^trustedProxies: "nginx" is no address/ })
+  t.throws(() => new TrustedProxies(['nginx']), {
+    name: 'TypeError',
+    message: /^trustedProxies: "nginx" is no address/
+  })
 })

@@ -8,7 +8,11 @@ import { type PassDoor, type PassOptions, rawPass } from './passthrough-door.ts'
 
 type Door = Awaited<ReturnType<typeof rawPass>>
 
-async function h2(t: Test, script?: Script, options: PassOptions = {}): Promise<Door & { session: ClientHttp2Session }> {
+async function h2(
+  t: Test,
+  script?: Script,
+  options: PassOptions = {}
+): Promise<Door & { session: ClientHttp2Session }> {
   const door = await rawPass(t, script, { ...options, http2: true })
   const session = connect(door.url)
   session.on('error', () => {})
@@ -43,7 +47,10 @@ t.test('requests with and without content, in either frame', async t => {
   t.equal(await say('POST', 'hello'), 'POST /a?b hello', 'of a length that nobody announced')
   t.equal(await say('POST', 'hello', { 'content-length': '5' }), 'POST /a?b hello')
   t.equal(await say('POST'), 'POST /a?b ')
-  t.equal(await say('DELETE', 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n'), 'DELETE /a?b GET /admin HTTP/1.1\r\nHost: x\r\n\r\n')
+  t.equal(
+    await say('DELETE', 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n'),
+    'DELETE /a?b GET /admin HTTP/1.1\r\nHost: x\r\n\r\n'
+  )
   t.equal(await say('DELETE'), 'DELETE /a?b ')
   t.equal(server.exchanges.length, 6, 'and nothing was read as another request')
   t.same(new Set(kinds(door)), new Set(['answered']))
@@ -52,7 +59,20 @@ t.test('requests with and without content, in either frame', async t => {
 t.test('headers are those of one HTTP there and the other here', async t => {
   const { session, server } = await h2(t, x =>
     x
-      .head(302, ['Set-Cookie', 'a=1; Path=/', 'Set-Cookie', 'b=2', 'Location', '/login', 'Keep-Alive', 'timeout=5', 'X-Two', '1', 'X-Two', '2'])
+      .head(302, [
+        'Set-Cookie',
+        'a=1; Path=/',
+        'Set-Cookie',
+        'b=2',
+        'Location',
+        '/login',
+        'Keep-Alive',
+        'timeout=5',
+        'X-Two',
+        '1',
+        'X-Two',
+        '2'
+      ])
       .end('x')
   )
   const { headers } = await ask(session, {

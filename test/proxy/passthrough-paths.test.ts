@@ -7,9 +7,25 @@ const paths = (patterns: string[], route = '/everything/mcp', target = 'http://u
 
 t.test('exact paths, and all below one', async t => {
   const p = paths(['/health', '/everything/pages/*'])
-  for (const yes of ['/health', '/health?x=/../y', '/everything/pages/', '/everything/pages/a/b%20c;v=1', 'http://a.test/health'])
+  for (const yes of [
+    '/health',
+    '/health?x=/../y',
+    '/everything/pages/',
+    '/everything/pages/a/b%20c;v=1',
+    'http://a.test/health'
+  ])
     t.ok(p.handles(yes), yes)
-  for (const no of ['/health/', '/Health', '/healthy', '/he%61lth', '/everything/pages', '/everything/pagesx', '/', '', '*'])
+  for (const no of [
+    '/health/',
+    '/Health',
+    '/healthy',
+    '/he%61lth',
+    '/everything/pages',
+    '/everything/pagesx',
+    '/',
+    '',
+    '*'
+  ])
     t.notOk(p.handles(no), no)
   t.ok(paths(['/*']).handles('/anything/at/all'))
   t.notOk(paths([]).handles('/health'))
@@ -74,7 +90,10 @@ t.test("paths lose the route's prefix, and metadata keeps it where it belongs", 
   }
   for (const [here, there] of Object.entries(names)) t.equal(p.up(here), there, here)
   const nested = paths(['/*'], '/team/files/mcp', 'https://up.test/api/v1/mcp')
-  t.equal(nested.up('/.well-known/oauth-protected-resource/team/files/mcp'), '/.well-known/oauth-protected-resource/api/v1/mcp')
+  t.equal(
+    nested.up('/.well-known/oauth-protected-resource/team/files/mcp'),
+    '/.well-known/oauth-protected-resource/api/v1/mcp'
+  )
   t.equal(nested.up('/team/files/api/v1/docs'), '/api/v1/docs')
   const atRoot = paths(['/*'], '/mcp', 'https://up.test/')
   t.equal(atRoot.up('/.well-known/oauth-protected-resource/mcp'), '/.well-known/oauth-protected-resource')
@@ -97,7 +116,14 @@ t.test("a Location on the target's origin is named as it is here; any other stay
     from('/.well-known/oauth-protected-resource/mcp', '/health'),
     '/.well-known/oauth-protected-resource/everything/mcp'
   )
-  for (const other of ['https://up.test:3001/x', 'http://up.test/x', 'http://evil.example/', '//evil.example/x', 'mailto:a@b', 'http://['])
+  for (const other of [
+    'https://up.test:3001/x',
+    'http://up.test/x',
+    'http://evil.example/',
+    '//evil.example/x',
+    'mailto:a@b',
+    'http://['
+  ])
     t.equal(from(other), other, 'not ours to change')
 })
 
@@ -120,19 +146,54 @@ t.test('cookies go where they are asked for', async t => {
   t.equal(at('a=b; Domain=up.test; Path=relative'), 'a=b; Path=relative')
   t.equal(at('a=b; domain=.UP.test'), 'a=b')
   t.equal(at('a=b; Domain=test'), 'a=b')
-  t.equal(at('a=b; Domain=other.example; Max-Age=3; SameSite=Lax'), 'a=b; Domain=other.example; Max-Age=3; SameSite=Lax')
+  t.equal(
+    at('a=b; Domain=other.example; Max-Age=3; SameSite=Lax'),
+    'a=b; Domain=other.example; Max-Age=3; SameSite=Lax'
+  )
   t.equal(at('a="x=y; not"; Path=/'), 'a="x=y; not"; Path=/everything')
   t.equal(at('path=/'), 'path=/', 'the name of a cookie is no attribute')
 })
 
 t.test('patterns are checked when the route is made', async t => {
-  for (const bad of ['', 'health', '/a/*/b', '/a*', '/a/../b', '//a', '/%2e', '/a?b', '/a#b', '/a b', 'http://a/b', 7 as unknown as string])
-    t.throws(() => paths([bad]), { name: 'TypeError', message: /^passthrough: .* is not allowed; give a path like/ }, String(bad))
+  for (const bad of [
+    '',
+    'health',
+    '/a/*/b',
+    '/a*',
+    '/a/../b',
+    '//a',
+    '/%2e',
+    '/a?b',
+    '/a#b',
+    '/a b',
+    'http://a/b',
+    7 as unknown as string
+  ])
+    t.throws(
+      () => paths([bad]),
+      { name: 'TypeError', message: /^passthrough: .* is not allowed; give a path like/ },
+      String(bad)
+    )
   paths(['/', '/*', '/a', '/a/', '/a/*', '/.well-known/*', "/a-b_c~d!$&'()+,;=:@"])
 })
 
 const segment = fc.oneof(
-  fc.constantFrom('.', '..', '%2e', '%2F', '..;a', '', 'everything', 'mcp', '.well-known', 'x', '%41', '\\', '@', '//evil'),
+  fc.constantFrom(
+    '.',
+    '..',
+    '%2e',
+    '%2F',
+    '..;a',
+    '',
+    'everything',
+    'mcp',
+    '.well-known',
+    'x',
+    '%41',
+    '\\',
+    '@',
+    '//evil'
+  ),
   fc.stringMatching(/^[a-z0-9._~%;@:-]{1,8}$/),
   fc.string({ maxLength: 5 })
 )
@@ -153,7 +214,10 @@ t.test('what is handled means the same to every server: its plain reading is the
         let decoded = name
         for (let i = 0; i < 3; i++) {
           decoded = safeDecode(decoded)
-          t.notOk(decoded.split(/[/\\]/).some(s => s === '..' || s === '.'), name)
+          t.notOk(
+            decoded.split(/[/\\]/).some(s => s === '..' || s === '.'),
+            name
+          )
         }
         t.equal(safeDecode(name).split('/').length, name.split('/').length, 'as many segments')
       }

@@ -8,12 +8,14 @@ import { CA, SERVER_TLS } from '../fixtures/tls/certificates.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawRequest, send } from '../helpers/raw-client.ts'
 import { waitFor } from '../helpers/wait.ts'
-import { listen, passDoor, rawPass } from './passthrough-door.ts'
+import { listen, passDoor, rawPass, sendChunked } from './passthrough-door.ts'
 
 const get = (url: string, headers: readonly string[] = []) => rawRequest(url, { method: 'GET', headers })
 
 t.test('method, path, query, headers and body reach the target as they are', async t => {
-  const { server, url, ended } = await rawPass(t, x => x.respond(201, 'text/plain', `got ${x.text}`, ['X-A', '1', 'x-a', '2']))
+  const { server, url, ended } = await rawPass(t, x =>
+    x.respond(201, 'text/plain', `got ${x.text}`, ['X-A', '1', 'x-a', '2'])
+  )
   const answer = await rawRequest(`${url}/everything/pages/a%20b?q=%2F&&x`, {
     method: 'PUT',
     headers: [
@@ -65,7 +67,7 @@ t.test('method, path, query, headers and body reach the target as they are', asy
   t.match(await ended.next(), { result: 'answered', status: 201 })
 })
 
-t.test('a token that catflap knows ends there; what is set for the target replaces the client\'s', async t => {
+t.test("a token that catflap knows ends there; what is set for the target replaces the client's", async t => {
   const { server, url } = await rawPass(t, echo, {
     tokens: ['s3cret'],
     headers: ['X-Api-Key', 'k'],
@@ -76,7 +78,7 @@ t.test('a token that catflap knows ends there; what is set for the target replac
   const { headers } = await server.exchange()
   t.match(headers, { 'x-api-key': 'k', 'x-team': 'blue', authorization: undefined })
   await get(`${url}/health`, ['authorization', 'Bearer other'])
-  t.equal((await server.exchange(2)).headers.authorization, 'Bearer other')
+  t.match((await server.exchange(2)).headers, { authorization: 'Bearer other', 'x-forwarded-prefix': undefined })
 })
 
 t.test('credentials of the URL are sent, and shown nowhere', async t => {
@@ -109,8 +111,14 @@ t.test('redirects and cookies are named as they are here', async t => {
   t.match(answer, { status: 302, headers: { location: '/everything/login?x=1' } })
   t.same(answer.headers['set-cookie'], ['a=1; Path=/everything', 'b=2'])
   t.notOk('alt-svc' in answer.headers)
-  server.next(x => x.head(201, ['Location', `http://127.0.0.1:${server.port}/a`, 'Content-Location', '/a', 'Content-Length', '0']).end())
-  t.match(await get(`${url}/everything/start`), { headers: { location: '/everything/a', 'content-location': '/everything/a' } })
+  server.next(x =>
+    x
+      .head(201, ['Location', `http://127.0.0.1:${server.port}/a`, 'Content-Location', '/a', 'Content-Length', '0'])
+      .end()
+  )
+  t.match(await get(`${url}/everything/start`), {
+    headers: { location: '/everything/a', 'content-location': '/everything/a' }
+  })
   server.next(x => x.redirect('https://accounts.example/authorize?redirect_uri=http%3A%2F%2Fa'))
   t.match(await get(`${url}/everything/start`), {
     headers: { location: 'https://accounts.example/authorize?redirect_uri=http%3A%2F%2Fa' }
@@ -141,7 +149,7 @@ t.test('content of a DELETE keeps its frame: it can never be a request of its ow
   const { server, url } = await rawPass(t)
   const smuggled = 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n'
   for (const method of ['DELETE', 'OPTIONS']) {
-    await rawRequest(`${url}/health`, { method, headers: { 'transfer-encoding': 'chunked' }, body: smuggled })
+    await sendChunked(`${url}/health`, method, smuggled)
     t.ok(server.exchanges.every(x => x.path === '/health'))
     t.equal(server.exchanges.at(-1)!.text, smuggled)
   }
@@ -167,7 +175,7 @@ t.test('a large body passes whole', async t => {
   const { server, url } = await rawPass(t, x => x.respond(200, 'text/plain', String(x.body.length)))
   const body = Buffer.alloc(8 * 1024 * 1024, 'x')
   t.equal((await rawRequest(`${url}/health`, { body })).text, String(body.length))
-  t.equal((await rawRequest(`${url}/health`, { body, headers: { 'transfer-encoding': 'chunked' } })).text, String(body.length))
+  t.equal((await sendChunked(`${url}/health`, 'POST', body)).text, String(body.length))
   t.same(server.errors, [])
 })
 
@@ -203,7 +211,10 @@ t.test('a client that goes away frees the target, before the head and behind it'
 t.test('a client that goes away while it sends', async t => {
   trackLeaks(t)
   const sockets: Socket[] = []
-  const port = await listen(t, createServer(socket => void sockets.push(socket.resume())))
+  const port = await listen(
+    t,
+    createServer(socket => void sockets.push(socket.resume()))
+  )
   const { url, ended } = await passDoor(t, `http://127.0.0.1:${port}/mcp`)
   const { req } = send(`${url}/health`, { headers: { 'content-length': '100' }, body: 'half' })
   req.on('error', () => {})
@@ -240,7 +251,10 @@ t.test('a target that does not answer in time: 504', async t => {
 })
 
 t.test('an answer that breaks off looks broken', async t => {
-  for (const headers of [['Content-Length', '100'], ['Transfer-Encoding', 'chunked']]) {
+  for (const headers of [
+    ['Content-Length', '100'],
+    ['Transfer-Encoding', 'chunked']
+  ]) {
     const { url, ended } = await rawPass(t, async x => {
       x.head(200, headers)
       await x.write('half')
@@ -257,20 +271,29 @@ t.test('an answer that falls silent is ended', async t => {
   t.match(await ended.next(), { result: 'failed', code: 'upstream_timeout' })
 })
 
-t.test('headers that cannot be passed on are the target\'s fault', async t => {
-  const { server, url } = await rawPass(t, x => void x.raw('HTTP/1.1 200 OK\r\nX-A: a\u0001b\r\nContent-Length: 0\r\n\r\n'))
+t.test("headers that cannot be passed on are the target's fault", async t => {
+  const { server, url } = await rawPass(
+    t,
+    x => void x.raw('HTTP/1.1 200 OK\r\nX-A: a\u0001b\r\nContent-Length: 0\r\n\r\n')
+  )
   t.match(await get(`${url}/health`), { status: 502, text: /upstream_protocol/ })
   server.always(x => void x.raw('HTTP/1.1 200 caf\u00e9\u0001\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'))
-  t.match(await get(`${url}/health`).then(a => [200, 502].includes(a.status)), true, 'an odd reason phrase harms nobody')
+  t.match(
+    await get(`${url}/health`).then(a => [200, 502].includes(a.status)),
+    true,
+    'an odd reason phrase harms nobody'
+  )
 })
 
 t.test('a body beyond the limit: 413, announced or not', async t => {
-  const { server, url, ended } = await rawPass(t, echo, { settings: { maxBody: 1_000 } })
+  const { server, url, ended } = await rawPass(t, x => x.respond(200, 'text/plain', 'x'), {
+    settings: { maxBody: 1_000 }
+  })
   const announced = await rawRequest(`${url}/health`, { body: 'x'.repeat(1_001) })
   t.match(announced, { status: 413, text: /body_too_large/ })
   t.equal(server.exchanges.length, 0)
   t.match(await ended.next(), { result: 'refused', status: 413, code: 'body_too_large' })
-  const chunked = await rawRequest(`${url}/health`, { headers: { 'transfer-encoding': 'chunked' }, body: 'x'.repeat(100_000) })
+  const chunked = await sendChunked(`${url}/health`, 'POST', 'x'.repeat(100_000))
   t.match(chunked, { status: 413, text: /body_too_large/ })
   t.equal(server.exchanges.length, 0, 'it never was whole')
   t.equal((await rawRequest(`${url}/health`, { body: 'x'.repeat(1_000) })).status, 200)
@@ -281,7 +304,9 @@ t.test('an answer before the body was taken reaches the client', async t => {
   const port = await listen(
     t,
     createServer(socket => {
-      socket.once('data', () => socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno'))
+      socket.once('data', () =>
+        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
+      )
     })
   )
   const { url } = await passDoor(t, `http://127.0.0.1:${port}/mcp`)
@@ -298,7 +323,10 @@ t.test('more at once than there may be connections: 503', async t => {
 
 t.test('a target behind TLS is trusted by its authority, or not at all', async t => {
   trackLeaks(t)
-  const port = await listen(t, createHttpsServer(SERVER_TLS, (req, res) => res.end(`${req.headers.host}`)))
+  const port = await listen(
+    t,
+    createHttpsServer(SERVER_TLS, (req, res) => res.end(`${req.headers.host}`))
+  )
   const target = `https://localhost:${port}/mcp`
   for (const given of [{ ca: CA }, { insecure: true }]) {
     const { url } = await passDoor(t, target, given)
@@ -344,5 +372,5 @@ t.test('an address of IPv6 as target', async t => {
   t.teardown(() => new Promise(resolve => server.close(resolve)))
   const { port } = server.address() as { port: number }
   const { url } = await passDoor(t, `http://[::1]:${port}/mcp`)
-  t.match((await get(`${url}/health`)).text, new RegExp(`^GET /health HTTP/1\\.1[^]*host: \\[::1\\]:${port}`, 'i'))
+  t.match((await get(`${url}/health`)).text, new RegExp(`^host: \\[::1\\]:${port}`, 'im'))
 })
