@@ -128,6 +128,10 @@ export class Passage {
   answer(from: IncomingMessage): void {
     clearTimeout(this.#headTimer)
     if (this.#over || this.#answered) return void from.destroy()
+    if ((from.statusCode ?? 0) < 200) {
+      this.fail(new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`))
+      return void from.destroy()
+    }
     this.#answered = true
     const res = this.#response()
     try {
