@@ -49,6 +49,11 @@ const table = {
     rpc: -31408,
     help: 'The client did not send its whole request within --client-timeout.'
   },
+  invalid_parameter: {
+    status: 400,
+    rpc: -31411,
+    help: 'A parameter in the URL of the admin listener is not one it takes. The error names it and what is allowed.'
+  },
   // Of revision 2026-07-28, where a server on a pipe is behind
   header_mismatch: {
     status: 400,
@@ -126,6 +131,11 @@ const table = {
     rpc: -31025,
     help: 'The client reads its stream too slowly; more than --max-exchange-queue bytes wait for it.'
   },
+  too_many_children: {
+    status: 503,
+    rpc: -31027,
+    help: 'More processes of this command than its route allows. Try again later, or end sessions with DELETE.'
+  },
   shutting_down: { status: 503, rpc: -31026, help: 'catflap is stopping and takes no new requests.' },
   // The server
   upstream_unreachable: {
@@ -153,6 +163,11 @@ const table = {
     help: 'The server answered with an HTTP error and no JSON-RPC message.'
   },
   upstream_session_lost: { status: 502, rpc: -31038, help: 'The server no longer knows the session. Start anew.' },
+  target_unavailable: {
+    status: 503,
+    rpc: -31039,
+    help: 'The server failed too often, or its health check fails, so that it is not asked for a while. The error tells why, and when to try again.'
+  },
   child_start_failed: {
     status: 502,
     rpc: -31040,
@@ -162,6 +177,16 @@ const table = {
     status: 502,
     rpc: -31041,
     help: 'The command ended before it answered. The error tells its exit code and its last lines on stderr.'
+  },
+  child_memory: {
+    status: 502,
+    rpc: -31044,
+    help: 'The command took more memory than its route allows, and was ended.'
+  },
+  command_parked: {
+    status: 503,
+    rpc: -31045,
+    help: 'The command keeps ending before it answers anything. It is tried again after a pause; the error tells its last words.'
   },
   cancelled: {
     status: 200,

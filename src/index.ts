@@ -18,6 +18,20 @@ export {
 export { type Answer, type Interceptor, type Outcome, type Place, Slot } from './proxy/interceptor.ts'
 export type { MetricsOptions } from './proxy/metering.ts'
 export { SETTINGS, type SettingName } from './proxy/options.ts'
+export { createReverse, type Reloaded, type Reverse } from './proxy/reverse.ts'
+export type {
+  AccessLogOptions,
+  AdminOptions,
+  CommandRoute,
+  HeaderRules,
+  HealthCheck,
+  HealthOptions,
+  ListenerOptions,
+  ListenerTls,
+  ReverseOptions,
+  RouteOptions,
+  SessionLoss
+} from './proxy/reverse-options.ts'
 export type { StdioEnd } from './proxy/serve-stdio.ts'
 export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'
 export type { Session } from './session/manager.ts'

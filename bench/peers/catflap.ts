@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { type Built, stripped } from './build.ts'
-import type { Peer, PeerKind, Target } from './peer.ts'
+import { type Peer, type PeerKind, type Target, urlOf } from './peer.ts'
 import { freePort, startListening } from './process.ts'
 
 export interface CatflapOptions {
@@ -20,6 +20,8 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     plain(built, profiler('catflap')),
     recording(built, profiler('catflap-recording')),
     withMetrics(built, profiler('catflap-metrics')),
+    reversed(built, profiler('catflap-reverse'), 'catflap-reverse', '`catflap reverse` with one route', 1),
+    reversed(built, profiler('catflap-reverse-ten'), 'catflap-reverse-ten', '`catflap reverse` with ten routes', 10),
     asLibrary(built, profiler, 'library', 'catflap as a library, no interceptors', 0, 'none'),
     asLibrary(built, profiler, 'library-ten', passing, 10, 'passing'),
     asLibrary(built, profiler, 'library-ten-reading', reading, 10, 'reading')
@@ -60,6 +62,24 @@ function withMetrics(built: Built, profiler: readonly string[]): PeerKind {
       const port = await freePort()
       const peer = await forward(built, target, ['--metrics', `127.0.0.1:${port}`], profiler)
       return { ...peer, metrics: `http://127.0.0.1:${port}/metrics` }
+    }
+  }
+}
+
+/** All routes lead to the one server; the last one is asked. */
+function reversed(built: Built, profiler: readonly string[], name: string, says: string, routes: number): PeerKind {
+  return {
+    name,
+    says,
+    fronts: ['http'],
+    only: [],
+    start: async target => {
+      const names = Array.from({ length: routes }, (_, i) => `r${i}`)
+      const peer = await startListening(port => [
+        ...([process.execPath, ...profiler, built.command] as const),
+        ...['reverse', '--listen', `127.0.0.1:${port}`, ...names.map(one => `${one}=${urlOf(target)}`)]
+      ])
+      return { ...peer, url: peer.url.replace(/\/mcp$/, `/${names.at(-1)}/mcp`) }
     }
   }
 }

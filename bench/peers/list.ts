@@ -41,7 +41,16 @@ export interface Builds {
 export const PEER_NAMES: readonly string[] = [
   ...['direct', 'node', 'nginx', 'nginx-default', 'haproxy', 'http-proxy-3', 'http-proxy-3-keep-alive'],
   ...['relay', 'bare-relay', 'mcp-proxy', 'supergateway'],
-  ...['catflap', 'catflap-recording', 'catflap-metrics', 'library', 'library-ten', 'library-ten-reading']
+  ...[
+    'catflap',
+    'catflap-recording',
+    'catflap-metrics',
+    'catflap-reverse',
+    'catflap-reverse-ten',
+    'library',
+    'library-ten',
+    'library-ten-reading'
+  ]
 ]
 
 export function peerKinds({ own, other, profile }: Builds): PeerKind[] {

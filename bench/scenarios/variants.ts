@@ -76,6 +76,15 @@ async function scrape(url: string): Promise<void> {
     throw new Error(`${url}: status ${response.status}, ${text.slice(0, 200)}`)
 }
 
+export const routes: Scenario = {
+  ...small,
+  name: 'routes',
+  title: 'A reverse proxy, and its routes',
+  says: 'The small call through `catflap forward`, and through `catflap reverse` with one route and with ten.',
+  base: 'catflap',
+  peers: ['catflap', 'catflap-reverse', 'catflap-reverse-ten']
+}
+
 export const interceptors: Scenario = {
   ...small,
   name: 'interceptors',

@@ -1,6 +1,8 @@
 import yargs, { type CommandModule } from 'yargs'
 import { VERSION } from '../version.ts'
+import { configCommand } from './config.ts'
 import { type ForwardArgs, forwardOptions, REPEATABLE } from './forward-options.ts'
+import { type ReverseArgs, reverseOptions } from './reverse-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
 import { plainUsage, UsageError, wrongUsage } from './usage.ts'
@@ -14,6 +16,8 @@ export async function commandLine(args: readonly string[], forward = forwardWhen
     )
     .parserConfiguration({ 'populate--': true, 'parse-numbers': false, 'parse-positional-numbers': false })
     .command(forwardCommand(forward))
+    .command(reverseCommand)
+    .command(configCommand)
     .command(tapeCommand)
     .command(tailCommand)
     .demandCommand(1, 'Name a command.')
@@ -37,16 +41,30 @@ function forwardCommand(handler: (args: ForwardArgs) => Promise<void>): CommandM
   }
 }
 
+const reverseCommand: CommandModule<object, ReverseArgs> = {
+  command: 'reverse [routes..]',
+  describe: 'one front for many servers',
+  builder: args => reverseOptions(args),
+  handler: async args => {
+    const { reverse } = await import('./reverse.ts')
+    await reverse(args)
+  }
+}
+
 /** Help and mistakes are answered without the proxy. */
 async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
   const { forward } = await import('./forward.ts')
   await forward(args)
 }
 
+/** What else may be given more than once, by command. */
+const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'] }
+
 /** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
 function eachOnce(args: Readonly<Record<string, unknown>>): true {
   for (const [name, value] of Object.entries(args)) {
-    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name)
+    const listed = LISTS[String((args._ as readonly unknown[])[0])] ?? []
+    const single = /^[a-z][a-z-]*$/.test(name) && !REPEATABLE.includes(name) && !listed.includes(name)
     if (single && Array.isArray(value)) throw new UsageError(`--${name} is given more than once; give it once`)
   }
   return true

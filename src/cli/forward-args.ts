@@ -23,6 +23,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   const options: ForwardOptions = {
     target: targetOf(args, url),
     listen,
+    sessionLoss: args['session-loss'],
     tokens,
     allowUnauthenticated: args['allow-unauthenticated'],
     allowHosts: args['allow-host'],
@@ -40,7 +41,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
 }
 
 /** The library's refusal, under the name of the command line's option. */
-function named(option: string, check: () => void): void {
+export function named(option: string, check: () => void): void {
   try {
     check()
   } catch (error) {
@@ -159,7 +160,7 @@ function metricsOf(args: ForwardArgs): MetricsOptions | undefined {
   return { ...listenOf('--metrics', args.metrics), maxNames }
 }
 
-function listenOf(option: string, text: string): { host: string; port: number } {
+export function listenOf(option: string, text: string): { host: string; port: number } {
   const m = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d{1,5})$/.exec(text)
   const port = Number(m?.[2])
   if (!m || port > 65_535)
@@ -179,7 +180,7 @@ function pathOf(text: string): string {
   return text
 }
 
-function settingsOf(args: Record<string, unknown>): Partial<Record<SettingName, number>> {
+export function settingsOf(args: Record<string, unknown>): Partial<Record<SettingName, number>> {
   const out: Partial<Record<SettingName, number>> = {}
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, (typeof SETTINGS)[SettingName]][]) {
     const option = optionName(name)
@@ -200,7 +201,7 @@ function parseCount(text: string): number {
   return Number(text)
 }
 
-function checked(option: string, text: string, parse: (text: string) => number): number {
+export function checked(option: string, text: string, parse: (text: string) => number): number {
   let value: number
   try {
     value = parse(text)

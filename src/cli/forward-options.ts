@@ -24,6 +24,7 @@ export interface ForwardArgs {
   insecure: boolean
   'upstream-transport': 'auto' | 'streamable-http' | 'sse'
   'upstream-era': 'auto' | 'legacy' | 'modern'
+  'session-loss'?: 'reinitialize' | 'propagate'
   via: string | boolean
   tail: boolean
   metrics?: string
@@ -75,6 +76,12 @@ export const OPTIONS = {
     default: 'auto',
     requiresArg: true,
     describe: 'revisions the server speaks: up to 2025-11-25 (legacy), from 2026-07-28 (modern)'
+  },
+  'session-loss': {
+    choices: ['reinitialize', 'propagate'],
+    requiresArg: true,
+    describe: 'when the server has lost a session: begin it anew there, or let the client do so',
+    defaultDescription: 'reinitialize for a URL, propagate for a command'
   },
   via: { type: 'string', default: 'catflap', describe: 'name in the Via header; --no-via adds none' },
   token: list(
@@ -136,6 +143,17 @@ export const OPTIONS = {
   'redact-json': list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
 } satisfies Record<string, Options>
 
+/** Options of forward and reverse alike, as their help shows them. */
+export const SHARED = [
+  'token',
+  'allow-unauthenticated',
+  'allow-host',
+  'allow-origin',
+  'via',
+  'log-level',
+  'log-format'
+] as const
+
 /** Every option of `catflap forward`, as its help shows it. */
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {
   grouped(args)
@@ -158,7 +176,7 @@ function grouped(args: Argv): Argv {
     .group(
       [
         ...['listen', 'stdio', 'path', 'header', 'env', 'cwd', 'ca', 'insecure'],
-        ...['upstream-transport', 'upstream-era', 'via']
+        ...['upstream-transport', 'upstream-era', 'session-loss', 'via']
       ],
       'Clients and server:'
     )
@@ -181,7 +199,7 @@ function list(describe: string): {
   return { type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none', describe }
 }
 
-function settingOptions(args: Argv): Argv {
+export function settingOptions(args: Argv): Argv {
   for (const [name, setting] of Object.entries(SETTINGS)) {
     args.option(optionName(name), {
       type: 'string',

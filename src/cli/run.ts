@@ -1,5 +1,5 @@
 import type { Log } from '../log.ts'
-import type { Forward } from '../proxy/forward.ts'
+import type { StdioEnd } from '../proxy/serve-stdio.ts'
 import { endIfStuck, endNow } from './end.ts'
 
 const SIGNALS: readonly NodeJS.Signals[] =
@@ -8,17 +8,30 @@ const SIGNALS: readonly NodeJS.Signals[] =
 /** How a shell reports a death by signal. */
 const SIGNAL_EXIT: Readonly<Record<string, number>> = { SIGHUP: 129, SIGINT: 130, SIGBREAK: 130, SIGTERM: 143 }
 
+/** A proxy that can be run until it is stopped. */
+export interface Runnable {
+  /** Where clients connect; undefined for a proxy on stdio. */
+  readonly url?: string
+  /** Resolves when it is over by itself. */
+  readonly ended?: Promise<StdioEnd>
+  close(options?: { readonly drainTimeout?: number }): Promise<void>
+  /** Asked by SIGHUP, which stops whatever has no such thing. */
+  reload?(): void
+}
+
 /**
  * Starts a proxy and runs it until a signal or, on stdio, the end of the conversation. The first signal lets calls in flight
  * finish; a second one ends at once. Sets the exit code: 0 clean end, 1 failure (with one line that says why).
  */
-export async function runUntilStopped(log: Log, start: () => Promise<Forward>): Promise<void> {
+export async function runUntilStopped(log: Log, start: () => Promise<Runnable>): Promise<void> {
   let stop: (signal: NodeJS.Signals) => void = () => {}
   const stopped = new Promise<NodeJS.Signals>(resolve => {
     stop = resolve
   })
   let signals = 0
+  let running: Runnable | undefined
   const onSignal = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && running?.reload) return running.reload()
     // Children are ended by their exit hook and, should that fail, by the guardian.
     if (++signals > 1) endNow(SIGNAL_EXIT[signal] ?? 1)
     stop(signal)
@@ -36,7 +49,8 @@ export async function runUntilStopped(log: Log, start: () => Promise<Forward>): 
   process.on('unhandledRejection', onFault)
   try {
     const proxy = await start()
-    const end = await Promise.race([stopped, proxy.ended])
+    running = proxy
+    const end = await Promise.race(proxy.ended ? [stopped, proxy.ended] : [stopped])
     // A client that closed our input and then sends SIGTERM waits for no answers, and kills soon.
     const unheard = proxy.url === undefined && process.stdin.readableEnded
     const closing = proxy.close(typeof end === 'string' && !unheard ? {} : { drainTimeout: 0 })

@@ -40,7 +40,8 @@ function unknownArguments(names: readonly string[]): string {
   const written = names.filter(name => !/[A-Z]/.test(name) || !names.some(n => n.includes('-')))
   const word = written.find(name => process.argv.includes(name))
   const [command] = process.argv.slice(2)
-  if (word !== undefined && word === command) return `'${word}' is no command; there are forward, tape and tail`
+  if (word !== undefined && word === command)
+    return `'${word}' is no command; there are forward, reverse, config, tape and tail`
   if (word !== undefined && command === 'forward')
     return `'${word}' is one argument too many. The command of a server goes after --: catflap forward -- COMMAND [ARGS…]`
   if (word !== undefined) return `'${word}' is one argument too many`

@@ -8,12 +8,20 @@ import {
   setHeader,
   VERSION_HEADER
 } from '../protocol/headers.ts'
-import { MalformedMessage, Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
+import {
+  initialized,
+  onAnswer,
+  parseAnswer,
+  rememberWishes,
+  sinceLoss,
+  streamEnded,
+  streamOpened
+} from '../proxy/session-state.ts'
 import type { Session } from '../session/manager.ts'
 import { newHandle } from '../session/new-session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
@@ -112,13 +120,29 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   // One of HTTP+SSE hears its answers on its own stream, and nowhere else.
   if (!session || session.pipe) return refuse('session_not_found')
   x.session = session
-  x.leg = session.leg
   x.core.sessions.touch(session)
+  if (!session.recovery?.lost || x.kind === 'terminate') return onLeg(x, session)
+  return reopened(x, session)
+}
+
+/** Its child has ended; what starts another is loaded when that happens. */
+async function reopened(x: Exchange, session: Session): Promise<Answer | undefined> {
+  const { reopen } = await import('../proxy/child-loss.ts')
+  // Somebody else may have been quicker.
+  const refused = session.recovery?.lost && (await reopen(x, session))
+  return refused ?? onLeg(x, session)
+}
+
+function onLeg(x: Exchange, session: Session): Verdict {
+  x.leg = session.leg
   session.authorization = getHeader(x.headers, 'authorization') ?? session.authorization
   const negotiated = session.record.protocolVersion
   // Whatever the header says, it is the server that would have to understand it.
   if (x.kind === 'batch' && negotiated !== undefined && !allowsBatch(negotiated))
     return refuse('invalid_request', `A batch is not allowed in revision ${negotiated}: send one message a request.`)
+  const late = session.recovery && sinceLoss(x, session, session.recovery)
+  if (late) return late
+  rememberWishes(x, session)
   return session.channel ? asServer(x, session) : undefined
 }
 
@@ -160,30 +184,25 @@ async function startOnLeg(x: Exchange): Promise<undefined> {
   x.session = session
   x.leg = session.leg
   x.reply.extra.push('Mcp-Session-Id', session.id)
-  x.onAnswer = bytes => answered(x, session, bytes)
+  onAnswer(x, bytes => answered(x, session, bytes))
   return undefined
 }
 
 /** A client that never got the answer to `initialize` does not know its session's id: nobody would ever use or end it. */
 function end(x: Exchange, outcome: Outcome): void {
+  streamEnded(x)
   const session = begun.get(x)
   if (session && outcome.result !== 'answered') void x.core.sessions.end(session, 'failed')
 }
 
 /** An `initialize` that the child refuses makes no session. */
 function answered(x: Exchange, session: Session, bytes: Buffer): void {
-  const message = parse(bytes)
+  const message = parseAnswer(bytes)
   if (message?.kind !== 'response') return
   if (message.isError) {
     x.reply.extra = []
     void x.core.sessions.end(session, 'failed')
-  } else if (message.protocolVersion !== undefined) negotiated(x, session, message.protocolVersion)
-}
-
-function negotiated(x: Exchange, session: Session, version: string): void {
-  x.core.sessions
-    .negotiated(session, version)
-    .catch(error => x.core.log.error('store-failed', `the session store failed: ${error}`))
+  } else initialized(x, session, message)
 }
 
 /** A stdio client is one conversation with the child it has, whatever the era; only the legacy era calls it a session. */
@@ -197,10 +216,10 @@ function adopt(x: Exchange, connection: Connection): void {
 
 /** The answer to `initialize` names the revision that was negotiated. */
 function readVersion(x: Exchange, session: Session): void {
-  x.onAnswer = bytes => {
-    const version = parse(bytes)?.protocolVersion
-    if (version !== undefined) negotiated(x, session, version)
-  }
+  onAnswer(x, bytes => {
+    const message = parseAnswer(bytes)
+    if (message) initialized(x, session, message)
+  })
 }
 
 function onPipe(x: Exchange): Verdict {
@@ -228,24 +247,25 @@ function head(x: Exchange, head: ReplyHead): void | Promise<void> {
 }
 
 /** What an answer says about the session it belongs to. */
-function settle(x: Exchange, session: Session, head: ReplyHead): void {
+function settle(x: Exchange, session: Session, head: ReplyHead): void | Promise<void> {
   const sessions = x.core.sessions
   if (x.kind === 'terminate') {
     // 405: this server does not let clients end sessions, so it goes on.
     if (head.status < 300 || head.status === 404) void sessions.end(session, 'client')
-  } else if (head.status === 404) {
+  } else if (head.status === 404 && !session.ended) {
     x.core.log.info('session-lost', `session ${session.handle}: the server no longer knows it`, {
       session: session.handle
     })
     if (x.core.bus.active) x.core.tap.note(x, 'session-lost', 'the server no longer knows the session')
     void sessions.end(session, 'lost')
   }
+  return x.kind === 'listen' ? streamOpened(x, session, head) : undefined
 }
 
 /** The server assigned an id with its answer to `initialize`: the client gets ours in its place. */
 function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Promise<void> {
   if (x.message?.method !== 'initialize' || head.status >= 300) return removeHeader(head.headers, SESSION_HEADER)
-  const leg = x.core.target.resume(upstreamId)!
+  const leg = x.core.target.resume(upstreamId, head.member)!
   const abort = (error: unknown): never => {
     // The server made a session that no client will ever name: it is ended there as well.
     void leg.close()
@@ -272,15 +292,6 @@ function assigned(x: Exchange, head: ReplyHead, upstreamId: string): void | Prom
     return session instanceof Promise ? session.then(made, abort) : made(session)
   } catch (error) {
     return abort(error)
-  }
-}
-
-function parse(bytes: Buffer): Message | undefined {
-  try {
-    return Message.parse(bytes, 'server')
-  } catch (error) {
-    if (error instanceof MalformedMessage) return undefined
-    throw error
   }
 }
 

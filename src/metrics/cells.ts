@@ -42,6 +42,14 @@ export class Histogram {
 export const MAX_SERIES = 1000
 const OVERFLOW: Attributes = { 'otel.metric.overflow': 'true' }
 
+/** Where series stand: what all of them carry, and how many there may be of each instrument. */
+export interface Room {
+  readonly attributes: Attributes
+  readonly max: number
+}
+
+const WHOLE: Room = { attributes: {}, max: MAX_SERIES }
+
 /**
  * The series of one instrument. They are made once, kept by whoever writes to them and never go away: counting looks nothing up
  * by its labels. (The SDK's own instruments make a string of all labels for each value, which costs fifty times as much.)
@@ -50,16 +58,18 @@ export class Series<T extends Counter | Histogram> {
   readonly name: InstrumentName
   readonly cells: T[] = []
   readonly #make: (attributes: Attributes) => T
+  readonly #room: Room
   #overflow: T | undefined
 
-  constructor(name: InstrumentName, make: (attributes: Attributes) => T) {
+  constructor(name: InstrumentName, make: (attributes: Attributes) => T, room: Room) {
     this.name = name
     this.#make = make
+    this.#room = room
   }
 
   /** A new series; each set of attributes may be asked for once. */
   add(attributes: Attributes): T {
-    if (this.cells.length >= MAX_SERIES - 1) return this.#beyond()
+    if (this.cells.length >= this.#room.max - 1) return this.#beyond()
     return this.#put(attributes)
   }
 
@@ -69,19 +79,19 @@ export class Series<T extends Counter | Histogram> {
   }
 
   #put(attributes: Attributes): T {
-    const cell = this.#make(attributes)
+    const cell = this.#make({ ...attributes, ...this.#room.attributes })
     this.cells.push(cell)
     return cell
   }
 }
 
-export function counters(name: InstrumentName): Series<Counter> {
-  return new Series(name, attributes => new Counter(attributes))
+export function counters(name: InstrumentName, room: Room = WHOLE): Series<Counter> {
+  return new Series(name, attributes => new Counter(attributes), room)
 }
 
-export function histograms(name: InstrumentName): Series<Histogram> {
+export function histograms(name: InstrumentName, room: Room = WHOLE): Series<Histogram> {
   const bounds = boundsOf(name)
-  return new Series(name, attributes => new Histogram(attributes, bounds))
+  return new Series(name, attributes => new Histogram(attributes, bounds), room)
 }
 
 /** Counters that differ in one label, whose values are few and ours. */

@@ -1,6 +1,6 @@
 import { type Attributes, Counter, Histogram, type Series } from './cells.ts'
-import type { Reading } from './gauges.ts'
 import type { InstrumentName } from './instruments.ts'
+import type { Reading } from './reading.ts'
 
 /** One series of a counter or gauge at this moment. */
 export interface Point {

@@ -33,66 +33,68 @@ const OPERATION = [
 const SESSION = ['mcp.protocol.version', 'network.transport', 'network.protocol.name', 'error.type']
 const SERVER = ['server.address', 'server.port']
 const DIRECTION = ['network.io.direction']
+/** On what belongs to a route, where there are several. */
+const ROUTE = ['catflap.route']
 
 export const INSTRUMENTS = {
   'mcp.server.operation.duration': {
     type: 'histogram',
     unit: 's',
     help: 'What clients ask of catflap: from the head of a request or notification to the end of its answer',
-    labels: OPERATION,
+    labels: [...OPERATION, ...ROUTE],
     buckets: MCP_BUCKETS
   },
   'mcp.client.operation.duration': {
     type: 'histogram',
     unit: 's',
     help: 'What catflap asks of the server: from the moment a request or notification is handed over to the end of its answer',
-    labels: [...OPERATION, ...SERVER],
+    labels: [...OPERATION, ...SERVER, ...ROUTE],
     buckets: MCP_BUCKETS
   },
   'mcp.server.session.duration': {
     type: 'histogram',
     unit: 's',
     help: 'How long sessions with clients lasted, once they have ended',
-    labels: SESSION,
+    labels: [...SESSION, ...ROUTE],
     buckets: MCP_BUCKETS
   },
   'mcp.client.session.duration': {
     type: 'histogram',
     unit: 's',
     help: 'How long sessions with the server lasted, once they have ended',
-    labels: [...SESSION, ...SERVER],
+    labels: [...SESSION, ...SERVER, ...ROUTE],
     buckets: MCP_BUCKETS
   },
   'catflap.stream.first_message.duration': {
     type: 'histogram',
     unit: 's',
     help: 'Answers that are streams: from the head of the request to the first message of its answer',
-    labels: ['mcp.method.name'],
+    labels: ['mcp.method.name', ...ROUTE],
     buckets: MCP_BUCKETS
   },
   'catflap.exchanges': {
     type: 'counter',
     unit: '{exchange}',
     help: 'What clients did, and how it ended',
-    labels: ['catflap.exchange.kind', 'catflap.exchange.result']
+    labels: ['catflap.exchange.kind', 'catflap.exchange.result', ...ROUTE]
   },
   'catflap.exchanges.active': {
     type: 'gauge',
     unit: '{exchange}',
     help: 'Exchanges that have begun and not ended, open streams among them',
-    labels: []
+    labels: ROUTE
   },
   'catflap.errors': {
     type: 'counter',
     unit: '{error}',
     help: 'Exchanges that failed behind the door, by the code of the error',
-    labels: ['error.type']
+    labels: ['error.type', ...ROUTE]
   },
   'catflap.refusals': {
     type: 'counter',
     unit: '{refusal}',
     help: 'What was refused before it reached the server, by the code of the error',
-    labels: ['error.type']
+    labels: ['error.type', ...ROUTE]
   },
   'catflap.connections': {
     type: 'gauge',
@@ -104,13 +106,19 @@ export const INSTRUMENTS = {
     type: 'gauge',
     unit: '{session}',
     help: 'Sessions that this process holds, by their revision (the modern era has no sessions)',
-    labels: ['mcp.protocol.version']
+    labels: ['mcp.protocol.version', ...ROUTE]
+  },
+  'catflap.session.reinitializations': {
+    type: 'counter',
+    unit: '{session}',
+    help: 'Sessions that the server had lost, by what became of them',
+    labels: ['catflap.session.outcome', ...ROUTE]
   },
   'catflap.streams': {
     type: 'gauge',
     unit: '{stream}',
     help: 'Streams to clients that are open: listen (GET), or answers that are streams',
-    labels: ['catflap.stream.kind']
+    labels: ['catflap.stream.kind', ...ROUTE]
   },
   'catflap.downstream.io': {
     type: 'counter',
@@ -122,73 +130,91 @@ export const INSTRUMENTS = {
     type: 'counter',
     unit: 'By',
     help: 'Content of calls to the server, without heads; receive: from it',
-    labels: DIRECTION
+    labels: [...DIRECTION, ...ROUTE]
   },
   'catflap.upstream.queue': {
     type: 'gauge',
     unit: '{call}',
     help: 'Calls that wait for a connection to the server',
-    labels: []
+    labels: ROUTE
   },
   'catflap.upstream.connections': {
     type: 'gauge',
     unit: '{connection}',
     help: 'Connections to the server, by pool: all that are connected, and those of them that are free',
-    labels: ['catflap.pool', 'catflap.connection.state']
+    labels: ['catflap.pool', 'catflap.connection.state', ...ROUTE]
   },
   'catflap.upstream.requests': {
     type: 'gauge',
     unit: '{request}',
     help: 'Requests in a pool of connections: running, or pending until there is one',
-    labels: ['catflap.pool', 'catflap.request.state']
+    labels: ['catflap.pool', 'catflap.request.state', ...ROUTE]
   },
   'catflap.upstream.retries': {
     type: 'counter',
     unit: '{retry}',
-    help: 'What was asked of the server once more: streams taken up again, calls with other headers or over another transport',
-    labels: ['catflap.retry.reason']
+    help: 'What was asked of the server once more: streams taken up again, calls with other headers, over another transport or in a session made anew',
+    labels: ['catflap.retry.reason', ...ROUTE]
+  },
+  'catflap.target.up': {
+    type: 'gauge',
+    unit: '{target}',
+    help: 'Whether a target is asked (1), or left out because it failed or its check fails (0)',
+    labels: ['catflap.target', ...ROUTE]
+  },
+  'catflap.target.ejections': {
+    type: 'counter',
+    unit: '{ejection}',
+    help: 'How often a target was left out because it failed',
+    labels: ['catflap.target', ...ROUTE]
   },
   'catflap.children': {
     type: 'gauge',
     unit: '{process}',
     help: 'Child processes that live',
-    labels: []
+    labels: ROUTE
   },
   'catflap.child.starts': {
     type: 'counter',
     unit: '{process}',
     help: 'Child processes that were started',
-    labels: []
+    labels: ROUTE
   },
   'catflap.child.losses': {
     type: 'counter',
     unit: '{process}',
     help: 'Child processes that ended by themselves, or could not be started',
-    labels: []
+    labels: ROUTE
   },
   'catflap.child.restarts': {
     type: 'counter',
     unit: '{process}',
     help: 'Shared child processes that were started in the place of a lost one',
-    labels: []
+    labels: ROUTE
   },
   'catflap.store.operations': {
     type: 'counter',
     unit: '{operation}',
     help: 'What the session store was asked',
-    labels: ['catflap.store.operation', 'error.type']
+    labels: ['catflap.store.operation', 'error.type', ...ROUTE]
   },
   'catflap.store.operation.duration': {
     type: 'histogram',
     unit: 's',
     help: 'The same, how long it took; a store in memory answers at once and is not timed',
-    labels: ['catflap.store.operation', 'error.type'],
+    labels: ['catflap.store.operation', 'error.type', ...ROUTE],
     buckets: STORE_BUCKETS
   },
-  'catflap.tape.frames': { type: 'counter', unit: '{frame}', help: 'Frames written to the tape', labels: [] },
-  'catflap.tape.drops': { type: 'counter', unit: '{frame}', help: 'Frames missing on the tape', labels: [] },
-  'catflap.tape.io': { type: 'counter', unit: 'By', help: 'Bytes written to the tape', labels: [] },
-  'catflap.tape.queue': { type: 'gauge', unit: '{frame}', help: 'Frames that wait to be written', labels: [] },
+  'catflap.tape.frames': { type: 'counter', unit: '{frame}', help: 'Frames written to the tape', labels: ROUTE },
+  'catflap.tape.drops': { type: 'counter', unit: '{frame}', help: 'Frames missing on the tape', labels: ROUTE },
+  'catflap.tape.io': { type: 'counter', unit: 'By', help: 'Bytes written to the tape', labels: ROUTE },
+  'catflap.tape.queue': { type: 'gauge', unit: '{frame}', help: 'Frames that wait to be written', labels: ROUTE },
+  'catflap.access_log.drops': {
+    type: 'counter',
+    unit: '{line}',
+    help: 'Lines missing in the access log',
+    labels: []
+  },
   'nodejs.eventloop.delay.mean': {
     type: 'gauge',
     unit: 's',

@@ -1,13 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import { setImmediate } from 'node:timers/promises'
 import { asCatflapError, CatflapError } from '../errors.ts'
 import { hostGuard } from '../interceptors/admission.ts'
 import { bearerOf, tokenJudge } from '../interceptors/token.ts'
 import { getHeader } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { HttpServer } from '../transport/downstream/http-server.ts'
-import { isLoopback } from '../transport/loopback.ts'
-import { TEXT_TYPE } from './prometheus.ts'
+import { isLoopback, originOf } from '../transport/loopback.ts'
+import { SharedScrape, TEXT_TYPE } from './shared-scrape.ts'
 
 export interface ListenerOptions {
   readonly host: string
@@ -36,14 +35,12 @@ export class MetricsListener {
   readonly #options: ListenerOptions
   readonly #guard: ReturnType<typeof hostGuard>
   readonly #judge: ReturnType<typeof tokenJudge> | undefined
-  readonly #text: () => Iterable<string>
-  /** That of a scrape under way: who asks meanwhile gets the same. */
-  #scrape: Promise<Buffer> | undefined
+  readonly #scrape: SharedScrape
 
   constructor(options: ListenerOptions, text: () => Iterable<string>) {
     const { host, allowHosts, tokens } = options
     this.#options = options
-    this.#text = text
+    this.#scrape = new SharedScrape(text)
     this.#guard = hostGuard({ host, allowHosts, allowOrigins: [], loopback: isLoopback(host) })
     this.#judge = tokens.length > 0 ? tokenJudge(tokens) : undefined
     this.#server = new HttpServer({ ...LIMITS, host, port: options.port }, (req, reply) => this.#answer(req, reply))
@@ -52,8 +49,7 @@ export class MetricsListener {
   /** The URL. Rejects with the system's error. */
   async listen(): Promise<string> {
     const { address, port } = await this.#server.listen()
-    const host = isLoopback(this.#options.host) || !/^(?:0\.0\.0\.0|::)$/.test(address) ? address : '127.0.0.1'
-    return `http://${host.includes(':') ? `[${host}]` : host}:${port}${PATH}`
+    return `${originOf(this.#options.host, address, port)}${PATH}`
   }
 
   close(): Promise<void> {
@@ -63,23 +59,10 @@ export class MetricsListener {
   #answer(req: IncomingMessage, reply: HttpReply): void {
     const error = this.#refusal(req, reply)
     if (error) return reply.fail(error, undefined)
-    this.#scrape ??= this.#gather().finally(() => {
-      this.#scrape = undefined
-    })
-    this.#scrape.then(
+    this.#scrape.get().then(
       body => reply.answer({ status: 200, headers: ['Content-Type', TEXT_TYPE], body }),
       fault => reply.fail(asCatflapError(fault), undefined)
     )
-  }
-
-  /** However long it gets, what is proxied does not wait for it. */
-  async #gather(): Promise<Buffer> {
-    const parts: Buffer[] = []
-    for (const part of this.#text()) {
-      parts.push(Buffer.from(part))
-      await setImmediate()
-    }
-    return Buffer.concat(parts)
   }
 
   #refusal(req: IncomingMessage, reply: HttpReply): CatflapError | undefined {

@@ -8,7 +8,7 @@ import {
   SessionStoreError,
   type UpdateResult
 } from '../session/store.ts'
-import { type Counter, counters, type Histogram, histograms, type Series } from './cells.ts'
+import { type Counter, counters, type Histogram, histograms, type Room, type Series } from './cells.ts'
 
 type Operation = Exclude<keyof SessionStore, 'close'>
 
@@ -20,18 +20,43 @@ const CODES: ReadonlySet<string> = new Set([
   'session_store_closed'
 ])
 
-/** A store whose operations are counted, and timed where they take time. */
-export class MeteredStore implements SessionStore {
-  readonly operations: Series<Counter> = counters('catflap.store.operations')
-  readonly durations: Series<Histogram> = histograms('catflap.store.operation.duration')
-  readonly #store: SessionStore
+/** What stores were asked, and how long they took: of one store, or of several in a row that serve one route. */
+export class StoreNumbers {
+  readonly operations: Series<Counter>
+  readonly durations: Series<Histogram>
   readonly #counts = new Map<string, Counter>()
   readonly #times = new Map<string, Histogram>()
+
+  constructor(room?: Room) {
+    this.operations = counters('catflap.store.operations', room)
+    this.durations = histograms('catflap.store.operation.duration', room)
+  }
+
+  count(operation: Operation, error: unknown): void {
+    const key = keyOf(operation, error)
+    let cell = this.#counts.get(key)
+    if (!cell) this.#counts.set(key, (cell = this.operations.add(attributesOf(operation, error))))
+    cell.value++
+  }
+
+  time(operation: Operation, seconds: number, error: unknown): void {
+    const key = keyOf(operation, error)
+    let cell = this.#times.get(key)
+    if (!cell) this.#times.set(key, (cell = this.durations.add(attributesOf(operation, error))))
+    cell.record(seconds)
+  }
+}
+
+/** A store whose operations are counted, and timed where they take time. */
+export class MeteredStore implements SessionStore {
+  readonly #store: SessionStore
+  readonly #numbers: StoreNumbers
   /** It answers with promises. */
   #slow = false
 
-  constructor(store: SessionStore) {
+  constructor(store: SessionStore, numbers: StoreNumbers) {
     this.#store = store
+    this.#numbers = numbers
   }
 
   create(session: NewSession): Awaitable<SessionRecord> {
@@ -121,19 +146,13 @@ export class MeteredStore implements SessionStore {
   }
 
   #time(operation: Operation, startedAt: number, error?: unknown): void {
-    this.#count(operation, error)
+    this.#numbers.count(operation, error)
     if (startedAt === 0) return
-    const key = keyOf(operation, error)
-    let cell = this.#times.get(key)
-    if (!cell) this.#times.set(key, (cell = this.durations.add(attributesOf(operation, error))))
-    cell.record((performance.now() - startedAt) / 1000)
+    this.#numbers.time(operation, (performance.now() - startedAt) / 1000, error)
   }
 
   #count(operation: Operation, error?: unknown): void {
-    const key = keyOf(operation, error)
-    let cell = this.#counts.get(key)
-    if (!cell) this.#counts.set(key, (cell = this.operations.add(attributesOf(operation, error))))
-    cell.value++
+    this.#numbers.count(operation, error)
   }
 }
 

@@ -3,22 +3,19 @@ import type { CallProbe } from '../proxy/call.ts'
 import type { Meter } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor } from '../proxy/interceptor.ts'
+import type { LossOutcome } from '../proxy/renew-leg.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import type { Session, SessionEnd } from '../session/manager.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RetryReason } from '../transport/upstream.ts'
-import { CallWatch } from './call-probe.ts'
-import type { Attributes, Counter, Histogram, Series } from './cells.ts'
-import { type Family, families } from './families.ts'
-import { Gauges, type Sources } from './gauges.ts'
-import { metrics } from './interceptor.ts'
+import type { Attributes } from './cells.ts'
+import { Exposition } from './exposition.ts'
 import { type ListenerOptions, MetricsListener } from './listener.ts'
-import { MeteredStore } from './metered-store.ts'
-import { Numbers } from './numbers.ts'
 import type { Wire } from './operations.ts'
-import { Producer } from './producer.ts'
-import { prometheusText } from './prometheus.ts'
-import { Sessions } from './sessions.ts'
+import type { ListenerSource, StdioSource } from './process-gauges.ts'
+import type { Producer } from './producer.ts'
+import type { Served } from './route-gauges.ts'
+import { RouteMetrics } from './route-metrics.ts'
 
 /** What the numbers are about. */
 export interface MetricsSubject {
@@ -29,72 +26,77 @@ export interface MetricsSubject {
   readonly maxNames?: number
 }
 
-const DEFAULT_MAX_NAMES = 100
+/** Where numbers are read that nobody has to count. */
+export interface Sources extends Served {
+  readonly server: ListenerSource | undefined
+  /** Bytes of a client on stdio. */
+  readonly stdio: StdioSource | undefined
+}
+
+export const DEFAULT_MAX_NAMES = 100
 
 /**
- * The numbers of one running proxy. This module and what it needs are loaded only where metrics are asked for; the rest of
- * catflap knows them as a `Meter` that mostly is not there.
+ * The numbers of a proxy with one target: those of its one route, which needs no name, and of the process. This module and
+ * what it needs are loaded only where metrics are asked for.
  */
 export class Metrics implements Meter {
-  readonly interceptor: Interceptor
-  readonly #numbers: Numbers
-  readonly #sessions: Sessions
-  /** For a reader of OpenTelemetry's SDK. */
-  readonly producer: Producer = new Producer(() => this.#families())
-  #store: MeteredStore | undefined
-  #gauges: Gauges | undefined
-  #server: Sources['server']
+  readonly #route: RouteMetrics
+  readonly #exposition = new Exposition(() => [this.#route])
   #listener: MetricsListener | undefined
 
   constructor({ target, client, maxNames = DEFAULT_MAX_NAMES }: MetricsSubject) {
-    const server = serverAttributes(target)
     const wires = { down: client, up: 'url' in target ? 'http' : 'pipe' } as const
-    this.#numbers = new Numbers({ maxNames, server, wires })
-    this.#sessions = new Sessions(this.#numbers, wires, server)
-    this.interceptor = metrics(this.#numbers)
+    this.#route = new RouteMetrics({ server: serverAttributes(target), wires, maxNames })
+  }
+
+  get interceptor(): Interceptor {
+    return this.#route.interceptor
+  }
+
+  /** For a reader of OpenTelemetry's SDK. */
+  get producer(): Producer {
+    return this.#exposition.producer
   }
 
   call(x: Exchange): CallProbe {
-    return new CallWatch(this.#numbers, x)
+    return this.#route.call(x)
   }
 
   refused(code: ErrorCode): void {
-    this.#numbers.refused(code)
+    this.#route.refused(code)
   }
 
   again(reason: RetryReason): void {
-    this.#numbers.again(reason)
+    this.#route.again(reason)
+  }
+
+  ejected(target: string): void {
+    this.#route.ejected(target)
+  }
+
+  reinitialized(outcome: LossOutcome): void {
+    this.#route.reinitialized(outcome)
   }
 
   sessionEnded(session: Session, why: SessionEnd): void {
-    this.#sessions.ended(session, why)
+    this.#route.sessionEnded(session, why)
   }
 
   /** The same store, counted. */
   store(store: SessionStore): SessionStore {
-    this.#store = new MeteredStore(store)
-    return this.#store
+    return this.#route.store(store)
   }
 
   /** From now on these are read at each scrape. */
-  watch(sources: Sources): void {
-    this.#gauges = new Gauges(sources)
-    this.#server = sources.server
+  watch({ core, recorder, server, stdio }: Sources): void {
+    this.#route.watch({ core, recorder })
+    if (server) this.#exposition.process.listener(server)
+    if (stdio) this.#exposition.process.stdio(stdio)
   }
 
   /** Prometheus text of this moment, in parts. */
   text(): Iterable<string> {
-    return prometheusText(this.producer.now())
-  }
-
-  #families(): Family[] {
-    // What is refused before there is an exchange, the listener counts.
-    const refused = Object.entries(this.#server?.refusals ?? {})
-    for (const [code, count] of refused) if (count > 0) this.#numbers.refusals.of(code).value = count
-    const store = this.#store
-    const more = store ? [store.operations, store.durations] : []
-    const series = [...this.#numbers.series, ...more] as Series<Counter | Histogram>[]
-    return families(series, this.#gauges?.read() ?? [])
+    return this.#exposition.text()
   }
 
   /** Serves the text; returns where. Rejects with the system's error. */
@@ -104,7 +106,7 @@ export class Metrics implements Meter {
   }
 
   async close(): Promise<void> {
-    this.#gauges?.close()
+    this.#exposition.close()
     await this.#listener?.close()
   }
 }

@@ -2,8 +2,18 @@ import type { ErrorCode } from '../errors.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Outcome } from '../proxy/interceptor.ts'
 import type { RetryReason } from '../transport/upstream.ts'
-import { type Attributes, ByLabel, type Counter, counters, type Histogram, histograms, type Series } from './cells.ts'
+import {
+  type Attributes,
+  ByLabel,
+  type Counter,
+  counters,
+  type Histogram,
+  histograms,
+  type Room,
+  type Series
+} from './cells.ts'
 import type { Failure } from './failure.ts'
+import type { InstrumentName } from './instruments.ts'
 import { type Operation, Operations, Side, type Wire, wireAttributes } from './operations.ts'
 import { versionOf } from './version-of.ts'
 
@@ -19,6 +29,8 @@ export interface NumbersOptions {
   /** Of the server, where it has an address. */
   readonly server: Attributes
   readonly wires: Wires
+  /** Default: as much as there is for one proxy. */
+  readonly room?: Room
 }
 
 /** How messages travel on the two sides. */
@@ -27,27 +39,43 @@ export interface Wires {
   readonly up: Wire
 }
 
-/** All that is counted as it happens. What is read at the scrape stands in `gauges.ts`. */
+/** All that is counted as it happens. What is read at the scrape stands in `route-gauges.ts` and `process-gauges.ts`. */
 export class Numbers {
   readonly operations: Operations
   readonly server: Side
   readonly client: Side
-  readonly serverSessions = histograms('mcp.server.session.duration')
-  readonly clientSessions = histograms('mcp.client.session.duration')
-  readonly #firstMessages = new ByLabel(histograms('catflap.stream.first_message.duration'), 'mcp.method.name')
-  readonly #exchanges = counters('catflap.exchanges')
+  readonly serverSessions: Series<Histogram>
+  readonly clientSessions: Series<Histogram>
+  readonly #firstMessages: ByLabel<Histogram>
+  readonly #exchanges: Series<Counter>
   readonly #kinds = new Map<string, Map<string, Counter>>()
-  readonly errors = new ByLabel(counters('catflap.errors'), 'error.type')
-  readonly refusals = new ByLabel(counters('catflap.refusals'), 'error.type')
-  readonly #upstreamBytes = new ByLabel(counters('catflap.upstream.io'), 'network.io.direction')
-  readonly sent = this.#upstreamBytes.of('transmit')
-  readonly received = this.#upstreamBytes.of('receive')
-  readonly #retries = new ByLabel(counters('catflap.upstream.retries'), 'catflap.retry.reason')
+  readonly errors: ByLabel<Counter>
+  readonly refusals: ByLabel<Counter>
+  readonly #upstreamBytes: ByLabel<Counter>
+  readonly sent: Counter
+  readonly received: Counter
+  readonly #retries: ByLabel<Counter>
+  readonly #ejections: ByLabel<Counter>
+  readonly #reinitializations: ByLabel<Counter>
 
-  constructor({ maxNames, server, wires }: NumbersOptions) {
+  constructor({ maxNames, server, wires, room }: NumbersOptions) {
+    const counted = (name: InstrumentName, label: string): ByLabel<Counter> => new ByLabel(counters(name, room), label)
+    const toServer = { ...wireAttributes(wires.up), ...server }
     this.operations = new Operations(maxNames)
-    this.server = new Side(0, 'mcp.server.operation.duration', wireAttributes(wires.down))
-    this.client = new Side(1, 'mcp.client.operation.duration', { ...wireAttributes(wires.up), ...server })
+    this.server = new Side(0, 'mcp.server.operation.duration', wireAttributes(wires.down), room)
+    this.client = new Side(1, 'mcp.client.operation.duration', toServer, room)
+    this.serverSessions = histograms('mcp.server.session.duration', room)
+    this.clientSessions = histograms('mcp.client.session.duration', room)
+    this.#firstMessages = new ByLabel(histograms('catflap.stream.first_message.duration', room), 'mcp.method.name')
+    this.#exchanges = counters('catflap.exchanges', room)
+    this.errors = counted('catflap.errors', 'error.type')
+    this.refusals = counted('catflap.refusals', 'error.type')
+    this.#upstreamBytes = counted('catflap.upstream.io', 'network.io.direction')
+    this.sent = this.#upstreamBytes.of('transmit')
+    this.received = this.#upstreamBytes.of('receive')
+    this.#retries = counted('catflap.upstream.retries', 'catflap.retry.reason')
+    this.#ejections = counted('catflap.target.ejections', 'catflap.target')
+    this.#reinitializations = counted('catflap.session.reinitializations', 'catflap.session.outcome')
   }
 
   get series(): readonly Series<Counter | Histogram>[] {
@@ -61,12 +89,22 @@ export class Numbers {
       this.errors.series,
       this.refusals.series,
       this.#upstreamBytes.series,
-      this.#retries.series
+      this.#retries.series,
+      this.#ejections.series,
+      this.#reinitializations.series
     ] as Series<Counter | Histogram>[]
   }
 
   again(reason: RetryReason): void {
     this.#retries.of(reason).value++
+  }
+
+  reinitialized(outcome: string): void {
+    this.#reinitializations.of(outcome).value++
+  }
+
+  ejected(target: string): void {
+    this.#ejections.of(target).value++
   }
 
   refused(code: ErrorCode): void {

@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import { FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
-import { type Attributes, type Histogram, histograms, type Series } from './cells.ts'
+import { type Attributes, type Histogram, histograms, type Room, type Series } from './cells.ts'
 import type { Failure } from './failure.ts'
 import type { InstrumentName } from './instruments.ts'
 import { Names, OTHER } from './names.ts'
@@ -50,9 +50,9 @@ export class Side {
   readonly index: number
 
   /** `constant` stands on all of its series. */
-  constructor(index: number, name: InstrumentName, constant: Attributes) {
+  constructor(index: number, name: InstrumentName, constant: Attributes, room?: Room) {
     this.index = index
-    this.series = histograms(name)
+    this.series = histograms(name, room)
     this.#constant = constant
   }
 

@@ -2,9 +2,6 @@ import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { type InstrumentName, unitSuffix } from './instruments.ts'
 
-/** As the format calls itself. */
-export const TEXT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
-
 /** Without the scope, which would be the same label on every series. What is measured (`target_info`) is said once. */
 const first = new PrometheusSerializer(undefined, false, undefined, false, true)
 const further = new PrometheusSerializer(undefined, false, undefined, true, true)

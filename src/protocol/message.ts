@@ -119,6 +119,11 @@ export class Message {
     return this.#string(this.#envelope.name) ?? this.#string(this.#envelope.uri)
   }
 
+  /** `params.name` alone: of a tool or a prompt. */
+  get ownName(): string | undefined {
+    return this.#string(this.#envelope.name)
+  }
+
   /** JSON text of `params._meta.progressToken` of a request, or `params.progressToken` of a progress notification. */
   get progressTokenText(): string | undefined {
     return this.#text(this.#envelope.progressToken)

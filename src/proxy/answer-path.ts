@@ -1,7 +1,7 @@
 import { asCatflapError, CatflapError } from '../errors.ts'
 import { idKey, roundedKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
-import type { ReplyHead } from '../transport/upstream.ts'
+import type { ReplyHead, RetryReason } from '../transport/upstream.ts'
 import type { Attached } from './call.ts'
 import type { Exchange } from './exchange.ts'
 import { ReplyFilter } from './filter.ts'
@@ -40,6 +40,7 @@ export class AnswerPath implements Attached {
 
   onHead(head: ReplyHead): void {
     if (this.#x.ended) return
+    if (head.status === 404 && this.#x.sessionLost(head)) return
     this.#order.run(() => {
       const pending = this.#x.core.pipeline.head(this.#x, head)
       return pending ? pending.then(() => this.#hasHead(head)) : this.#hasHead(head)
@@ -64,6 +65,14 @@ export class AnswerPath implements Attached {
       this.#waiting -= size
       return this.#guarded(() => this.#hasMessage(message, last))
     })
+  }
+
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void {
+    const { core } = this.#x
+    core.meter?.again(reason)
+    if (!core.bus.active) return
+    const why = error?.message ?? 'the server said that it has not looked at it'
+    core.tap.note(this.#x, 'notice', `the request did not reach the server and is sent once more: ${why}`)
   }
 
   /** Bytes that wait behind a message that a hook holds. */
@@ -180,6 +189,14 @@ export class AnswerPath implements Attached {
       this.#observe(head)
     } else if (x.onAnswer) this.#observe(head)
     x.reply.head(head)
+    if (x.greeting) for (const message of x.greeting) this.say(message)
+  }
+
+  /** A message of our own, on a stream that stands between two of the server's. */
+  say(message: Message): void {
+    const x = this.#x
+    if (x.core.bus.active) x.core.tap.loose(x.session, x.downStream, 'client', 'down', message, true)
+    x.reply.message(message, false)
   }
 
   #observe(head: ReplyHead): void {

@@ -9,3 +9,10 @@ export interface Access {
 export function mayListen(host: string, access: Access): boolean {
   return isLoopback(host) || (access.tokens?.length ?? 0) > 0 || access.allowUnauthenticated === true
 }
+
+/** What a URL says for an address that is listened on. */
+export function hostForUrl(asked: string, bound: string): string {
+  if (asked === '0.0.0.0' || asked === '::') return '127.0.0.1'
+  const host = /^[a-z]/i.test(asked) && asked.includes('.') === false ? asked : bound
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -2,7 +2,15 @@ import { CatflapError, type ErrorCode } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import { SseBoundary } from '../protocol/sse.ts'
 import { QueueNode } from '../queue.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../transport/upstream.ts'
+import type {
+  CallInput,
+  CallReceiver,
+  CancelReason,
+  Leg,
+  ReplyHead,
+  RetryReason,
+  UpstreamCall
+} from '../transport/upstream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 
 /** The client's half as a call knows it: attached while somebody waits for what the server says. */
@@ -13,6 +21,8 @@ export interface Attached {
   onEnd(): void
   onError(error: CatflapError): void
   onOtherTransport(): void
+  /** What the server has not processed is sent once more. */
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void
 }
 
 /**
@@ -20,6 +30,8 @@ export interface Attached {
  * the call began (`performance.now()`).
  */
 export interface CallProbe {
+  /** What the server's answer, or its absence, amounted to; known at the end. */
+  readonly failure?: { readonly type: string; readonly attributes: Readonly<Record<string, string>> }
   head(head: ReplyHead): void
   data(chunk: Buffer): void
   message(message: Message, last: boolean): void
@@ -81,6 +93,16 @@ export class Call implements CallReceiver, Deadline {
 
   get done(): boolean {
     return this.#done
+  }
+
+  /** A stream of events of which the last one is whole. */
+  get betweenEvents(): boolean {
+    return this.#boundary?.atBoundary ?? false
+  }
+
+  /** From now on this one hears what comes. */
+  attach(attached: Attached): void {
+    this.#attached = attached
   }
 
   detach(): void {
@@ -148,6 +170,10 @@ export class Call implements CallReceiver, Deadline {
     this.#finish()
     this.#options.probe?.otherTransport()
     this.#attached?.onOtherTransport()
+  }
+
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void {
+    this.#attached?.onAgain(reason, error)
   }
 
   deliver(message: Message): boolean {

@@ -16,6 +16,9 @@ export function checkOptions(options: ForwardOptions): void {
   for (const origin of options.allowOrigins ?? []) checkOrigin(origin)
   for (const one of options.interceptors ?? [])
     if (typeof one?.name !== 'string') fail('interceptors', one, "objects with a name and hooks: { name: 'mine', … }")
+  const { sessionLoss = 'reinitialize' } = options
+  if (sessionLoss !== 'reinitialize' && sessionLoss !== 'propagate')
+    fail('sessionLoss', sessionLoss, "'reinitialize' or 'propagate'")
   for (const name of Object.keys(options.settings ?? {}))
     if (!Object.hasOwn(SETTINGS, name)) fail('settings', name, `one of ${Object.keys(SETTINGS).join(', ')}`)
 }
@@ -46,7 +49,7 @@ export function checkCa(pem: string, what: string): void {
   if (certificates.length === 0) fail('ca', what, 'PEM text with -----BEGIN CERTIFICATE-----')
 }
 
-function checkTarget(target: TargetOptions): void {
+export function checkTarget(target: TargetOptions): void {
   const { url, command } = (target ?? {}) as Partial<UrlTarget & CommandTarget>
   if (url !== undefined && command === undefined) return checkUrlTarget(target as UrlTarget)
   if (typeof command !== 'string' || command === '' || url !== undefined)
@@ -97,7 +100,7 @@ function withoutSecrets(url: unknown): string {
   return String(url).replace(/\/\/[^/@]*@/, '//…@')
 }
 
-function fail(option: string, value: unknown, allowed: string): never {
+export function fail(option: string, value: unknown, allowed: string): never {
   const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
   throw new TypeError(`${option}: ${text} is not allowed; give ${allowed}`)
 }

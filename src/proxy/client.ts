@@ -13,6 +13,10 @@ export interface ClientFacts {
   readonly path: string
   readonly headers: RawHeaders
   readonly remoteAddress: string | undefined
+  /** It came over TLS. */
+  readonly encrypted?: boolean
+  /** Who presented a certificate (`cert:…`), where one was asked for. */
+  readonly tlsPrincipal?: string
 }
 
 /** A client's pipe: it is one conversation, so it holds the leg and, once there is one, the session. */

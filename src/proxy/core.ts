@@ -12,6 +12,8 @@ import { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import type { Pipeline } from './interceptor.ts'
 import type { Settings } from './options.ts'
+import type { LossOutcome } from './renew-leg.ts'
+import type { SessionLoss } from './reverse-options.ts'
 import { Tap } from './tap.ts'
 
 /** Where exchanges go. Today one; routes choose among several later. */
@@ -32,6 +34,8 @@ export interface Target {
    * `headers` and `query` are what the client itself sent, where it is one of HTTP.
    */
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
+  /** The same as soon as there may be one more, where that is limited. Rejects with `command_parked`, `too_many_children`. */
+  start?(events: LegEvents): Promise<Leg>
   /** The leg behind a server's own session id; `member` is the one of several servers that it belongs to. */
   resume(upstreamId: string, member?: string): Leg | undefined
   /** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Absent for a URL. */
@@ -80,6 +84,8 @@ export interface Meter {
   refused(code: ErrorCode): void
   /** The server was asked once more. */
   again(reason: RetryReason): void
+  /** The server had lost a session. */
+  reinitialized(outcome: LossOutcome): void
 }
 
 export interface CoreParts {
@@ -90,6 +96,8 @@ export interface CoreParts {
   readonly target: Target
   readonly sessions: SessionManager
   readonly pipeline: Pipeline
+  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, `propagate` for commands. */
+  readonly sessionLoss?: SessionLoss
 }
 
 /** What every exchange of one running proxy shares. */
@@ -103,6 +111,7 @@ export class Core {
   readonly pipeline: Pipeline
   readonly deadlines: Deadlines
   readonly meter: Meter | undefined
+  readonly sessionLoss: SessionLoss
   /** Exchanges that have begun and not ended. */
   readonly inFlight = new Queue<Exchange>()
   /** Streams that stay open by design; they never keep a drain waiting. */
@@ -121,6 +130,7 @@ export class Core {
     this.deadlines = new Deadlines(parts.settings.requestTimeout)
     this.pipeline = parts.pipeline
     this.meter = parts.meter
+    this.sessionLoss = parts.sessionLoss ?? (parts.target.kind === 'stdio' ? 'propagate' : 'reinitialize')
   }
 
   nextNumber(): number {

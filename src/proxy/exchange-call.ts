@@ -1,4 +1,4 @@
-import type { CancelReason, Leg } from '../transport/upstream.ts'
+import type { CancelReason, HttpWatch, Leg } from '../transport/upstream.ts'
 import { Call } from './call.ts'
 import type { Exchange } from './exchange.ts'
 import { sendCancelled } from './own-message.ts'
@@ -8,7 +8,9 @@ export function callOf(x: Exchange, leg: Leg, excused: (() => boolean) | undefin
   const { settings, deadlines, target } = x.core
   const { kind, era, message, batch, body, headers, query } = x
   x.probe = x.core.meter?.call(x)
-  const call: Call = new Call(leg, { kind, era, message, batch, body, headers, query }, x.answer, {
+  // Behind a session's loss: whoever watches sees what is sent once more.
+  const watch = x.again ? watchOf(x) : undefined
+  const call: Call = new Call(leg, { kind, era, message, batch, body, headers, query, watch }, x.answer, {
     label: target.label,
     probe: x.probe,
     deadlines,
@@ -18,6 +20,11 @@ export function callOf(x: Exchange, leg: Leg, excused: (() => boolean) | undefin
     onCancel: reason => cancelled(x, leg, call, reason)
   })
   return call
+}
+
+function watchOf({ core, session }: Exchange): HttpWatch {
+  const { bus, tap } = core
+  return (method, path, headers) => (bus.active ? tap.upstreamRequest(session, method, path, headers) : undefined)
 }
 
 function cancelled(x: Exchange, leg: Leg, call: Call, reason: CancelReason): void {

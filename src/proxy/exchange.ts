@@ -7,16 +7,18 @@ import type { Session } from '../session/manager.ts'
 import type { Frame } from '../tape/frame.ts'
 import { Brake } from '../transport/brake.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
-import type { CancelReason, ExchangeKind, Leg } from '../transport/upstream.ts'
+import type { CancelReason, ExchangeKind, Leg, ReplyHead } from '../transport/upstream.ts'
 import { AnswerPath } from './answer-path.ts'
 import type { Call, CallProbe } from './call.ts'
 import type { ClientFacts, Connection, OpeningPipe } from './client.ts'
 import type { Core } from './core.ts'
 import { callOf } from './exchange-call.ts'
+import { HeldAnswer } from './held-answer.ts'
 import { callEach } from './hook-calls.ts'
 import type { Answer, Outcome } from './interceptor.ts'
-import { refusal, sendOwn } from './own-message.ts'
+import { refusal, sendOwn, subscriptionEnd } from './own-message.ts'
 import { applyChange } from './rederive.ts'
+import { keepSession, readyAgain } from './session-loss.ts'
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -64,6 +66,10 @@ export class Exchange implements Listener, ReplyListener {
   onOtherTransport: (() => Answer | undefined | Promise<Answer | undefined>) | undefined
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
+  /** What catflap itself says first on a stream, right behind its head. */
+  greeting: readonly Message[] | undefined
+  /** The server had lost the session, and this exchange has gone to it once more (or is about to). */
+  again = false
   /** Where numbers are kept: what watches the call. */
   probe: CallProbe | undefined
   #call: Call | undefined
@@ -205,8 +211,7 @@ export class Exchange implements Listener, ReplyListener {
       this.reply.openStream?.(true)
     }
     const asking = channel ?? this.connection
-    this.#call = callOf(this, this.leg, asking && (() => isExcused(asking, this.core.settings.requestTimeout)))
-    this.#call.start()
+    this.#ask(this.leg, asking && (() => isExcused(asking, this.core.settings.requestTimeout)))
   }
 
   /** Answers to the server's requests take their own way out of a batch, like those that come alone. */
@@ -225,6 +230,69 @@ export class Exchange implements Listener, ReplyListener {
       return answer ? this.#answerInstead(answer) : this.#dispatch()
     }
     void this.#guard(chosen instanceof Promise ? chosen.then(go) : go(chosen))
+  }
+
+  /**
+   * The server answered 404 in a session. True: the session may live on, and until that is known the answer waits. If it does,
+   * the request is sent again, once, on the session's new leg; else the 404 goes out.
+   */
+  sessionLost(head: ReplyHead): boolean {
+    const call = this.#call
+    const kept = call && !this.again ? keepSession(this) : undefined
+    if (!call || !kept) return false
+    this.again = true
+    if (this.core.bus.active) this.core.tap.refusal(this, head)
+    const held = new HeldAnswer(head)
+    call.attach(held)
+    void this.#guard(kept.then(leg => (leg ? this.#sendAgain(call, leg) : this.#releaseHeld(call, held))))
+    return true
+  }
+
+  #releaseHeld(call: Call, held: HeldAnswer): void {
+    if (this.#ended) return
+    call.attach(this.answer)
+    if (!held.release(this.answer) && !call.done) call.detach()
+  }
+
+  #sendAgain(call: Call, leg: Leg): void | Promise<void> {
+    call.detach()
+    if (this.#ended) return
+    // A refusal of a stream that never ends would last as long as one.
+    if (this.kind === 'listen') call.cancel('client-gone')
+    const instead = readyAgain(this, leg)
+    if (instead) return this.#answerInstead(instead)
+    this.core.meter?.again('session_lost')
+    const blocked = this.core.bus.blocked()
+    const go = (): void => {
+      if (!this.#ended) this.#ask(leg, undefined)
+    }
+    return blocked ? blocked.then(go) : go()
+  }
+
+  #ask(leg: Leg, excused: (() => boolean) | undefined): void {
+    this.#call = callOf(this, leg, excused)
+    this.#call.start()
+  }
+
+  /** A stream of the server's own messages that has begun. */
+  get streaming(): boolean {
+    return this.kind === 'listen' && this.reply.state === 'sse' && !this.#ended
+  }
+
+  /** Something of ours would stand between two events there, and go out at once. */
+  get canSay(): boolean {
+    return this.streaming && this.#call?.betweenEvents === true && !this.#brake?.held
+  }
+
+  /** Nothing will come on this stream any more: says these last where it can, and ends it, so that the client opens another. */
+  sayAndEnd(messages: readonly Message[]): void {
+    if (this.#ended) return
+    const clean = this.canSay
+    this.#call?.detach()
+    this.#call?.cancel('shutdown')
+    if (!clean) return this.fail(new CatflapError('upstream_session_lost'))
+    for (const message of messages) this.answer.say(message)
+    this.answer.onEnd()
   }
 
   /** A stream of the session's channel, where the upstream is a pipe. */
@@ -329,10 +397,18 @@ export class Exchange implements Listener, ReplyListener {
     if (this.#ended || this.#call?.done) return
     this.#call?.detach()
     this.#call?.cancel('shutdown')
+    this.#endSubscription()
     // Nothing was promised yet: to end it here would be an answer that the server never gave.
     if (this.reply.state === 'pending') return this.fail(new CatflapError('shutting_down'))
     this.reply.end()
     this.answered()
+  }
+
+  /** In the modern era a stream that is ended in order says so (spec 2026-07-28 basic/patterns/subscriptions, "Graceful Closure"). */
+  #endSubscription(): void {
+    if (this.era !== 'modern' || this.kind !== 'request' || !this.reply.farewell) return
+    const message = subscriptionEnd(this.message!)
+    if (this.reply.farewell(message) && this.core.bus.active) this.core.tap.own(this, undefined, [], message.bytes)
   }
 
   #answerInstead(answer: Answer): void {
@@ -380,8 +456,11 @@ export class Exchange implements Listener, ReplyListener {
     this.#leave?.()
     this.opens?.close()
     if (this.#entered && this.session) {
-      this.session.inFlight--
-      this.core.sessions.touch(this.session)
+      const { session } = this
+      session.inFlight--
+      this.core.sessions.touch(session)
+      // Behind its server's restart: which event ids the client may know from the new one.
+      if (session.recovery && this.leg === session.leg && this.#call?.resumable) session.recovery.hasIds = true
     }
     this.core.leave(this)
     this.core.pipeline.end(this, outcome, error =>

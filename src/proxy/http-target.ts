@@ -1,15 +1,21 @@
 import type { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
+import { Breaker } from '../transport/upstream/breaker.ts'
 import { knowsNothing, probing, type Refusal } from '../transport/upstream/detect.ts'
 import { serverProbes } from '../transport/upstream/detect-probes.ts'
 import { HttpUpstream } from '../transport/upstream/http.ts'
 import { HttpClientLeg } from '../transport/upstream/http-client.ts'
+import type { ClientUpstream } from '../transport/upstream/http-client-wire.ts'
+import type { Peers } from '../transport/upstream/peers.ts'
+import { RetryBudget } from '../transport/upstream/retry-budget.ts'
 import { SseLeg } from '../transport/upstream/sse.ts'
 import { UrlLeg } from '../transport/upstream/url-leg.ts'
-import type { CallInput, Leg, LegEvents } from '../transport/upstream.ts'
-import type { Target, TargetStats } from './core.ts'
+import type { CallInput, HttpWatch, Leg, LegEvents } from '../transport/upstream.ts'
+import type { MemberHealth, Target, TargetStats } from './core.ts'
+import type { HealthChecker } from './health-check.ts'
+import type { HealthSettings } from './health-settings.ts'
 import type { Settings } from './options.ts'
-import type { OpenTarget, UrlTarget } from './target.ts'
+import type { HealthChange, OpenTarget, UrlTarget } from './target.ts'
 
 /** How long a server may take to answer the DELETE that ends a session. */
 const CLOSE_TIMEOUT = 3_000
@@ -18,6 +24,14 @@ const ASK_AGAIN = 1_000
 /** One client on a pipe gets no more than this part of the connections. */
 const SHARES = 4
 
+export interface HttpTargetParts extends Pick<OpenTarget, 'via' | 'scrub'> {
+  /** Undefined: it is asked whatever its state. */
+  readonly health?: HealthSettings
+  readonly onHealth?: (change: HealthChange) => void
+  /** Where it is one of several. */
+  readonly group?: { readonly member: string; readonly peers: Peers; readonly retries: RetryBudget }
+}
+
 /**
  * A server behind a URL: on Streamable HTTP, or on the older HTTP+SSE, where answers come on one stream. Which it is shows at
  * the first `initialize` (spec 2025-11-25 basic/transports, "Backwards Compatibility").
@@ -25,6 +39,10 @@ const SHARES = 4
 export class HttpTarget implements Target {
   readonly name: string
   readonly era: Era | undefined
+  /** Whether it is to be asked; undefined: always. */
+  readonly breaker: Breaker | undefined
+  readonly health: (() => readonly MemberHealth[]) | undefined
+  assignsIds?: boolean
   readonly #upstream: HttpUpstream
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
@@ -35,8 +53,10 @@ export class HttpTarget implements Target {
   #askAt = 0
   /** An `initialize` was accepted over Streamable HTTP: what is refused from now on is refused for what it says, or a new server is there. */
   #streamable = false
+  #checker: HealthChecker | undefined
 
-  constructor(name: string, options: UrlTarget, settings: Settings, { via, scrub }: Pick<OpenTarget, 'via' | 'scrub'>) {
+  constructor(name: string, options: UrlTarget, settings: Settings, parts: HttpTargetParts) {
+    const { via, scrub, health, onHealth, group } = parts
     this.#scrub = scrub
     this.name = name
     const url = new URL(options.url)
@@ -47,6 +67,13 @@ export class HttpTarget implements Target {
     this.#forced = transport !== 'auto'
     this.#sse = transport === 'sse'
     this.#settings = settings
+    if (health)
+      this.breaker = new Breaker({
+        ...health,
+        peers: group?.peers,
+        onChange: change => onHealth?.({ ...change, member: group?.member ?? name, label: this.label })
+      })
+    if (this.breaker) this.health = () => [this.#health(group?.member ?? name)]
     this.#upstream = new HttpUpstream(url, {
       headers: options.headers ?? [],
       via,
@@ -56,6 +83,9 @@ export class HttpTarget implements Target {
       headersTimeout: settings.headersTimeout,
       keepAliveTimeout: settings.upstreamIdleTimeout,
       closeTimeout: CLOSE_TIMEOUT,
+      member: group?.member,
+      breaker: this.breaker,
+      retries: group?.retries ?? new RetryBudget(),
       ca: options.ca,
       insecure: options.insecure
     })
@@ -76,18 +106,8 @@ export class HttpTarget implements Target {
 
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {
     if (this.#sse) return this.#sseLeg(events, from)
-    const { maxMessage, maxExchangeQueue: maxWaiting, maxUpstreamConnections, maxPending } = this.#settings
-    const upstream = {
-      label: this.label,
-      sessionless: this.#front,
-      sessionLeg: this.#upstream.sessionLeg.bind(this.#upstream)
-    }
-    // A client on stdio is alone; of several over HTTP+SSE none may take all connections for itself.
-    const maxCalls = Math.ceil(maxUpstreamConnections / (from ? SHARES : 1))
-    const leg = new HttpClientLeg(
-      { upstream, maxMessage, maxWaiting, maxCalls, maxPending, scrub: this.#scrub },
-      events
-    )
+    const upstream = { label: this.label, sessionless: this.#front, sessionLeg: this.sessionLeg.bind(this) }
+    const leg = clientLeg(upstream, this.#settings, { events, scrub: this.#scrub, alone: from === undefined })
     if (this.#forced) return leg
     return new UrlLeg(leg, () => {
       events.again?.('other_transport')
@@ -99,12 +119,27 @@ export class HttpTarget implements Target {
     return this.#upstream.sessionLeg(upstreamId)
   }
 
+  sessionLeg(upstreamId: string, watch: HttpWatch | undefined): Leg {
+    return this.#upstream.sessionLeg(upstreamId, watch)
+  }
+
+  /** It is asked again and again whether it is up. The checker is closed with the target. */
+  checkedBy(checker: HealthChecker): void {
+    this.#checker = checker
+    checker.start(down => this.breaker?.checked(down))
+  }
+
   stats(): TargetStats {
     return { queued: this.#upstream.queue.waiting, pools: this.#upstream.pools.counts() }
   }
 
-  close(): Promise<void> {
-    return this.#upstream.close()
+  async close(): Promise<void> {
+    await Promise.all([this.#checker?.close(), this.#upstream.close()])
+  }
+
+  #health(member: string): MemberHealth {
+    const { state, reason, inFlight, until } = this.breaker!
+    return { member, label: this.label, state, reason, inFlight, until }
   }
 
   #sseLeg(events: LegEvents, from: Pick<CallInput, 'headers' | 'query'> | undefined): Leg {
@@ -156,6 +191,18 @@ export class HttpTarget implements Target {
     // Another client may have been accepted meanwhile.
     return found && this.#streamable === known
   }
+}
+
+/** The leg of one client on a pipe. `alone`: there are no others that need connections. */
+export function clientLeg(
+  upstream: ClientUpstream,
+  settings: Settings,
+  { events, scrub, alone }: { readonly events: LegEvents; readonly scrub: OpenTarget['scrub']; readonly alone: boolean }
+): HttpClientLeg {
+  const { maxMessage, maxExchangeQueue: maxWaiting, maxUpstreamConnections, maxPending } = settings
+  // A client on stdio is alone; of several over HTTP+SSE none may take all connections for itself.
+  const maxCalls = Math.ceil(maxUpstreamConnections / (alone ? 1 : SHARES))
+  return new HttpClientLeg({ upstream, maxMessage, maxWaiting, maxCalls, maxPending, scrub }, events)
 }
 
 /** The GET of HTTP+SSE was answered by something that is no such server (any more). */

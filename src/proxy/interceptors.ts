@@ -16,6 +16,8 @@ export interface InterceptorOptions {
   readonly tokens: readonly string[]
   /** Keeps numbers. */
   readonly metrics?: Interceptor
+  /** Are told how everything ended: the access log, the audit trail. */
+  readonly observers?: readonly Interceptor[]
   /** The user's own. */
   readonly interceptors: readonly Interceptor[]
 }
@@ -27,7 +29,8 @@ export interface InterceptorOptions {
 export function interceptorList(options: InterceptorOptions): readonly Interceptor[] {
   const { settings, host, allowHosts, allowOrigins, metrics } = options
   return [
-    // First, so that on the way back it sees what became of everything.
+    // First, so that on the way back they see what became of everything, and the numbers before those who tell them.
+    ...(options.observers ?? []),
     ...(metrics ? [metrics] : []),
     admission({ host, allowHosts, allowOrigins, loopback: isLoopback(host) }),
     ...(options.tokens.length > 0 ? [token(options.tokens)] : []),

@@ -5,8 +5,8 @@ import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { VERSION } from '../version.ts'
-import type { ForwardOptions } from './forward.ts'
-import type { TargetOptions } from './target.ts'
+import type { RecordOptions } from './forward.ts'
+import type { TargetOptions, WeightedUrl } from './target.ts'
 
 const SOFTWARE = { name: 'catflap', version: VERSION }
 
@@ -16,8 +16,14 @@ interface Given {
   readonly log: Log
 }
 
+interface Observed {
+  readonly target: TargetOptions | readonly WeightedUrl[]
+  readonly record?: RecordOptions
+  readonly live?: boolean
+}
+
 /** The tape, where one is asked for. */
-export async function openRecorder(options: ForwardOptions, given: Given): Promise<TapeRecorder | undefined> {
+export async function openRecorder(options: Observed, given: Given): Promise<TapeRecorder | undefined> {
   if (!options.record) return undefined
   const { TapeRecorder } = await import('../tape/recorder.ts')
   const { bus, redactor, log } = given
@@ -43,7 +49,7 @@ export async function openRecorder(options: ForwardOptions, given: Given): Promi
 
 /** What `catflap tail` connects to, where that is wanted and possible. */
 export async function openFeed(
-  options: ForwardOptions,
+  options: Observed,
   { bus, redactor, log }: Given,
   url: string | undefined
 ): Promise<LiveFeed | undefined> {
@@ -57,7 +63,9 @@ export async function openFeed(
   }
 }
 
-function tapeTarget(target: TargetOptions): TapeTarget {
+/** Of several, the first stands for all: they answer alike. */
+function tapeTarget(given: TargetOptions | readonly WeightedUrl[]): TapeTarget {
+  const target = Array.isArray(given) ? given[0]! : (given as TargetOptions)
   return 'url' in target
     ? { kind: target.transport === 'sse' ? 'sse' : 'http', url: target.url }
     : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }

@@ -77,6 +77,12 @@ export const SETTINGS = {
     value: 16,
     help: 'children for requests that ask for logs (2026-07-28), one each, at once; more get 503'
   },
+  childIdle: {
+    unit: 'ms',
+    value: 600_000,
+    zero: true,
+    help: 'a process that several clients share (2026-07-28) ends when nobody used it for so long'
+  },
   logChildIdle: { unit: 'ms', value: 60_000, help: 'how long one child waits for the next such request' },
   keepAlive: { unit: 'ms', value: 25_000, zero: true, help: 'silence on a stream after which a comment is written' },
   streamAfter: { unit: 'ms', value: 3_000, help: 'silence of a stdio server after which the answer becomes a stream' },

@@ -1,6 +1,7 @@
 import type { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, removeHeader, setHeader } from '../protocol/headers.ts'
 import { Message } from '../protocol/message.ts'
+import { META_SUBSCRIPTION } from '../protocol/versions.ts'
 import type { CallInput, Leg } from '../transport/upstream.ts'
 
 /** Nobody waits for the outcome, so nobody else would end it, in ms. */
@@ -40,6 +41,12 @@ export function sendCancelled(leg: Leg, input: CallInput, why: string, onSend?: 
   const message = Message.parse(Buffer.from(text))
   onSend?.(message)
   sendOwn(leg, input, message)
+}
+
+/** The answer to `subscriptions/listen`, which its server gives when it ends the subscription. */
+export function subscriptionEnd({ idText }: Message): Message {
+  const result = `{"resultType":"complete","_meta":{"${META_SUBSCRIPTION}":${idText}}}`
+  return Message.parse(Buffer.from(`{"jsonrpc":"2.0","id":${idText},"result":${result}}`), 'server')
 }
 
 /** The server asked the client something, and this is all that it will hear. */

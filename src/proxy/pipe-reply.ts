@@ -44,6 +44,12 @@ export class PipeReply implements Reply {
     return this.#connection.write(message)
   }
 
+  farewell(message: Message): boolean {
+    if (this.state === 'ended') return false
+    this.message(message, true)
+    return true
+  }
+
   end(): void {
     if (this.state === 'ended') return
     this.state = 'ended'

@@ -2,6 +2,7 @@ import type { Log } from '../log.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RecordOptions } from './forward.ts'
 import type { Interceptor } from './interceptor.ts'
+import type { MetricsOptions } from './metering.ts'
 import type { SettingName } from './options.ts'
 import type { CommandTarget, UrlTarget } from './target.ts'
 
@@ -17,6 +18,8 @@ export interface ReverseOptions {
   readonly via?: string | false
   readonly admin?: AdminOptions
   readonly accessLog?: AccessLogOptions
+  /** Keep numbers (docs/observability.md). `true`: for `exportMetrics()` and the admin listener. Default: with `admin` only. */
+  readonly metrics?: ReverseMetrics | boolean
   /** Wait for requests in flight when catflap stops, in ms. Default: the setting's. */
   readonly drainTimeout?: number
   readonly log?: Log
@@ -134,8 +137,16 @@ export interface AdminOptions {
   readonly token?: string
 }
 
+/** Metrics on an address of their own, where `port` is given. Beyond loopback they need `tokens` or `allowUnauthenticated`. */
+export interface ReverseMetrics extends MetricsOptions {
+  readonly tokens?: readonly string[]
+  readonly allowUnauthenticated?: boolean
+  readonly allowHosts?: readonly string[]
+}
+
 /** A line for each exchange. */
 export interface AccessLogOptions {
   readonly format?: 'text' | 'json'
-  readonly write: (line: string) => void
+  /** Takes whole lines; a promise says when it has room for more. */
+  readonly write: (lines: string) => unknown
 }

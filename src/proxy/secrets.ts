@@ -36,7 +36,7 @@ function ofEnvironment(given: Readonly<Record<string, string>>): string[] {
 }
 
 /** Words, numbers and paths (`production`, `8080`, `/usr/bin`) stand everywhere; blanking them out would hide the traffic. */
-function looksSecret(value: string): boolean {
+export function looksSecret(value: string): boolean {
   return (
     value.length >= 8 &&
     !/^[A-Za-z]+$/.test(value) &&

@@ -13,8 +13,10 @@ import { type Era, eraOf } from '../protocol/versions.ts'
 import { prefixOf } from '../tape/truncate.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { type RequestHandler, readBody } from '../transport/downstream/http-server.ts'
+import { isEncrypted, tlsPrincipal } from '../transport/downstream/tls-peer.ts'
 import type { Core } from './core.ts'
 import { Exchange } from './exchange.ts'
+import type { Forwarding, Sender } from './forwarded.ts'
 import { openStream, postMessage, type SsePaths } from './serve-sse.ts'
 
 export interface EndpointOptions {
@@ -24,26 +26,40 @@ export interface EndpointOptions {
   readonly sse: SsePaths
   /** Our name in Via; undefined: none is added. */
   readonly via: string | undefined
+  /** Says who sent a request, and tells servers; undefined: what comes in about that passes. */
+  readonly forwarding?: Forwarding
 }
 
 /** Makes exchanges of HTTP requests to the one endpoint. */
 export function endpoint(core: Core, options: EndpointOptions): RequestHandler {
   return (req, reply) => {
+    const { socket } = req
+    const sender = options.forwarding?.receive(req.rawHeaders, socket)
     const x = new Exchange(core, reply, {
       method: req.method ?? 'GET',
       path: req.url ?? '/',
       headers: req.rawHeaders,
-      remoteAddress: req.socket.remoteAddress
+      remoteAddress: sender ? sender.address : socket.remoteAddress,
+      encrypted: isEncrypted(socket),
+      tlsPrincipal: tlsPrincipal(socket)
     })
+    // A token, which is looked at next, counts for more.
+    if (x.client!.tlsPrincipal !== undefined) x.principal = x.client!.tlsPrincipal
     try {
-      accept(x, req, reply, options)
+      accept(x, req, reply, options, sender)
     } catch (error) {
       refuse(x, asCatflapError(error))
     }
   }
 }
 
-function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: EndpointOptions): void {
+function accept(
+  x: Exchange,
+  req: IncomingMessage,
+  reply: HttpReply,
+  options: EndpointOptions,
+  sender: Sender | undefined
+): void {
   const denied = x.core.pipeline.admit(x)
   if (denied) {
     if (x.core.bus.active) x.core.tap.stranger(x)
@@ -57,6 +73,7 @@ function accept(x: Exchange, req: IncomingMessage, reply: HttpReply, options: En
   }
   x.query = query
   x.headers = forwardableRequestHeaders(req.rawHeaders)
+  sender?.write(x.headers, getHeader(req.rawHeaders, 'host'), options.path.slice(0, options.path.lastIndexOf('/')))
   if (options.via) addVia(x.headers, req.httpVersion, options.via)
   x.version = getHeader(req.rawHeaders, VERSION_HEADER)
   if (path === sse.stream) return openStream(x, reply, sse)

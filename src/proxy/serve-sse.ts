@@ -26,7 +26,13 @@ export function ssePaths(endpoint: string): SsePaths {
   return { stream: `${folder}sse`, messages: `${folder}messages` }
 }
 
-const SESSION_PARAM = 'sessionId'
+/** On a route: beside an endpoint that is called `mcp`, below any other, as routes may share a folder. */
+export function routeSsePaths(endpoint: string): SsePaths {
+  return endpoint.endsWith('/mcp') ? ssePaths(endpoint) : ssePaths(`${endpoint.replace(/\/$/, '')}/`)
+}
+
+/** Names the session in the query of what is posted. */
+export const SESSION_PARAM = 'sessionId'
 
 /** `GET /sse`: opens a session, and the stream on which its client hears everything. */
 export function openStream(x: Exchange, reply: HttpReply, paths: SsePaths): void {
@@ -124,7 +130,9 @@ export class SseConnection extends PipeConnection {
     try {
       await core.sessions.admit(core.settings.maxSessions)
       if (this.closed) return
-      this.leg = core.target.open(this.legEvents(), { headers: this.#x.headers, query: this.#query })
+      const { target } = core
+      const from = { headers: this.#x.headers, query: this.#query }
+      this.leg = target.start ? await target.start(this.legEvents()) : target.open(this.legEvents(), from)
       // What the server says before the client has its stream waits.
       this.serverBrake.hold('reader')
       const session = await core.sessions.start({ principal, leg: this.leg, initialize: undefined })

@@ -1,20 +1,28 @@
 import type { Message } from '../protocol/message.ts'
 import { Channel } from '../session/channel.ts'
+import { factsOf } from '../session/facts.ts'
 import type { Session } from '../session/manager.ts'
+import { Recovery } from '../session/recovery.ts'
 import { Brake } from '../transport/brake.ts'
 import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
 
+/** Whose leg it is: known only once the leg is there, and the session made. */
+interface Holder {
+  session?: Session
+  leg?: Leg
+}
+
 /**
  * A session whose leg is a pipe of its own (a child, a server on HTTP+SSE): opens it, and leads what it says on its own
- * account through the session's channel to the streams of an HTTP client. Rejects with too_many_sessions; a server that
- * cannot be reached fails its first call.
+ * account through the session's channel to the streams of an HTTP client. Rejects with too_many_sessions, and where no child
+ * may be started now; a server that cannot be reached fails its first call.
  */
 export async function openSessionLeg(x: Exchange): Promise<Session> {
   const { core, principal, handle, message: initialize } = x
-  const holder: { session?: Session } = {}
-  const leg = core.target.open(legEvents(core, holder), x)
+  const holder: Holder = {}
+  const leg = await openPipe(core, holder, x)
   // What the child says before there is a session to hear it waits in the pipe.
   leg.pause?.()
   let session: Session
@@ -29,7 +37,7 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
   session.channel = new Channel(core.settings, {
     toServer: (message, own) => {
       if (own && core.bus.active) core.tap.loose(session, 'pipe', 'server', 'up', message, true)
-      send(leg, message)
+      send(session.leg, message)
     },
     undelivered: (message, why) => {
       core.log.debug('undelivered', `session ${session.handle}: ${message.method} reached nobody: ${why}`)
@@ -40,6 +48,18 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
   return session
 }
 
+/** Another leg for a session whose own is gone; it is the session's once that has learned of it. */
+export function openAnotherLeg(core: Core, session: Session, from: Exchange): Promise<Leg> {
+  return openPipe(core, { session }, from)
+}
+
+async function openPipe(core: Core, holder: Holder, from: Exchange): Promise<Leg> {
+  const { target } = core
+  const events = legEvents(core, holder)
+  holder.leg = target.start ? await target.start(events) : target.open(events, from)
+  return holder.leg
+}
+
 /** Messages outside any call have nobody who waits for the outcome. */
 export function send(leg: Leg, message: Message): void {
   const receiver: CallReceiver = { onHead() {}, onData() {}, onMessage() {}, onEnd() {}, onError() {} }
@@ -47,15 +67,15 @@ export function send(leg: Leg, message: Message): void {
   leg.call(input, receiver)
 }
 
-function legEvents(core: Core, holder: { session?: Session }): LegEvents {
+function legEvents(core: Core, holder: Holder): LegEvents {
   const observe = legObserver(
     core,
     () => holder.session,
     () => 'pipe'
   )
   const brake = new Brake(
-    () => holder.session?.leg.pause?.(),
-    () => holder.session?.leg.resume?.()
+    () => holder.leg?.pause?.(),
+    () => holder.leg?.resume?.()
   )
   return {
     ...observe,
@@ -74,9 +94,20 @@ function legEvents(core: Core, holder: { session?: Session }): LegEvents {
       observe.lost(error, facts)
       if (facts.expected !== 1) core.log.warn(lossOf(core), error.message, facts)
       const session = holder.session
-      if (session) void core.sessions.end(session, 'lost')
+      // One that was only tried is the concern of who tried it.
+      if (!session || (holder.leg && session.leg !== holder.leg)) return
+      if (facts.expected === 1 || !canReopen(core, session)) return void core.sessions.end(session, 'lost')
+      session.recovery ??= new Recovery()
+      session.recovery.lost = error
+      session.channel?.renew()
     }
   }
+}
+
+/** The next call of the session starts another child. */
+function canReopen(core: Core, session: Session): boolean {
+  const wanted = core.sessionLoss === 'reinitialize' && core.target.kind === 'stdio' && !session.ended
+  return wanted && factsOf(session.record).server !== undefined
 }
 
 /** A tape that must not lose anything has no room: the child waits, like everything else that would be recorded. */

@@ -1,10 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
+import { shortEnvironment, withoutOwn } from '../transport/upstream/child-environment.ts'
+import { ChildRoom } from '../transport/upstream/child-room.ts'
 import { SharedChild, type SharedChildEvents } from '../transport/upstream/shared-child.ts'
+import { Starts } from '../transport/upstream/starts.ts'
 import { StdioLeg } from '../transport/upstream/stdio.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
-import type { Target, TargetStats } from './core.ts'
+import type { MemberHealth, Target, TargetStats } from './core.ts'
 import type { Settings } from './options.ts'
+import type { CommandRoute } from './reverse-options.ts'
 import type { CommandTarget, OpenTarget } from './target.ts'
+
+/** What a route says of its command besides how it is started. */
+type CommandLimits = Partial<Pick<CommandRoute, 'inheritEnv' | 'maxChildren' | 'maxMemory'>>
 
 /** A command, and the children that run it. */
 export class StdioTarget implements Target {
@@ -13,15 +22,19 @@ export class StdioTarget implements Target {
   readonly label: string
   readonly era: Era | undefined
   readonly sessionless = undefined
-  readonly #options: CommandTarget
+  readonly #options: CommandTarget & CommandLimits
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
   readonly #legs = new Set<StdioLeg>()
+  readonly #starts: Starts
+  readonly #room: ChildRoom
   #started = 0
   #lost = 0
   #shared: SharedChild | undefined
+  /** Ends whatever waits for a start. */
+  readonly #closing = new AbortController()
 
-  constructor(name: string, options: CommandTarget, settings: Settings, scrub: OpenTarget['scrub']) {
+  constructor(name: string, options: CommandTarget & CommandLimits, settings: Settings, scrub: OpenTarget['scrub']) {
     this.name = name
     // Arguments can hold secrets, so a command is called by its name alone.
     this.label = options.command
@@ -29,35 +42,74 @@ export class StdioTarget implements Target {
     this.#options = options
     this.#settings = settings
     this.#scrub = scrub
+    this.#starts = new Starts(this.label)
+    this.#room = new ChildRoom(
+      options.maxChildren ?? Number.POSITIVE_INFINITY,
+      this.#legs,
+      () => this.#shared?.giveUpIdle() === true
+    )
   }
 
+  /** At once, whatever is to be said against it: for the one child that a client on stdio has. */
   open(events: LegEvents): Leg {
-    const { command, args = [], env, cwd } = this.#options
+    const { command, args = [], cwd, maxMemory } = this.#options
     const { maxMessage, maxExchangeQueue, killAfter } = this.#settings
+    const startedAt = performance.now()
     const leg = new StdioLeg(
       {
         label: this.label,
         command,
         args,
         cwd,
-        env: { ...withoutOwn(process.env), ...env },
+        env: this.#environment(),
         maxLine: maxMessage,
         maxInput: maxExchangeQueue,
+        maxMemory,
         scrub: this.#scrub,
         killGrace: { stdin: killAfter, term: killAfter }
       },
       {
         ...events,
+        answered: () => {
+          this.#starts.worked()
+          events.answered?.()
+        },
         lost: (error, facts) => {
           this.#legs.delete(leg)
-          if (facts.expected !== 1) this.#lost++
+          this.#room.freed()
+          if (facts.expected !== 1) {
+            this.#lost++
+            if (!leg.answered) this.#starts.failed(startedAt, error)
+          }
           events.lost(error, facts)
         }
       }
     )
+    this.#starts.begun()
     this.#legs.add(leg)
     this.#started++
     return leg
+  }
+
+  async start(events: LegEvents): Promise<Leg> {
+    const { refusal } = this.#starts
+    if (refusal) throw refusal
+    for (let ms = this.#starts.pause; ms > 0; ms = this.#starts.pause) {
+      await sleep(ms, undefined, { signal: this.#closing.signal }).catch(() => {})
+      if (this.#closing.signal.aborted) throw new CatflapError('shutting_down')
+      // Whoever went first may have had no luck.
+      const parked = this.#starts.refusal
+      if (parked) throw parked
+    }
+    await this.#room.take()
+    this.#room.taken()
+    return this.open(events)
+  }
+
+  #environment(): Record<string, string | undefined> {
+    const { inheritEnv, env } = this.#options
+    const own = inheritEnv ? shortEnvironment(process.env, inheritEnv) : withoutOwn(process.env)
+    return { ...own, ...env }
   }
 
   /** A child cannot be found again by a name: whoever made it holds it. */
@@ -75,7 +127,10 @@ export class StdioTarget implements Target {
         maxQueue: this.#settings.maxExchangeQueue,
         probeTimeout: this.#settings.probeTimeout,
         maxExclusive: this.#settings.maxLogChildren,
-        exclusiveIdle: this.#settings.logChildIdle
+        exclusiveIdle: this.#settings.logChildIdle,
+        idle: this.#settings.childIdle,
+        starts: this.#starts,
+        room: this.#room
       },
       events()
     )
@@ -87,12 +142,17 @@ export class StdioTarget implements Target {
     return { children: { alive: this.#legs.size, started: this.#started, lost: this.#lost, restarted } }
   }
 
+  health(): readonly MemberHealth[] {
+    const parked = this.#starts.parked
+    let inFlight = 0
+    for (const leg of this.#legs) inFlight += leg.inFlight
+    const { name: member, label } = this
+    return [{ member, label, inFlight, ...(parked ? { state: 'parked', ...parked } : { state: 'up' }) }]
+  }
+
   async close(): Promise<void> {
+    this.#closing.abort()
+    this.#room.close()
     await Promise.all([this.#shared?.close(), ...[...this.#legs].map(leg => leg.close())])
   }
-}
-
-/** catflap's own settings (its token among them) are no business of the server's. */
-function withoutOwn(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^CATFLAP_/i.test(name)))
 }

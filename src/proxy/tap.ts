@@ -51,6 +51,11 @@ export class Tap {
     this.#put(x, 'server', 'up', { kind: 'message', bytes: message.bytes })
   }
 
+  /** What the server answered, where it is not clear whether the client will get that. */
+  refusal(x: Exchange, head: ReplyHead): void {
+    this.#put(x, 'server', 'down', { kind: 'head', http: { status: head.status, headers: head.headers } })
+  }
+
   head(x: Exchange, head: ReplyHead): void {
     this.#put(x, 'client', 'down', { kind: 'head', http: { status: head.status, headers: head.headers } })
   }

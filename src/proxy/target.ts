@@ -1,6 +1,8 @@
 import type { Era } from '../protocol/versions.ts'
-import type { Target } from './core.ts'
+import type { Balance } from './balancer.ts'
+import type { MemberHealth, Target } from './core.ts'
 import type { Settings } from './options.ts'
+import type { HealthOptions } from './reverse-options.ts'
 
 /** A server over HTTP. */
 export interface UrlTarget {
@@ -28,7 +30,19 @@ export interface CommandTarget {
   readonly era?: 'auto' | Era
 }
 
+/** One of several that answer alike: it gets a share of what goes to all, by its weight (1 to 1000, default 1). */
+export interface WeightedUrl extends UrlTarget {
+  readonly weight?: number
+}
+
 export type TargetOptions = UrlTarget | CommandTarget
+
+/** A server is asked no more, or again. */
+export interface HealthChange extends Pick<MemberHealth, 'member' | 'label' | 'reason'> {
+  readonly state: 'up' | 'ejected' | 'down'
+  /** `ejected`: for how long at first; `up`: how long it was left out, where it was ejected. In ms. */
+  readonly ms?: number
+}
 
 export interface OpenTarget {
   readonly name?: string
@@ -36,18 +50,31 @@ export interface OpenTarget {
   readonly via?: string
   /** Takes secrets out of what clients are told of a server's own words. */
   readonly scrub?: (text: string) => string
+  /** What keeps a server from being asked. Default: nothing where there is one, the defaults where there are several. */
+  readonly health?: HealthOptions
+  /** How one of several servers is chosen. Default `round-robin`. */
+  readonly balance?: Balance
+  readonly onHealth?: (change: HealthChange) => void
 }
 
 /** Only what this kind of target needs is loaded. */
 export async function openTarget(
-  options: TargetOptions,
+  options: TargetOptions | readonly WeightedUrl[],
   settings: Settings,
-  { name = 'default', via, scrub }: OpenTarget = {}
+  parts: OpenTarget = {}
 ): Promise<Target> {
-  if ('url' in options) {
+  const { name = 'default', via, scrub } = parts
+  if (Array.isArray(options) || 'url' in options) {
+    const urls: readonly WeightedUrl[] = Array.isArray(options) ? options : [options as UrlTarget]
+    if (urls.length > 1 || parts.health) {
+      const { openWatched } = await import('./watched-target.ts')
+      return await openWatched(urls, settings, { ...parts, name })
+    }
+    const [only] = urls
+    if (!only) throw new TypeError('target: none is given')
     const { HttpTarget } = await import('./http-target.ts')
-    return new HttpTarget(name, options, settings, { via, scrub })
+    return new HttpTarget(name, only, settings, { via, scrub })
   }
   const { StdioTarget } = await import('./stdio-target.ts')
-  return new StdioTarget(name, options, settings, scrub)
+  return new StdioTarget(name, options as CommandTarget, settings, scrub)
 }

@@ -46,7 +46,8 @@ interface Asked {
  * the only one in flight, else the newest open stream, else it waits, bounded in time and number. Each message goes to exactly
  * one stream (spec 2025-11-25 basic/transports, "Multiple Connections").
  *
- * A channel lives as long as its leg: an answer that comes after the leg was lost finds no request waiting for it.
+ * A channel lives as long as its leg, or is renewed with it: an answer that comes after the leg was lost finds no request
+ * waiting for it.
  */
 export class Channel {
   readonly #options: ChannelOptions
@@ -121,6 +122,16 @@ export class Channel {
     if (!this.#settled(idKey(request.idText!))) return
     this.#events.undelivered(request, error.message)
     this.#events.toServer(Message.parse(error.toJsonRpc(request.idText)), true)
+  }
+
+  /** Another leg takes the place of the one that is gone: what the server before has asked, nobody wants to know any more. */
+  renew(): void {
+    this.#pending.clear()
+    this.#awaiting = 0
+    const letters = this.#mailbox
+    this.#mailbox = letters.filter(letter => letter.message.kind !== 'request')
+    for (const { message } of letters)
+      if (message.kind === 'request') this.#events.undelivered(message, 'its server has ended')
   }
 
   /** The leg is gone: nobody waits for answers, nobody reads what is left. */

@@ -1,15 +1,26 @@
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
+import { changed, changeRecord, type RecordChange } from './change-record.ts'
 import type { Channel } from './channel.ts'
+import { withFacts } from './facts.ts'
 import { newSession, type SessionStart } from './new-session.ts'
 import { reap } from './reaper.ts'
-import { type Awaitable, type SessionRecord, type SessionStore, SessionStoreFullError } from './store.ts'
+import { epochOf } from './recorded-leg.ts'
+import { Recovery } from './recovery.ts'
+import {
+  type Awaitable,
+  type SessionRecord,
+  type SessionStore,
+  SessionStoreFullError,
+  type UpdateResult
+} from './store.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {
   record: SessionRecord
-  readonly leg: Leg
+  /** Another one once the server has lost the session and it could be made anew. */
+  leg: Leg
   /** False: the client is a pipe, and the session lives exactly as long. No store knows it, and no clock ends it. */
   readonly stored: boolean
   /** Where the upstream is one pipe, and what the server says must be handed to the right stream. */
@@ -18,6 +29,10 @@ export class Session {
   pipe: { sessionEnded(): void } | undefined
   /** Exchanges and streams that are open now: such a session is in use, whatever the clock says. */
   inFlight = 0
+  /** GET streams of a server over HTTP that are open now. */
+  streams = 0
+  /** Once its server has lost it. */
+  recovery: Recovery | undefined
   ended = false
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
   authorization: string | undefined
@@ -37,11 +52,11 @@ export class Session {
   }
 }
 
-export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed'
+export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed' | 'admin'
 
 export interface SessionManagerOptions {
   readonly store: SessionStore
-  /** The one target's name, under which its leg stands in the record. */
+  /** The one target's name, under which its leg stands in the record where the leg has no name of its own. */
   readonly target: string
   /** Makes the leg of a record that this process has not seen yet; undefined where only the maker can hold it (a child). */
   readonly openLeg: (record: SessionRecord) => Leg | undefined
@@ -49,6 +64,8 @@ export interface SessionManagerOptions {
   readonly reapEvery: number
   readonly onStart?: (session: Session) => void
   readonly onEnd?: (session: Session, why: SessionEnd) => void
+  /** It goes on with another leg. */
+  readonly onRenew?: (session: Session) => void
 }
 
 const FAREWELLS_AT_ONCE = 128
@@ -72,6 +89,11 @@ export class SessionManager {
   /** Sessions this process holds something of. */
   get size(): number {
     return this.#live.size
+  }
+
+  /** Whether this process holds something of a living session with this id. */
+  holds(id: string): boolean {
+    return this.#live.get(id)?.ended === false
   }
 
   get live(): Iterable<Session> {
@@ -143,7 +165,8 @@ export class SessionManager {
     const live = this.#live.get(record.id)
     if (live) {
       if (live.ended) return undefined
-      live.record = record
+      if (record.version === live.record.version) live.record = record
+      else this.#learn(live, record)
       return live
     }
     const leg = this.#options.openLeg(record)
@@ -170,14 +193,55 @@ export class SessionManager {
     }
   }
 
-  /** Writes down what was negotiated. Lost only if someone else changed the session meanwhile. */
-  async negotiated(session: Session, protocolVersion: string): Promise<void> {
+  /** Writes down what was negotiated, and with whom (`serverIdentity`). */
+  async negotiated(session: Session, protocolVersion: string, server?: string): Promise<void> {
+    await this.change(session, record => ({
+      protocolVersion,
+      facts: server === undefined ? undefined : withFacts(record, { server })
+    }))
+  }
+
+  /** Changes what is written of a session, whoever else does so meanwhile. False: nothing was. At once where the store is. */
+  change(session: Session, change: RecordChange): Awaitable<boolean> {
     if (!session.stored) {
-      session.record = { ...session.record, protocolVersion }
-      return
+      const wanted = change(session.record)
+      if (wanted) session.record = changed(session.record, wanted)
+      return wanted !== undefined
     }
-    const result = await this.#options.store.update(session.id, session.record.version, { protocolVersion })
-    if (result.ok) session.record = result.record
+    const result = changeRecord(this.#options.store, session.record, change)
+    return result instanceof Promise ? result.then(r => this.#changed(session, r)) : this.#changed(session, result)
+  }
+
+  #changed(session: Session, result: UpdateResult): boolean {
+    const record = result.ok ? result.record : result.current
+    if (record) this.#learn(session, record)
+    return result.ok
+  }
+
+  /** Learns what other processes have written. False: the session has ended. */
+  async refresh(session: Session): Promise<boolean> {
+    const record = await this.#options.store.get(session.id)
+    if (record) this.#learn(session, record)
+    else this.#ended(session.id)
+    return record !== undefined && !session.ended
+  }
+
+  #learn(session: Session, record: SessionRecord): void {
+    const before = session.record
+    // Stores may answer out of order.
+    if (record.version < before.version) return
+    session.record = record
+    if (epochOf(record) <= epochOf(before)) return
+    const leg = this.#options.openLeg(record)
+    if (leg) this.renewed(session, leg)
+  }
+
+  /** The session goes on with this leg. */
+  renewed(session: Session, leg: Leg): void {
+    session.leg = leg
+    session.recovery ??= new Recovery()
+    session.recovery.renewed()
+    this.#options.onRenew?.(session)
   }
 
   /** Ends a session: first it is unknown to clients, then its upstream side goes. */

@@ -19,7 +19,7 @@ export function newHandle(): string {
 /** Characters of an `initialize` that are kept, so that ten thousand sessions cannot hold ten thousand huge ones. */
 const MAX_INITIALIZE = 64 * 1024
 
-/** A session under a new id, as a store is to keep it; `target` is the name its leg stands under. */
+/** A session under a new id, as a store is to keep it; `target` is the name its leg stands under where the leg has none of its own. */
 export function newSession(start: SessionStart, target: string): NewSession & Pick<SessionRecord, 'legs'> {
   const { leg, initialize = '' } = start
   const kept = initialize.length > 0 && initialize.length <= MAX_INITIALIZE ? initialize : undefined
@@ -28,6 +28,6 @@ export function newSession(start: SessionStart, target: string): NewSession & Pi
     handle: start.handle ?? newHandle(),
     principal: start.principal,
     protocolVersion: start.protocolVersion,
-    legs: { [target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1 } }
+    legs: { [leg.member ?? target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1 } }
   }
 }

@@ -28,6 +28,7 @@ export type NoteKind =
   | 'session-start'
   | 'session-end'
   | 'session-lost'
+  | 'session-reinitialized' // the server had lost it, and has it again
   | 'child-start'
   | 'child-exit'
   | 'late' // an answer, or progress, that nobody waits for any more

@@ -15,7 +15,7 @@ export interface Finding {
 const KINDS = new Set(['message', 'head', 'event', 'body', 'open', 'end', 'note'])
 const NOTES = new Set([
   ...['noise', 'stderr', 'cancel', 'disconnect', 'error', 'refused', 'session-start', 'session-end', 'session-lost'],
-  ...['child-start', 'child-exit', 'late', 'notice', 'dropped']
+  ...['session-reinitialized', 'child-start', 'child-exit', 'late', 'notice', 'dropped']
 ])
 
 /** Everything that is not as docs/tape-format.md says, in order. Returns the number of frames. */

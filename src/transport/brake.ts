@@ -20,6 +20,10 @@ export class Brake {
     this.#resume = resume
   }
 
+  get held(): boolean {
+    return this.#reasons.size > 0
+  }
+
   hold(reason: BrakeReason): void {
     this.#reasons.add(reason)
     // Each time: a source that was just opened may have missed the first.

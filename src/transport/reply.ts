@@ -25,6 +25,8 @@ export interface Reply {
   readonly state: 'pending' | 'json' | 'sse' | 'raw' | 'ended'
   /** Bytes that wait for a slow client. */
   readonly queued: number
+  /** Bytes of content that were written; absent where others write on the same stream. */
+  readonly sent?: number
   /** Headers to go with a head that has not been written yet (name, value …). */
   extra: string[]
   head(head: ReplyHead): void
@@ -34,6 +36,8 @@ export interface Reply {
   message(message: Message, last: boolean): boolean
   /** Becomes a stream now, or (`afterSilence`) once nothing was said for a while. HTTP only. */
   openStream?(afterSilence?: boolean): void
+  /** Says a last message on a stream, before its end. False: there is no stream, or nothing fits in where it stands. */
+  farewell?(message: Message): boolean
   end(): void
   /** Answers with an error where that is still possible; otherwise breaks off, so that nobody takes a part for the whole. */
   fail(error: CatflapError, idText: string | undefined): void

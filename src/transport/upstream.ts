@@ -65,12 +65,25 @@ export interface CallReceiver {
   onOtherTransport?(): void
   /** The client itself has cancelled this call: an answer may never come. */
   onCancelled?(): void
+  /** Nothing of the call has been processed, for which `error` is the cause. True: it is made elsewhere, and nothing more is told here. */
+  onUnsent?(reason: RetryReason, error: CatflapError): boolean
+  /** The call, which was not processed, is made once more. */
+  onAgain?(reason: RetryReason, error: CatflapError | undefined): void
   /** A message of the server's own that belongs to this call. False: nobody is there to hear it. */
   deliver?(message: Message): boolean
 }
 
-/** Why a server is asked once more. */
-export type RetryReason = 'stream_resumed' | 'tool_headers' | 'other_transport'
+/**
+ * Why a server is asked once more. `not_sent`: there was no connection to write to. `refused_stream`: the server said, by
+ * HTTP/2, that it has not looked at the request. `session_lost`: the server did not know the session, which was begun anew.
+ */
+export type RetryReason =
+  | 'stream_resumed'
+  | 'tool_headers'
+  | 'other_transport'
+  | 'not_sent'
+  | 'refused_stream'
+  | 'session_lost'
 
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 
@@ -87,6 +100,10 @@ export interface Leg {
   readonly upstreamId: string | undefined
   /** Which of several servers it leads to, where there are several. */
   readonly member?: string
+  /** The server has answered something on it. Of pipes only. */
+  readonly answered?: boolean
+  /** Calls that are not answered yet. Of pipes only. */
+  readonly inFlight?: number
   call(input: CallInput, receiver: CallReceiver): UpstreamCall
   /** Legs that one client owns whole (a pipe): stop and go on with everything the server says. */
   pause?(): void
@@ -105,6 +122,8 @@ export interface LegEvents {
   late(message: Message): void
   noise(bytes: Buffer): void
   stderr(line: string): void
+  /** The server has given its first answer on a pipe. */
+  answered?(): void
   /** The leg is gone by itself. */
   lost(error: CatflapError, facts: Readonly<Record<string, string | number | null>>): void
   /** A message had to differ on the two sides (a remapped id or token): what the client knows, what the server knows. */

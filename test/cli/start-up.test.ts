@@ -158,9 +158,14 @@ t.test('a start loads what the configuration needs, and no more', async t => {
     /tape\/live/,
     /shared-child\.ts/,
     /serve-stdio/,
-    /NativeModule internal\/deps\/undici\/undici/
+    /NativeModule internal\/deps\/undici\/undici/,
+    /downstream\/(?:http2|tls-door|first-bytes|allowance)/
   ])
     t.notOk(has(what), String(what))
   const command = await loadedBy(...listening, '--', 'node')
-  t.notOk(command.some(name => /node_modules\/undici/.test(name)))
+  for (const what of [/node_modules\/undici/, /NativeModule (?:internal\/)?http2/, /NativeModule tls/])
+    t.notOk(
+      command.some(name => what.test(name)),
+      String(what)
+    )
 })

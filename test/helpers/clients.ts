@@ -45,6 +45,8 @@ export interface ClientOptions {
 
 export interface HttpClientOptions extends ClientOptions {
   readonly headers?: Readonly<Record<string, string>>
+  /** How it connects: authorities, protocols. */
+  readonly agent?: Agent.Options
   readonly reconnection?: StreamableHTTPClientTransportOptions['reconnectionOptions']
 }
 
@@ -107,7 +109,7 @@ export const HANDLERS: Required<ClientHandlers> = {
 }
 
 export async function connectHttp(url: string | URL, options: HttpClientOptions = {}): Promise<HttpTestClient> {
-  const agent = new Agent({ keepAliveTimeout: 1_000, connections: 64 })
+  const agent = new Agent({ keepAliveTimeout: 1_000, connections: 64, ...options.agent })
   const http = new Inbox<HttpFact>('HTTP answers')
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     fetch: recordingFetch(agent, http),

@@ -91,7 +91,7 @@ t.test('use keeps a session alive', async t => {
 
 t.test('what the server has forgotten is gone: 404 to the client, and the session with it', async t => {
   const { ends, store, options } = shortLived(60_000)
-  const { server, door, url } = await sdkDoor(t, {}, options)
+  const { server, door, url } = await sdkDoor(t, {}, { ...options, sessionLoss: 'propagate' })
   const [lost, other] = [await rawSession(url), await rawSession(url)]
   await server.endSession([...server.sessions.keys()][0]!)
   const before = server.requests.length

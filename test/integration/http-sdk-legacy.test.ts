@@ -117,8 +117,8 @@ t.test('a stream that the server closed for polling is resumed by its last event
   t.ok(server.eventStore!.events.some(event => event.id === seen?.headers['last-event-id']))
 })
 
-t.test('a session that the server has forgotten is gone for the client too', async t => {
-  const { server, door, url } = await sdkDoor(t)
+t.test('a session that the server has forgotten is gone for the client too, where that is wanted', async t => {
+  const { server, door, url } = await sdkDoor(t, {}, { sessionLoss: 'propagate' })
   const c = await client(t, url)
   await server.endSession([...server.sessions.keys()][0]!)
   await t.rejects(callTool(c, 'count'), /404|not found/i)

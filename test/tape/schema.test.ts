@@ -27,6 +27,7 @@ const NOTES: NoteKind[] = [
   'session-start',
   'session-end',
   'session-lost',
+  'session-reinitialized',
   'child-start',
   'child-exit',
   'late',

@@ -8,6 +8,29 @@ import type { Reply, ReplyListener, WholeAnswer } from '../reply.ts'
 import type { Turn } from '../turn.ts'
 import type { ReplyHead } from '../upstream.ts'
 
+/** What an answer is written to: Node's ServerResponse, or the like of it on a stream of HTTP/2. */
+export interface ResponseStream {
+  readonly req: IncomingMessage
+  readonly headersSent: boolean
+  readonly writableEnded: boolean
+  /** All of it has gone out. */
+  readonly writableFinished: boolean
+  readonly writableLength: number
+  /** The reason phrase, where there is one. */
+  statusMessage: string
+  /** Throws at what is no header. */
+  writeHead(status: number, headers: string[]): unknown
+  writeHead(status: number, phrase: string, headers: string[]): unknown
+  write(chunk: Buffer): boolean
+  end(body?: Buffer): unknown
+  end(body: string, encoding: 'latin1'): unknown
+  destroy(): unknown
+  on(event: 'close', listener: () => void): unknown
+  once(event: 'close' | 'drain' | 'finish', listener: () => void): unknown
+  /** Where it is not Node's own already: both halves as that. */
+  handOver?(): { readonly req: IncomingMessage; readonly res: ServerResponse }
+}
+
 export interface HttpReplyOptions {
   /** Silence before the first message after which the answer becomes a stream, in ms. */
   readonly streamAfter: number
@@ -43,14 +66,16 @@ const LEGAL_PHRASE = /^[\t\x20-\x7e\x80-\xff]+$/
 /** How long a client may go on sending what was refused, in ms. */
 const LINGER = 1_000
 
-/** An answer over HTTP/1.1. */
+/** An answer over HTTP. */
 export class HttpReply implements Reply {
   state: Reply['state'] = 'pending'
   extra: string[] = []
   listener: ReplyListener | undefined
-  readonly res: ServerResponse
+  readonly res: ResponseStream
   /** `performance.now()` of the last write on a stream. */
   lastWrite = 0
+  /** Bytes of content. */
+  sent = 0
   readonly #options: HttpReplyOptions
   readonly #place: QueueNode<HttpReply> = new QueueNode<HttpReply>(this)
   #head: ReplyHead | undefined
@@ -63,7 +88,7 @@ export class HttpReply implements Reply {
   /** A whole answer whose head came when the stream had begun: it is gathered, and becomes an event. */
   #late: Buffer[] | undefined
 
-  constructor(res: ServerResponse, options: HttpReplyOptions) {
+  constructor(res: ResponseStream, options: HttpReplyOptions) {
     this.res = res
     this.#options = options
     options.open.push(this.#place)
@@ -215,7 +240,20 @@ export class HttpReply implements Reply {
     res.once('close', () => clearTimeout(timer))
     res.req.once('end', end)
     res.req.resume()
+    this.sent += body.length
     res.write(body)
+  }
+
+  /** Request and response as Node's own, for code that answers on these. Nothing may have been read or said here before. */
+  handOver(req: IncomingMessage): { readonly req: IncomingMessage; readonly res: ServerResponse } {
+    return this.res.handOver?.() ?? { req, res: this.res as ServerResponse }
+  }
+
+  farewell(message: Message): boolean {
+    if (this.state !== 'sse' || !this.#atBoundary) return false
+    this.#writeHead()
+    this.#write(encodeMessageEvent(message.oneLine()))
+    return true
   }
 
   keepAlive(): void {
@@ -270,6 +308,7 @@ export class HttpReply implements Reply {
   #write(chunk: Buffer): boolean {
     if (this.state === 'ended') return true
     this.lastWrite = performance.now()
+    this.sent += chunk.length
     if (this.res.write(chunk)) return true
     if (!this.#waitsForDrain) {
       this.#waitsForDrain = true
@@ -289,6 +328,7 @@ export class HttpReply implements Reply {
   }
 
   #last(body: Buffer | undefined): void {
+    if (body) this.sent += body.length
     if (!body || body.length > ONE_WRITE) return void this.res.end(body)
     this.#whole = body.toString('latin1')
     // Alone there is nothing to share a turn with.
@@ -304,7 +344,7 @@ export class HttpReply implements Reply {
 }
 
 function errorHeaders(error: CatflapError): string[] {
-  if (error.status === 503) return ['Retry-After', '1']
+  if (error.status === 503) return ['Retry-After', String(error.data?.retryAfter ?? 1)]
   if (error.status === 401) return ['WWW-Authenticate', 'Bearer realm="catflap"']
   return []
 }

@@ -4,7 +4,10 @@ import { CatflapError } from '../../errors.ts'
 import { Queue } from '../../queue.ts'
 import { createServer } from '../node-http.ts'
 import { Turn } from '../turn.ts'
-import { HttpReply } from './http-reply.ts'
+import { HttpReply, type HttpReplyOptions } from './http-reply.ts'
+import type { Http2Door } from './http2-door.ts'
+import { badHttp, LastWords, rawAnswer } from './last-word.ts'
+import type { TlsDoor, TlsTexts } from './tls-door.ts'
 
 export interface HttpServerOptions {
   readonly host: string
@@ -19,53 +22,85 @@ export interface HttpServerOptions {
   readonly streamAfter: number
   /** Silence on an SSE stream before a comment is written, in ms; 0: never. */
   readonly keepAlive: number
+  /** Default: clear text. */
+  readonly tls?: TlsTexts
+  /** HTTP/2 beside HTTP/1.1: by ALPN over TLS, with prior knowledge on clear text. Default false. */
+  readonly http2?: boolean
 }
 
+/** Over HTTP/2, `req` has what catflap reads of Node's IncomingMessage (`Http2Request`); `HttpReply.handOver` gives the rest. */
 export type RequestHandler = (req: IncomingMessage, reply: HttpReply) => void
+
+/** What becomes of requests for another protocol, over HTTP/1.1. One that is not wanted is answered like any other. */
+export interface Upgrades {
+  wants(req: IncomingMessage): boolean
+  /** The socket is closed with the server. */
+  take(req: IncomingMessage, socket: Socket, head: Buffer): void
+}
+
+/** Longer than what clients and load balancers keep, so that they close first and no request meets a closing socket. */
+const IDLE_TIMEOUT = 75_000
 
 /** The listener clients connect to. It knows HTTP and its limits, and nothing of MCP. */
 export class HttpServer {
   readonly #server: Server
+  /** What listens. The same, where every connection is HTTP/1.1 on clear text. */
+  readonly #front: NetServer
   readonly #options: HttpServerOptions
+  readonly #replies: HttpReplyOptions
+  readonly #handler: RequestHandler
+  #tls: TlsDoor | undefined
+  #http2: Http2Door | undefined
   readonly #streams = new Set<HttpReply>()
   readonly #sockets = new Set<Socket>()
   /** Answers that have begun and are not yet with the kernel. */
   readonly #open = new Queue<HttpReply>()
   readonly #turn = new Turn<HttpReply>(reply => reply.flush())
-  /** Connections beyond the limit that were told so. */
-  readonly #leaving = new Set<Socket>()
+  readonly #lastWords = new LastWords()
   /** Of connections that are closed. */
   readonly #past = { read: 0, written: 0 }
   /** What was refused before anybody else heard of it, by code. */
-  readonly refusals = { too_many_connections: 0, bad_http: 0, headers_too_large: 0, request_timeout: 0 }
+  readonly refusals = {
+    too_many_connections: 0,
+    bad_http: 0,
+    headers_too_large: 0,
+    request_timeout: 0,
+    tls_handshake: 0
+  }
   #ticker: NodeJS.Timeout | undefined
 
-  constructor(options: HttpServerOptions, handler: RequestHandler) {
+  constructor(options: HttpServerOptions, handler: RequestHandler, upgrades?: Upgrades) {
     this.#options = options
-    const replyOptions = {
+    this.#handler = handler
+    const replyOptions: HttpReplyOptions = {
       streamAfter: options.streamAfter,
       open: this.#open,
       streams: this.#streams,
       turn: this.#turn
     }
+    this.#replies = replyOptions
     this.#server = createServer(
       {
         maxHeaderSize: options.maxHeaderSize,
         requestTimeout: options.clientTimeout,
         headersTimeout: options.clientTimeout,
         connectionsCheckingInterval: Math.max(100, Math.min(options.clientTimeout / 4, 10_000)),
-        // Longer than what clients and load balancers keep, so that they close first and no request meets a closing socket.
-        keepAliveTimeout: 75_000,
-        noDelay: true
+        keepAliveTimeout: IDLE_TIMEOUT,
+        noDelay: true,
+        ...(upgrades && { shouldUpgradeCallback: (req: IncomingMessage) => upgrades.wants(req) })
       },
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
-        if (this.#leaving.has(req.socket)) return
+        if (this.#lastWords.has(req.socket)) return
         handler(req, new HttpReply(res, replyOptions))
       }
     )
     this.#server.maxRequestsPerSocket = 0
-    this.#server.on('connection', socket => this.#connected(socket))
+    if (upgrades)
+      this.#server.on('upgrade', (req, socket, head) => this.#upgrade(upgrades, req, socket as Socket, head))
+    const plain = !options.tls && !options.http2
+    this.#front = plain ? this.#server : new NetServer({ allowHalfOpen: true, noDelay: true })
+    this.#front.on('connection', socket => this.#connected(socket))
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket))
   }
 
@@ -91,24 +126,37 @@ export class HttpServer {
     return { read, written }
   }
 
-  /** Rejects with the system's error (EADDRINUSE, EACCES …). */
+  /** Rejects with the system's error (EADDRINUSE, EACCES …), or a TypeError for certificates that cannot be used. */
   async listen(): Promise<AddressInfo> {
+    if (this.#front !== this.#server) await this.#openDoors()
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(this.#options.port, this.#options.host, () => {
-        this.#server.off('error', reject)
+      this.#front.once('error', reject)
+      this.#front.listen(this.#options.port, this.#options.host, () => {
+        this.#front.off('error', reject)
         resolve()
       })
     })
+    // It gets its connections from us; this has it look after those that say too little, as if it had accepted them.
+    if (this.#front !== this.#server) this.#server.emit('listening')
     if (this.#options.keepAlive > 0)
       this.#ticker = setInterval(() => this.#keepAlive(), Math.max(10, this.#options.keepAlive / 5))
-    return this.#server.address() as AddressInfo
+    return this.#front.address() as AddressInfo
   }
 
-  /** Accepts no more connections. Those that are open stay: a call in flight may need its client's answer on one of them. */
+  /** Other certificates, for connections from now on. Throws a TypeError, and goes on with those it has, when they cannot be used. */
+  setTls(tls: TlsTexts): void {
+    if (!this.#tls) throw new TypeError('tls: this listener was opened without')
+    this.#tls.replace(tls)
+  }
+
+  /**
+   * Accepts no more connections. Those that are open stay: a call in flight may need its client's answer on one of them. Over
+   * HTTP/2, clients are sent away once they have had all their answers.
+   */
   stopAccepting(): void {
     // http.Server's own close() would end idle connections at once.
-    if (this.#server.listening) NetServer.prototype.close.call(this.#server)
+    if (this.#front.listening) NetServer.prototype.close.call(this.#front)
+    this.#http2?.drain()
   }
 
   /** Resolves when every answer that has been given is on its way, or after `ms`. */
@@ -120,7 +168,10 @@ export class HttpServer {
     const late = new Promise(resolve => {
       timer = setTimeout(resolve, ms)
     })
-    await Promise.race([late, Promise.all(ending.map(res => new Promise(resolve => res.once('close', resolve))))])
+    await Promise.race([
+      late,
+      Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
+    ])
     clearTimeout(timer)
   }
 
@@ -128,18 +179,41 @@ export class HttpServer {
   async close(): Promise<void> {
     clearInterval(this.#ticker)
     this.#server.close(() => {})
+    if (this.#front !== this.#server) this.#front.close(() => {})
     // `closed` turns true before 'close' is emitted; what stands in these sets has not emitted it yet.
-    const open = [...this.#sockets, ...this.#leaving]
+    const open = [...this.#sockets, ...this.#lastWords.sockets]
     const closed = open.map(socket => new Promise(resolve => socket.once('close', resolve)))
     this.#server.closeAllConnections()
     for (const socket of open) socket.destroy()
     await Promise.all(closed)
   }
 
+  /** Nothing of this is loaded where it is not asked for. */
+  async #openDoors(): Promise<void> {
+    const { tls, http2, clientTimeout, maxHeaderSize } = this.#options
+    const refused = (code: keyof HttpServer['refusals']): void => void this.refusals[code]++
+    if (http2) {
+      const { Http2Door } = await import('./http2-door.ts')
+      const limits = { clientTimeout, maxHeaderSize, idleTimeout: IDLE_TIMEOUT }
+      this.#http2 = new Http2Door({ ...limits, replies: this.#replies, refused }, this.#handler)
+    }
+    if (tls) {
+      const { TlsDoor } = await import('./tls-door.ts')
+      this.#tls = new TlsDoor(tls, {
+        protocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+        handshakeTimeout: clientTimeout,
+        secured: socket => this.#speak(socket, socket.alpnProtocol === 'h2' ? 'http2' : 'http1'),
+        failed: () => refused('tls_handshake')
+      })
+    }
+  }
+
   #connected(socket: Socket): void {
     if (this.#sockets.size >= this.#options.maxConnections) {
       this.refusals.too_many_connections++
-      this.#leave(socket, rawAnswer(new CatflapError('too_many_connections'), ['Retry-After: 1']))
+      // Nothing that could be read was agreed on yet.
+      if (this.#tls) return void socket.destroy()
+      this.#lastWords.say(socket, rawAnswer(new CatflapError('too_many_connections'), ['Retry-After: 1']))
       return
     }
     this.#sockets.add(socket)
@@ -148,12 +222,39 @@ export class HttpServer {
       this.#past.read += socket.bytesRead
       this.#past.written += socket.bytesWritten
     })
+    if (this.#front !== this.#server) this.#greet(socket)
+  }
+
+  #greet(socket: Socket): void {
+    // Until somebody else takes care of it.
+    socket.on('error', () => {})
+    if (this.#tls) return this.#tls.accept(socket)
+    this.#http2?.hear(socket, word => {
+      if (word !== 'silence') return this.#speak(socket, word)
+      this.refusals.request_timeout++
+      this.#lastWords.say(socket, rawAnswer(new CatflapError('request_timeout'), []))
+    })
+  }
+
+  #speak(socket: Socket, protocol: 'http1' | 'http2'): void {
+    if (protocol === 'http2') this.#http2?.accept(socket)
+    else this.#server.emit('connection', socket)
+  }
+
+  #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (this.#lastWords.has(socket)) return
+    socket.on('error', () => {})
+    // Before 24.9, Node asks nobody and hands over all of them.
+    if (upgrades.wants(req)) return upgrades.take(req, socket, head)
+    this.refusals.bad_http++
+    const text = 'This protocol is not served here. Ask without Upgrade.'
+    this.#lastWords.say(socket, rawAnswer(new CatflapError('bad_http', text), []))
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     // Told already, or about to be.
-    if (this.#leaving.has(socket)) return
+    if (this.#lastWords.has(socket)) return
     this.#turn.flush()
     const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
     // Into the middle of an answer nothing may be written.
@@ -163,65 +264,15 @@ export class HttpServer {
     const refusal = rawAnswer(reason, [])
     // What came whole before is answered first (RFC 9112 §9.3.2).
     const last = open.filter(res => res.req.complete).at(-1)
-    if (!last) return this.#leave(socket, refusal)
-    this.#leaving.add(socket)
-    socket.once('close', () => this.#leaving.delete(socket))
-    last.once('finish', () => this.#leave(socket, refusal))
-  }
-
-  /**
-   * Says a last word. What the client still sends is read and thrown away for a moment: closing on unread bytes would reset
-   * the connection, and the answer could be lost with it.
-   */
-  #leave(socket: Socket, answer: string): void {
-    socket.on('error', () => {})
-    if (this.#leaving.size >= MAX_LEAVING) {
-      socket.end(answer, () => socket.destroy())
-      return
-    }
-    this.#leaving.add(socket)
-    const timer = setTimeout(() => socket.destroy(), LEAVING)
-    socket.once('close', () => {
-      clearTimeout(timer)
-      this.#leaving.delete(socket)
-    })
-    socket.end(answer)
-    socket.resume()
+    if (!last) return this.#lastWords.say(socket, refusal)
+    this.#lastWords.expect(socket)
+    last.once('finish', () => this.#lastWords.say(socket, refusal))
   }
 
   #keepAlive(): void {
     const due = performance.now() - this.#options.keepAlive
     for (const stream of this.#streams) if (stream.lastWrite <= due) stream.keepAlive()
   }
-}
-
-/** Refused connections that are given a moment (ms) to read why; more are closed at once. */
-const MAX_LEAVING = 256
-const LEAVING = 1_000
-
-function badHttp(error: NodeJS.ErrnoException): CatflapError {
-  if (error.code === 'HPE_HEADER_OVERFLOW') return new CatflapError('headers_too_large')
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return new CatflapError('request_timeout')
-  return new CatflapError('bad_http')
-}
-
-const PHRASES: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
-  503: 'Service Unavailable'
-}
-
-function rawAnswer(error: CatflapError, headers: readonly string[]): string {
-  const body = error.toJsonRpc().toString()
-  const lines = [
-    `HTTP/1.1 ${error.status} ${PHRASES[error.status] ?? 'Error'}`,
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-    ...headers
-  ]
-  return `${lines.join('\r\n')}\r\n\r\n${body}`
 }
 
 /**

@@ -5,6 +5,7 @@ import spawn from 'cross-spawn'
 import { LineWriter } from '../line-writer.ts'
 import { LineSplitter, type OversizeLine } from '../lines.ts'
 import { guardian } from './guardian.ts'
+import { memoryWatch } from './memory-watch.ts'
 import { groupGone, killTree, POSIX, signalGroup } from './process-group.ts'
 
 export interface ChildOptions {
@@ -19,6 +20,8 @@ export interface ChildOptions {
   readonly killGrace?: { readonly stdin?: number; readonly term?: number }
   /** How many of the last lines on stderr are kept (default 50), of at most 2 KiB each. */
   readonly stderrLines?: number
+  /** Bytes of resident memory, with all that it starts; one that takes more is killed. Linux only. */
+  readonly maxMemory?: number
 }
 
 export interface ExitInfo {
@@ -26,6 +29,8 @@ export interface ExitInfo {
   readonly signal: string | null
   /** The last lines. */
   readonly stderr: readonly string[]
+  /** It was killed since it took so many bytes of memory. */
+  readonly memory?: number
 }
 
 /** After `exit` or `error`, of which exactly one comes, nothing else comes. */
@@ -88,6 +93,7 @@ export class Child {
   /** The owner waits for the end, not for output. */
   #abandoned = false
   #ending: Promise<void> | undefined
+  #memory: number | undefined
 
   constructor(options: ChildOptions, events: ChildEvents) {
     this.#options = options
@@ -107,7 +113,7 @@ export class Child {
       return
     }
     this.pid = this.#process.pid
-    if (this.pid !== undefined) guardian.add(this.pid)
+    if (this.pid !== undefined) this.#watch(this.pid)
     this.#process.on('error', error => this.#failed(error))
     this.#process.on('exit', (code, signal) => this.#onExit(code, signal))
     this.#connect(this.#process)
@@ -158,6 +164,21 @@ export class Child {
     return this.close()
   }
 
+  #watch(group: number): void {
+    guardian.add(group)
+    const { maxMemory } = this.#options
+    if (maxMemory === undefined) return
+    memoryWatch.add(group, maxMemory, bytes => {
+      this.#memory = bytes
+      void this.kill()
+    })
+  }
+
+  #unwatch(group: number): void {
+    guardian.remove(group)
+    memoryWatch.remove(group)
+  }
+
   #connect({ stdin, stdout, stderr }: ChildProcess): void {
     stdin?.on('drain', () => this.#events.drain())
     // EPIPE: it exits, or closed its input and cannot be talked to any more. Then it has the usual time to end by itself.
@@ -198,7 +219,7 @@ export class Child {
     // On Windows a shell may have started and found no such command.
     if (this.#isTold || (POSIX && this.pid !== undefined)) return
     this.#isTold = this.#gone = true
-    if (this.pid !== undefined) guardian.remove(this.pid)
+    if (this.pid !== undefined) this.#unwatch(this.pid)
     this.#exited.resolve()
     this.#told.resolve()
     this.#events.error(new ChildStartError(error, this.#options))
@@ -218,7 +239,8 @@ export class Child {
     this.#isTold = true
     clearTimeout(this.#drainTimer)
     this.#told.resolve()
-    this.#events.exit({ ...this.#status, stderr: [...this.#stderr] })
+    const memory = this.#memory
+    this.#events.exit({ ...this.#status, stderr: [...this.#stderr], ...(memory !== undefined && { memory }) })
   }
 
   #limitDraining(): void {
@@ -258,7 +280,7 @@ export class Child {
       await this.#exitWithin(KILLED_MS)
     }
     this.#gone = true
-    guardian.remove(this.pid)
+    this.#unwatch(this.pid)
     if (this.#status) await this.#told.promise
   }
 

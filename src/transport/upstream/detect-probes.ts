@@ -82,11 +82,7 @@ function discover(
   signal: AbortSignal
 ): Promise<readonly string[] | undefined> {
   const message = discoverRequest()
-  const headers = [...refused.headers]
-  for (const name of [SESSION_HEADER, EVENT_ID_HEADER]) removeHeader(headers, name)
-  const set = [...standardHeaders(message), 'Content-Type', 'application/json']
-  set.push('Accept', 'application/json, text/event-stream')
-  for (let i = 0; i < set.length; i += 2) setHeader(headers, set[i]!, set[i + 1]!)
+  const headers = discoverHeaders(message, refused.headers)
   const { query, watch } = refused
   const input: CallInput = {
     kind: 'request',
@@ -137,7 +133,17 @@ function askVersions(
   })
 }
 
-function discoverRequest(): Message {
+/** With these of a client's beside what the message asks for. */
+export function discoverHeaders(message: Message, from: readonly string[]): string[] {
+  const headers = [...from]
+  for (const name of [SESSION_HEADER, EVENT_ID_HEADER]) removeHeader(headers, name)
+  const set = [...standardHeaders(message), 'Content-Type', 'application/json']
+  set.push('Accept', 'application/json, text/event-stream')
+  for (let i = 0; i < set.length; i += 2) setHeader(headers, set[i]!, set[i + 1]!)
+  return headers
+}
+
+export function discoverRequest(): Message {
   const _meta = {
     [META_VERSION]: FIRST_MODERN_VERSION,
     'io.modelcontextprotocol/clientInfo': { name: 'catflap', version: VERSION },
@@ -147,7 +153,7 @@ function discoverRequest(): Message {
 }
 
 /** A server that does not speak the first modern revision says in its refusal what it does speak. */
-function refusedVersions(end: ReplyEnd): readonly string[] | undefined {
+export function refusedVersions(end: ReplyEnd): readonly string[] | undefined {
   const error = end.how === 'refused' ? errorIn(end.body) : undefined
   return error && versionsIn(error)
 }

@@ -1,7 +1,7 @@
 import { CatflapError } from '../../errors.ts'
 import { METHOD_NOT_FOUND, MODERN_ERRORS } from '../../protocol/error-codes.ts'
 import { versionsIn } from '../../protocol/named-versions.ts'
-import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
+import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, RetryReason, UpstreamCall } from '../upstream.ts'
 import { errorCodeOf, errorIn } from './http-client-refusal.ts'
 import { isSuccess } from './reply-reader.ts'
 import { unpacked } from './unpacked.ts'
@@ -105,6 +105,14 @@ class TransportProbe implements CallReceiver, UpstreamCall {
     this.#end = error
     if (!this.#head) this.#receiver?.onError(error)
     else this.#decide()
+  }
+
+  onUnsent(reason: RetryReason, error: CatflapError): boolean {
+    return this.#receiver?.onUnsent?.(reason, error) ?? false
+  }
+
+  onAgain(reason: RetryReason, error: CatflapError | undefined): void {
+    this.#receiver?.onAgain?.(reason, error)
   }
 
   pause(): void {

@@ -66,7 +66,7 @@ export class HttpClientCall implements UpstreamCall, InFlight, Indexed, ReplySin
     if (!this.#live) return
     const sent = this.#sent
     this.#over()
-    this.#reader?.cancel()
+    this.#reader?.cancel(reason)
     if (!sent || this.#modern || reason === 'shutdown') return
     const why = { 'client-gone': 'client disconnected', 'client-cancelled': 'cancelled', timeout: 'timed out' }[reason]
     for (const request of this.#open.wanted) this.#sendCancelled(request, why)

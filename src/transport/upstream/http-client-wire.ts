@@ -1,14 +1,23 @@
 import { EVENT_ID_HEADER, removeHeader, SESSION_HEADER, setHeader, VERSION_HEADER } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Era } from '../../protocol/versions.ts'
-import type { CallInput, HttpWatch, Leg } from '../upstream.ts'
-import { type HttpUpstream, isCall } from './http.ts'
+import type { CallInput, HttpWatch, Leg, RetryReason } from '../upstream.ts'
+import type { HttpUpstream } from './http.ts'
+import { isCall } from './http-call.ts'
 import { type Cursor, ReplyReader, type ReplySink } from './reply-reader.ts'
 
+/** One server, or several. */
+export interface ClientUpstream extends Pick<HttpUpstream, 'label' | 'sessionless'> {
+  /** `member` is the one that made the session, where there are several. */
+  sessionLeg(upstreamId: string, watch: HttpWatch | undefined, member: string | undefined): Leg
+}
+
 export interface WireOptions {
-  readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
+  readonly upstream: ClientUpstream
   readonly maxMessage: number
   readonly watch?: HttpWatch
+  /** A request did not reach the server, and is made once more. */
+  readonly again?: (reason: RetryReason) => void
   /** Takes secrets out of what the client is told of the server's words. */
   readonly scrub?: (text: string) => string
 }
@@ -34,6 +43,8 @@ const LINGER = 2_000
 export class HttpClientWire {
   /** As the answer to `initialize` named them. */
   sessionId: string | undefined
+  /** Which of several servers made the session. */
+  member: string | undefined
   version: string | undefined
   /** The client has spoken the modern era, and names this version. */
   modernVersion: string | undefined
@@ -147,7 +158,7 @@ export class HttpClientWire {
     const { upstream } = this.#options
     return this.sessionId === undefined
       ? upstream.sessionless
-      : upstream.sessionLeg(this.sessionId, this.#options.watch)
+      : upstream.sessionLeg(this.sessionId, this.#options.watch, this.member)
   }
 
   #ownHeaders(): string[] {
@@ -165,9 +176,9 @@ export class HttpClientWire {
       this.#calls--
       this.#callOver()
     }
-    const { maxMessage, watch } = this.#options
+    const { maxMessage, watch, again } = this.#options
     const reader = new ReplyReader(
-      { leg, input: { ...input, watch }, label: this.label, maxMessage, cursor, done },
+      { leg, input: { ...input, watch }, label: this.label, maxMessage, cursor, done, again },
       sink
     )
     this.#open.set(reader, undefined)

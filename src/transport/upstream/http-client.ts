@@ -5,7 +5,6 @@ import { idKey } from '../../protocol/id.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Era } from '../../protocol/versions.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead, UpstreamCall } from '../upstream.ts'
-import type { HttpUpstream } from './http.ts'
 import { HttpClientCall } from './http-client-call.ts'
 import type { ClientHost, InFlight } from './http-client-host.ts'
 import { CallIndex } from './http-client-index.ts'
@@ -16,11 +15,11 @@ import { SharedRefresh, ToolRefresh } from './http-client-refresh.ts'
 import { sessionLost } from './http-client-refusal.ts'
 import type { ReopenDelays } from './http-client-reopen.ts'
 import { ToolHeaderBook } from './http-client-tools.ts'
-import { HttpClientWire, type Outgoing } from './http-client-wire.ts'
+import { type ClientUpstream, HttpClientWire, type Outgoing } from './http-client-wire.ts'
 import { ended, failed } from './no-call.ts'
 
 export interface HttpClientOptions {
-  readonly upstream: Pick<HttpUpstream, 'label' | 'sessionless' | 'sessionLeg'>
+  readonly upstream: ClientUpstream
   readonly maxMessage: number
   /** Bytes that may wait for the server to accept what the client said before. */
   readonly maxWaiting: number
@@ -65,7 +64,8 @@ export class HttpClientLeg implements Leg, ClientHost {
   constructor(options: HttpClientOptions, events: LegEvents) {
     this.events = events
     this.delays = options.delays ?? DELAYS
-    this.wire = new HttpClientWire({ ...options, watch: events.http }, () => this.#order.roomAgain())
+    const { http: watch, again } = events
+    this.wire = new HttpClientWire({ ...options, watch, again }, () => this.#order.roomAgain())
     this.tools = new ToolHeaderBook(text => events.note?.(text))
     this.#refresh = new SharedRefresh((call, headers, done) => this.#makeRefresh(call, headers, done))
     this.#patience = options.patience ?? PATIENCE
@@ -123,7 +123,8 @@ export class HttpClientLeg implements Leg, ClientHost {
   accepted(out: Outgoing, head: ReplyHead): void {
     if (out.era === 'modern') return
     const messages = out.batch ?? [out.message]
-    if (out.message?.method === 'initialize') this.#begin(getHeader(head.headers, SESSION_HEADER) || undefined)
+    if (out.message?.method === 'initialize')
+      this.#begin(getHeader(head.headers, SESSION_HEADER) || undefined, head.member)
     if (messages.some(m => m?.method === 'notifications/initialized')) this.#openListen()
   }
 
@@ -225,12 +226,13 @@ export class HttpClientLeg implements Leg, ClientHost {
   }
 
   /** A session begins; a client that begins anew leaves its old one. */
-  #begin(sessionId: string | undefined): void {
+  #begin(sessionId: string | undefined, member: string | undefined): void {
     this.#listen?.close()
     this.#listen = undefined
     if (this.wire.sessionId !== sessionId) this.wire.endSession()
     this.wire.version = undefined
     this.wire.sessionId = sessionId
+    this.wire.member = member
   }
 
   #openListen(): void {

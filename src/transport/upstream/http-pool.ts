@@ -152,7 +152,7 @@ function isTls(code: string): boolean {
   return /CERT|^ERR_TLS|^ERR_SSL|SELF_SIGNED|UNABLE_TO_|^EPROTO$/.test(code)
 }
 
-function errorCode(error: unknown): string {
+export function errorCode(error: unknown): string {
   for (let e: unknown = error, depth = 0; e instanceof Error && depth < 4; e = e.cause, depth++) {
     const code = (e as { code?: unknown }).code
     if (typeof code === 'string') return code

@@ -23,6 +23,7 @@ export interface PipeLegOptions {
  */
 export abstract class PipeLeg implements Leg, CallKeeper {
   readonly upstreamId = undefined
+  answered = false
   protected readonly events: LegEvents
   protected closing = false
   readonly #options: PipeLegOptions
@@ -51,6 +52,11 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   abstract pause(): void
   abstract resume(): void
   abstract endInput(): void
+
+  /** It was told to end. */
+  get ending(): boolean {
+    return this.closing
+  }
 
   /** Calls the server has not answered yet. */
   get inFlight(): number {
@@ -204,6 +210,10 @@ export abstract class PipeLeg implements Leg, CallKeeper {
   }
 
   #response(m: Message): void {
+    if (!this.answered) {
+      this.answered = true
+      this.events.answered?.()
+    }
     const call = m.idText === undefined ? undefined : this.#find(m.idText)
     if (!call?.live) {
       if (call) this.forget(call)

@@ -3,8 +3,8 @@ import { CatflapError } from '../../errors.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { type SseEvent, SseEventTooLarge, SseParser } from '../../protocol/sse.ts'
 import { decoderFor } from '../decode.ts'
-import type { CallInput, CallReceiver, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
-import { isSent } from './http.ts'
+import type { CallInput, CallReceiver, CancelReason, Leg, ReplyHead, RetryReason, UpstreamCall } from '../upstream.ts'
+import { isSent } from './http-call.ts'
 
 /** Where a stream of events stands, across the connections that carry it. */
 export interface Cursor {
@@ -46,6 +46,8 @@ export interface ReplyReaderOptions {
   readonly cursor: Cursor
   /** It is over, read or given up. */
   readonly done: () => void
+  /** It did not reach the server, and is made once more. */
+  readonly again?: (reason: RetryReason) => void
 }
 
 /** Who holds the flow: the owner of the leg, whoever waits for this answer, or an unpacker that is full. */
@@ -98,11 +100,11 @@ export class ReplyReader implements CallReceiver {
   }
 
   /** Closes the connection; nothing is told any more. */
-  cancel(): void {
+  cancel(reason: CancelReason = 'client-gone'): void {
     if (!this.#sink) return
     this.#sink = undefined
     this.#decoder?.destroy()
-    this.#handle?.cancel('client-gone')
+    this.#handle?.cancel(reason)
     this.#options.done()
   }
 
@@ -119,6 +121,10 @@ export class ReplyReader implements CallReceiver {
   }
 
   onMessage(): void {}
+
+  onAgain(reason: RetryReason): void {
+    this.#options.again?.(reason)
+  }
 
   onOtherTransport(): void {
     const sink = this.#sink

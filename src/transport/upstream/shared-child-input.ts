@@ -32,6 +32,11 @@ export class FairInput {
     this.#options = options
   }
 
+  /** Nothing waits here. */
+  get empty(): boolean {
+    return this.#queues.size === 0
+  }
+
   call(client: string, input: CallInput, receiver: CallReceiver): UpstreamCall {
     if (!this.#full && this.#queues.size === 0) return this.#leg.call(input, receiver)
     const queue = this.#queueOf(client)

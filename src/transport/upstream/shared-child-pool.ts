@@ -13,6 +13,8 @@ export interface ExclusiveOptions {
   /** One that waits for a call is ended after so long, in ms. */
   readonly idle: number
   readonly restart: RestartDelay
+  /** Children that the command may still have, whoever they are for. */
+  readonly room?: () => number
 }
 
 /** What is told of these children besides what belongs to a call. */
@@ -63,6 +65,8 @@ export class ExclusiveChildren {
     else if (spare) lend(spare, call)
     else if (this.#free > 0) this.#place(call)
     else if (this.#ending > this.#queue.size) this.#queue.add(call)
+    else if (this.#options.max > this.#all.size + this.#delayed.size)
+      refuse(call, new CatflapError('too_many_children'))
     else {
       const text = `${this.#options.label}: all ${this.#options.max} processes for requests that ask for logs are in use. Try again later.`
       refuse(call, new CatflapError('upstream_queue_full', text))
@@ -78,6 +82,14 @@ export class ExclusiveChildren {
     for (const child of this.#all) child.leg.resume?.()
   }
 
+  /** Ends the one that waits for a call. False: there is none. */
+  giveUpSpare(): boolean {
+    const spare = this.#takeSpare()
+    this.#wanted = false
+    if (spare) void this.#retire(spare)
+    return spare !== undefined
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#spareTimer)
@@ -87,7 +99,8 @@ export class ExclusiveChildren {
 
   /** Children that may still be started. */
   get #free(): number {
-    return this.#options.max - this.#all.size - this.#delayed.size
+    const own = this.#options.max - this.#all.size
+    return Math.min(own, this.#options.room?.() ?? own) - this.#delayed.size
   }
 
   get #ending(): number {
@@ -98,11 +111,13 @@ export class ExclusiveChildren {
 
   /** Starts a child for this call, at once or a little later. */
   #place(call: LentCall): void {
-    const ms = this.#options.restart.left
+    const { refusal, left: ms } = this.#options.restart
+    if (refusal) return refuse(call, refusal)
     if (ms <= 0) return lend(this.#open(), call)
     const start = (): void => {
       this.#delayed.delete(call)
-      lend(this.#open(), call)
+      if (this.#free > 0) lend(this.#open(), call)
+      else refuse(call, new CatflapError('too_many_children'))
     }
     this.#delayed.set(call, setTimeout(start, ms))
   }

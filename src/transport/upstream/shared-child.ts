@@ -2,6 +2,7 @@ import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
 import { type Era, FIRST_MODERN_VERSION } from '../../protocol/versions.ts'
 import type { CallReceiver, Leg, LegEvents } from '../upstream.ts'
+import type { ChildRoom } from './child-room.ts'
 import { failed } from './no-call.ts'
 import { refuseRequest } from './shared-child-ask.ts'
 import { FairInput } from './shared-child-input.ts'
@@ -9,6 +10,7 @@ import { ExclusiveChildren, type ExclusiveEvents } from './shared-child-pool.ts'
 import { probe, type Verdict } from './shared-child-probe.ts'
 import { RestartDelay } from './shared-child-restart.ts'
 import { ToolLists } from './shared-child-tools.ts'
+import type { Starts } from './starts.ts'
 
 export interface SharedChildOptions {
   /** For people. */
@@ -29,12 +31,18 @@ export interface SharedChildOptions {
   readonly exclusiveIdle?: number
   /** After a child that ended soon after its start the next one waits, in ms; twice as long each time, up to 1 s. Default 100. */
   readonly restartDelay?: number
+  /** How the starts of this command have gone, whoever they were for. */
+  readonly starts?: Starts
+  /** Takes room for one more child; rejects where there is none. Without it there always is. */
+  readonly room?: Pick<ChildRoom, 'left' | 'take' | 'taken'>
+  /** The shared child is ended when nobody has used it for so long, in ms. Default 0: never. */
+  readonly idle?: number
 }
 
 /** What is told of the children besides what belongs to a call. */
 export type SharedChildEvents = ExclusiveEvents
 
-const DEFAULTS = { probeTimeout: 10_000, maxExclusive: 16, exclusiveIdle: 60_000, restartDelay: 100 }
+const DEFAULTS = { probeTimeout: 10_000, maxExclusive: 16, exclusiveIdle: 60_000, restartDelay: 100, idle: 0 }
 /** Ended soon so often in a row: perhaps it is another server by now, and it is asked again. */
 const DOUBTFUL = 3
 /** A server that said nothing when it was asked is asked again after this, then after twice as long …, in ms. */
@@ -72,6 +80,8 @@ export class SharedChild {
   #probed: Running | undefined
   #starting: Promise<Verdict> | undefined
   #wake: (() => void) | undefined
+  #usedAt = 0
+  #idleTimer: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(options: SharedChildOptions, events: SharedChildEvents) {
@@ -84,16 +94,20 @@ export class SharedChild {
     const { label, open } = options
     const { maxExclusive: max, exclusiveIdle: idle } = this.#options
     this.tools = new ToolLists({ label, timeout: options.listTimeout, own: events.own })
-    this.#restart = new RestartDelay(this.#options.restartDelay)
-    this.#exclusive = new ExclusiveChildren({ label, open, max, idle, restart: this.#restart }, this.#told())
+    this.#restart = new RestartDelay(this.#options.restartDelay, options.starts)
+    const room = options.room && (() => options.room!.left)
+    this.#exclusive = new ExclusiveChildren({ label, open, max, idle, restart: this.#restart, room }, this.#told())
   }
 
   /**
    * What the server is; where it is modern, its child runs afterwards. A promise only where something has to be started.
-   * Rejects with `child_start_failed`, and with `shutting_down` after `close`.
+   * Rejects with `child_start_failed`, with `command_parked` or `too_many_children` where none may be started, and with
+   * `shutting_down` after `close`.
    */
   ready(): Verdict | Promise<Verdict> {
     const known = this.#known
+    // Who asks is about to use it.
+    this.#usedAt = performance.now()
     if (!this.#closed && known && (known.era === 'modern' ? this.#running : this.#believed(known))) return known
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined
@@ -105,6 +119,7 @@ export class SharedChild {
   leg(client: string): Leg {
     return asLeg((input, receiver) => {
       const running = this.#running
+      this.#usedAt = performance.now()
       if (running) return running.input.call(client, input, receiver)
       const text = `${this.label} ended before it was asked. Try again.`
       return failed(receiver, new CatflapError('child_exited', text, { data: { target: this.label } }))
@@ -134,9 +149,23 @@ export class SharedChild {
     this.#exclusive.resume()
   }
 
+  /** Ends a child that nobody uses. False: there is none. */
+  giveUpIdle(): boolean {
+    return this.#exclusive.giveUpSpare() || this.#giveUpShared()
+  }
+
+  #giveUpShared(): boolean {
+    const running = this.#running
+    if (running?.leg.inFlight !== 0 || !running.input.empty) return false
+    this.#running = undefined
+    this.#end(running)
+    return true
+  }
+
   /** Ends all children. */
   async close(): Promise<void> {
     this.#closed = true
+    clearTimeout(this.#idleTimer)
     this.#wake?.()
     for (const child of [this.#running, this.#probed]) if (child) this.#end(child)
     this.#running = undefined
@@ -149,11 +178,17 @@ export class SharedChild {
   }
 
   async #start(): Promise<Verdict> {
+    const { refusal } = this.#restart
+    if (refusal) throw refusal
     await this.#delay()
+    if (this.#closed) throw new CatflapError('shutting_down')
+    const { room } = this.#options
+    await room?.take()
+    room?.taken()
     if (this.#closed) throw new CatflapError('shutting_down')
     const known = this.#known
     if (known?.era === 'modern') {
-      this.#running = this.#open()
+      this.#runs(this.#open())
       return known
     }
     const verdict = await this.#probe(this.#open())
@@ -166,7 +201,7 @@ export class SharedChild {
     try {
       const verdict = await probe(child.leg, this.label, this.#options.probeTimeout, this.#events.own)
       if (this.#closed) throw new CatflapError('shutting_down')
-      if (verdict.era === 'modern' && this.#probed === child) this.#running = child
+      if (verdict.era === 'modern' && this.#probed === child) this.#runs(child)
       else this.#end(child)
       return verdict
     } catch (error) {
@@ -175,6 +210,12 @@ export class SharedChild {
     } finally {
       this.#probed = undefined
     }
+  }
+
+  #runs(child: Running): void {
+    this.#running = child
+    this.#usedAt = performance.now()
+    this.#watchIdle()
   }
 
   #learned(verdict: Verdict): void {
@@ -186,6 +227,16 @@ export class SharedChild {
       this.#askAgainIn = Math.min(this.#askAgainIn * 2, MAX_ASK_AGAIN)
       this.#restart.forgive()
     }
+  }
+
+  /** Without a timer for each call: whoever has used it meanwhile puts the end off. */
+  #watchIdle(): void {
+    clearTimeout(this.#idleTimer)
+    const { idle } = this.#options
+    if (idle === 0 || this.#closed || !this.#running) return
+    const left = this.#usedAt + idle - performance.now()
+    if (left <= 0 && this.#giveUpShared()) return
+    this.#idleTimer = setTimeout(() => this.#watchIdle(), left > 0 ? Math.ceil(left) : idle).unref()
   }
 
   #open(): Running {

@@ -1,7 +1,7 @@
 import { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { LegEvents } from '../upstream.ts'
-import { Child, type ChildOptions } from './child.ts'
+import { Child, type ChildOptions, type ExitInfo } from './child.ts'
 import { PipeLeg, type PipeLegOptions } from './pipe-leg.ts'
 
 export interface StdioLegOptions extends ChildOptions, PipeLegOptions {
@@ -20,12 +20,8 @@ export class StdioLeg extends PipeLeg {
       oversize: info => this.oversize(info),
       stderr: line => events.stderr(line),
       exit: info => {
-        const how = info.signal ? `was ended by ${info.signal}` : `exited with code ${info.code}`
         const last = info.stderr.slice(-5).map(line => options.scrub?.(line) ?? line)
-        const tail = last.length > 0 ? ` Its last words on stderr: ${last.join(' | ')}` : ''
-        const error = new CatflapError('child_exited', `${options.label} ${how}.${tail}`, {
-          data: { target: options.label, exitCode: info.code, signal: info.signal, stderr: last }
-        })
+        const error = endOf(options, info, last)
         this.lose(error, { code: info.code, signal: info.signal })
       },
       error: reason => {
@@ -62,4 +58,19 @@ export class StdioLeg extends PipeLeg {
   protected end(): Promise<void> {
     return this.#child.close()
   }
+}
+
+function endOf({ label, maxMemory = 0 }: StdioLegOptions, info: ExitInfo, last: readonly string[]): CatflapError {
+  const data = { target: label, exitCode: info.code, signal: info.signal, stderr: last }
+  const tail = last.length > 0 ? ` Its last words on stderr: ${last.join(' | ')}` : ''
+  if (info.memory !== undefined) {
+    const text = `${label} took ${mebibytes(info.memory)} MiB of memory and was ended; it may have ${mebibytes(maxMemory)} MiB.${tail}`
+    return new CatflapError('child_memory', text, { data: { ...data, memory: info.memory } })
+  }
+  const how = info.signal ? `was ended by ${info.signal}` : `exited with code ${info.code}`
+  return new CatflapError('child_exited', `${label} ${how}.${tail}`, { data })
+}
+
+function mebibytes(bytes: number): number {
+  return Math.ceil(bytes / (1024 * 1024))
 }

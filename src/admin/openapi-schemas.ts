@@ -1,0 +1,121 @@
+/** JSON Schemas (draft 2020-12, as OpenAPI 3.1 has them) of all that the admin listener answers. */
+
+type Schema = Readonly<Record<string, unknown>>
+
+const TEXT: Schema = { type: 'string' }
+const FLAG: Schema = { type: 'boolean' }
+const COUNT: Schema = { type: 'integer', minimum: 0 }
+const TIME: Schema = { type: 'string', format: 'date-time' }
+
+const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+const listOf = (items: Schema): Schema => ({ type: 'array', items })
+const oneOf = (...values: readonly string[]): Schema => ({ type: 'string', enum: values })
+
+/** An object that has these members and no others; `optional` ones may be absent. */
+function object(required: Record<string, Schema>, optional: Record<string, Schema> = {}, description?: string): Schema {
+  return {
+    type: 'object',
+    ...(description !== undefined && { description }),
+    properties: { ...required, ...optional },
+    required: Object.keys(required),
+    additionalProperties: false
+  }
+}
+
+function described(schema: Schema, description: string): Schema {
+  return { ...schema, description }
+}
+
+const POOL = object({ connected: COUNT, free: COUNT, running: COUNT, pending: COUNT, queued: COUNT }, { size: COUNT })
+
+export const SCHEMAS: Readonly<Record<string, Schema>> = {
+  Alive: object({ status: { const: 'ok' } }),
+  Readiness: object(
+    { status: oneOf('ready', 'not ready') },
+    { state: ref('State'), routes: listOf(ref('RouteReadiness')) },
+    'With a token it also says why.'
+  ),
+  RouteReadiness: object({ name: TEXT, ready: FLAG }, { why: described(TEXT, 'Where it is not ready.') }),
+  State: described(oneOf('starting', 'ready', 'draining'), 'Of the whole proxy.'),
+  Status: object(
+    {
+      version: TEXT,
+      startedAt: TIME,
+      uptime: described({ type: 'number', minimum: 0 }, 'Seconds.'),
+      state: ref('State'),
+      listeners: listOf(ref('Listener')),
+      routes: listOf(ref('Route'))
+    },
+    { drain: ref('Drain') }
+  ),
+  Listener: object({ url: TEXT, protocols: listOf(oneOf('http/1.1', 'h2')), connections: COUNT }),
+  Route: object(
+    {
+      name: TEXT,
+      path: TEXT,
+      generation: described({ type: 'integer', minimum: 1 }, 'Counts the configurations that had this route.'),
+      retiring: described(FLAG, 'It takes no new sessions, and goes when its last one has ended.'),
+      ready: FLAG,
+      targets: listOf(ref('Target')),
+      sessions: ref('SessionCounts'),
+      exchanges: described(COUNT, 'Calls that clients wait for.'),
+      streams: described(COUNT, 'Streams that are open by design: GET, subscriptions.')
+    },
+    { host: TEXT, upstream: ref('Upstream'), tape: ref('Tape') }
+  ),
+  Target: object(
+    {
+      name: described(TEXT, 'Its URL without credentials, or its command.'),
+      state: described(
+        oneOf('up', 'ejected', 'down', 'parked', 'unknown'),
+        'ejected: it failed and is left out for a while. down: its check fails. parked: a command that keeps failing. unknown: nobody watches it.'
+      )
+    },
+    { reason: TEXT, inFlight: COUNT, until: described(TIME, 'When it is asked again.') }
+  ),
+  SessionCounts: object({
+    total: COUNT,
+    versions: { type: 'object', additionalProperties: COUNT, description: 'By protocol revision.' },
+    transports: object({ http: COUNT, sse: COUNT, stdio: COUNT })
+  }),
+  Upstream: object(
+    {},
+    {
+      queued: described(COUNT, 'Calls that wait for a connection.'),
+      pools: object({}, { calls: POOL, streams: POOL }),
+      children: object({ alive: COUNT, started: COUNT, lost: COUNT, restarted: COUNT })
+    },
+    'What is held at the servers of a route; other members may come.'
+  ),
+  Tape: object({ frames: COUNT, bytes: COUNT, drops: COUNT, queued: COUNT }),
+  Sessions: object(
+    { sessions: listOf(ref('Session')) },
+    { cursor: described(TEXT, 'Asks for the next page. Its absence, and nothing else, means the end.') }
+  ),
+  Session: object(
+    {
+      handle: described(TEXT, 'The name in logs and tapes; never the id, with which it could be used.'),
+      route: TEXT,
+      transport: oneOf('http', 'sse', 'stdio'),
+      createdAt: TIME,
+      lastSeenAt: TIME,
+      inFlight: described(COUNT, 'Calls and streams.')
+    },
+    { protocolVersion: TEXT, member: described(TEXT, 'Which of several targets has it.') }
+  ),
+  Drain: object(
+    { phase: oneOf('none', 'grace', 'draining', 'drained') },
+    {
+      startedAt: TIME,
+      deadline: described(TIME, 'Calls that are still in flight then are cut.'),
+      calls: COUNT,
+      streams: COUNT,
+      cut: described(COUNT, 'Calls that did not end in time.')
+    }
+  ),
+  Problem: object(
+    { title: TEXT, status: { type: 'integer', minimum: 400, maximum: 599 }, detail: TEXT, code: TEXT },
+    {},
+    'RFC 9457. `code` is stable.'
+  )
+}

@@ -1,0 +1,63 @@
+import { mayListen } from '../proxy/bind.ts'
+import { checkHost, checkOrigin } from '../proxy/check-options.ts'
+import { LISTENER_SETTINGS, type ListenerOptions, type ReverseOptions } from '../proxy/reverse-options.ts'
+import { listenOf, named, settingsOf } from './forward-args.ts'
+import { DEFAULT_LISTEN } from './forward-options.ts'
+import { REVERSE_OPTIONS, type ReverseArgs } from './reverse-options.ts'
+import { UsageError } from './usage.ts'
+
+/** What the arguments mean, where no file is given. Throws UsageError, which names the option and shows the right form. */
+export function reverseOptionsOf(args: ReverseArgs): ReverseOptions {
+  const tokens = [...args.token, ...(process.env.CATFLAP_TOKEN ? [process.env.CATFLAP_TOKEN] : [])]
+  if (tokens.some(t => t === '')) throw new UsageError("--token '' is empty; give a secret: --token SECRET")
+  const settings = settingsOf(args as unknown as Record<string, unknown>)
+  const own = Object.fromEntries(LISTENER_SETTINGS.map(name => [name, settings[name]]))
+  const listeners = (args.listen.length > 0 ? args.listen : [DEFAULT_LISTEN]).map(
+    (text): ListenerOptions => ({ ...listenOf('--listen', text), settings: own })
+  )
+  const access = { tokens, allowUnauthenticated: args['allow-unauthenticated'] }
+  for (const { host } of listeners)
+    if (!mayListen(host!, access))
+      throw new UsageError(
+        `--listen ${host}: other machines can reach this; add --token SECRET (or CATFLAP_TOKEN), or --allow-unauthenticated if that is wanted`
+      )
+  for (const host of args['allow-host']) named('--allow-host', () => checkHost(host))
+  for (const origin of args['allow-origin']) named('--allow-origin', () => checkOrigin(origin))
+  const shared = { ...access, allowHosts: args['allow-host'], allowOrigins: args['allow-origin'], settings }
+  const routes = routesOf(args.routes ?? [])
+  return {
+    listeners,
+    routes: Object.fromEntries([...routes].map(([name, url]) => [name, { ...shared, targets: [{ url }] }])),
+    via: args.via === false || args.via === '' ? false : String(args.via),
+    drainTimeout: settings.drainTimeout
+  }
+}
+
+/** What a file says is said there, and nowhere else. */
+export function onlyConfig(args: ReverseArgs): void {
+  const allowed: readonly string[] = ['config', 'log-level', 'log-format']
+  const given = Object.entries(args).find(([name, value]) => {
+    if (allowed.includes(name) || !Object.hasOwn(REVERSE_OPTIONS, name)) return false
+    return Array.isArray(value) ? value.length > 0 : value === true && name !== 'via'
+  })
+  if (given) throw new UsageError(`--${given[0]} and --config exclude each other: say it in the file`)
+  if ((args.routes ?? []).length > 0)
+    throw new UsageError('name=url and --config exclude each other: say it in the file')
+}
+
+function routesOf(given: readonly string[]): Map<string, string> {
+  if (given.length === 0)
+    throw new UsageError("no route given: 'catflap reverse docs=http://127.0.0.1:3001/mcp', or --config FILE")
+  const routes = new Map<string, string>()
+  for (const text of given) {
+    const at = text.indexOf('=')
+    const [name, url] = [text.slice(0, at), text.slice(at + 1)]
+    if (at < 1 || !/^[a-z0-9_-]{1,64}$/i.test(name))
+      throw new UsageError(`'${text}' is no route; write NAME=URL with a name of letters, digits, - and _`)
+    if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+      throw new UsageError(`'${name}=…' leads to no http or https URL; a command needs --config FILE`)
+    if (routes.has(name)) throw new UsageError(`route '${name}' is given more than once; give it once`)
+    routes.set(name, url)
+  }
+  return routes
+}

@@ -1,0 +1,53 @@
+import type { Argv, Options } from 'yargs'
+import type { LogLevel } from '../log.ts'
+import { DEFAULT_LISTEN, OPTIONS, SHARED, settingOptions } from './forward-options.ts'
+
+export interface ReverseArgs {
+  routes?: string[]
+  config?: string
+  listen: string[]
+  token: string[]
+  'allow-unauthenticated': boolean
+  'allow-host': string[]
+  'allow-origin': string[]
+  via: string | boolean
+  'log-level': LogLevel
+  'log-format': 'text' | 'json'
+}
+
+/** All but the settings (src/proxy/options.ts). */
+export const REVERSE_OPTIONS = {
+  config: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'a file (YAML or JSON) that says all of this and more; SIGHUP and its changes are followed'
+  },
+  listen: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    default: [],
+    defaultDescription: DEFAULT_LISTEN,
+    describe: 'where clients connect, [host:]port; port 0 = any free one; repeatable'
+  },
+  ...Object.fromEntries(SHARED.map(name => [name, OPTIONS[name]]))
+} satisfies Record<string, Options>
+
+/** Every option of `catflap reverse`, as its help shows it. */
+export function reverseOptions(args: Argv): Argv<ReverseArgs> {
+  const options = args
+    .usage(
+      '$0 reverse [options] name=url [name=url …]\n$0 reverse --config FILE\n\nOne front for many MCP servers: each is served at /NAME/mcp. A file can say more: several servers for one\nroute, commands, TLS, header rules (see catflap config --help).'
+    )
+    .positional('routes', { type: 'string', array: true, describe: "a name and the server's URL: docs=http://…" })
+    .options(REVERSE_OPTIONS)
+    .group(['config', 'listen', 'via'], 'Clients and servers:')
+    .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
+    .group(['log-level', 'log-format'], 'Log:')
+    .example(
+      '$0 reverse docs=http://127.0.0.1:3001/mcp shop=http://127.0.0.1:3002/mcp',
+      'served at http://127.0.0.1:7890/docs/mcp and /shop/mcp'
+    )
+    .example('$0 reverse --config catflap.yaml', 'as the file says')
+  return settingOptions(options) as unknown as Argv<ReverseArgs>
+}

@@ -1,0 +1,208 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type YAMLMap,
+  type Node as YamlNode
+} from 'yaml'
+import { excerpt } from '../printable.ts'
+import type { Findings, Path, Place } from './problems.ts'
+
+/** What a file says, apart from how it spells it; `at` is where, as an offset into the text. */
+export type Node = MapNode | ListNode | ScalarNode
+
+export interface MapNode {
+  readonly kind: 'map'
+  readonly at: number
+  readonly entries: ReadonlyMap<string, Entry>
+}
+
+export interface Entry {
+  /** Of the key. */
+  readonly at: number
+  readonly value: Node
+}
+
+export interface ListNode {
+  readonly kind: 'list'
+  readonly at: number
+  readonly items: readonly Node[]
+}
+
+export interface ScalarNode {
+  readonly kind: 'scalar'
+  readonly at: number
+  readonly value: string | number | boolean | null
+  /** As it is written, without quotes. */
+  readonly text: string
+}
+
+/** A file that was taken apart: its values, and where each stands. */
+export interface Tree {
+  /** Undefined where the file cannot be read at all; the findings say why. */
+  readonly root: Node | undefined
+  placeAt(offset: number): Place
+}
+
+/** Nothing that people write comes near; a file made to be read for ever does. */
+const MAX_VALUES = 50_000
+const MAX_DEPTH = 32
+
+/** YAML 1.2 (core schema), and with it JSON. Never throws: whatever is wrong is among the findings. */
+export function parseTree(text: string, findings: Findings): Tree {
+  const lines = new LineCounter()
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset)
+    return line === 0 ? { line: 1, column: 1 } : { line, column: col }
+  }
+  const document = parsed(text, lines)
+  if (!document) {
+    findings.add({ line: 1, column: 1 }, [], { wrong: 'the file cannot be read: it is nested too deeply' })
+    return { root: undefined, placeAt }
+  }
+  const { yaml } = document.directives ?? {}
+  if (yaml?.explicit && yaml.version !== '1.2')
+    findings.add({ line: 1, column: 1 }, [], { wrong: `YAML ${yaml.version} is not read here`, allowed: 'YAML 1.2' })
+  for (const { message, pos } of [...document.errors, ...document.warnings])
+    findings.add(placeAt(pos[0]), [], { wrong: withoutSource(message) })
+  if (findings.any) return { root: undefined, placeAt }
+  const converter = new Converter(findings, placeAt)
+  const root = document.contents === null ? emptyAt(0) : converter.node(document.contents, [])
+  return { root: findings.any ? undefined : root, placeAt }
+}
+
+function parsed(text: string, lineCounter: LineCounter): Document | undefined {
+  try {
+    return parseDocument(text, {
+      version: '1.2',
+      schema: 'core',
+      resolveKnownTags: false,
+      merge: false,
+      stringKeys: true,
+      // Comparing each key with each other takes for ever in a file of many; the tree keeps them apart by itself.
+      uniqueKeys: false,
+      prettyErrors: false,
+      logLevel: 'error',
+      lineCounter
+    })
+  } catch {
+    // The parser has no bound on depth but the stack's.
+    return undefined
+  }
+}
+
+/** The parser repeats what it could not read, and that may be a part of a secret. */
+function withoutSource(message: string): string {
+  if (/multiple documents/.test(message)) return 'a second document begins here, and a file holds one'
+  if (/all keys must be strings/.test(message)) return 'a key is a plain name here'
+  return excerpt(message.replace(/: ".*$/s, '').replace(/\s+/g, ' '), 200)
+}
+
+function emptyAt(at: number): ScalarNode {
+  return { kind: 'scalar', at, value: null, text: '' }
+}
+
+/** Aliases become what they stand for, as long as that stays small. */
+class Converter {
+  readonly #findings: Findings
+  readonly #placeAt: (offset: number) => Place
+  readonly #anchors = new Map<string, { readonly node: Node; readonly size: number } | 'open'>()
+  #count = 0
+
+  constructor(findings: Findings, placeAt: (offset: number) => Place) {
+    this.#findings = findings
+    this.#placeAt = placeAt
+  }
+
+  node(from: YamlNode, path: Path): Node {
+    const at = from.range?.[0] ?? 0
+    if (++this.#count > MAX_VALUES)
+      return this.#refused(at, [], `the file holds too many values (more than ${MAX_VALUES}, aliases counted)`)
+    if (path.length > MAX_DEPTH) return this.#refused(at, [], `the file is nested too deeply (more than ${MAX_DEPTH})`)
+    if (isAlias(from)) return this.#alias(from.source, at, path)
+    if (from.tag !== undefined)
+      return this.#refused(at, path, 'tags (!…) are not read here', 'the value without its tag')
+    const { anchor } = from
+    const before = this.#count
+    if (anchor !== undefined) this.#anchors.set(anchor, 'open')
+    const node = this.#plain(from, at, path)
+    if (anchor !== undefined) this.#anchors.set(anchor, { node, size: this.#count - before + 1 })
+    return node
+  }
+
+  #plain(from: YamlNode, at: number, path: Path): Node {
+    if (isMap(from)) return this.#map(from, at, path)
+    if (isSeq(from)) {
+      const items: Node[] = []
+      for (const item of from.items as YamlNode[]) {
+        if (this.#count > MAX_VALUES) break
+        items.push(this.node(item, [...path, items.length]))
+      }
+      return { kind: 'list', at, items }
+    }
+    if (!isScalar(from)) return emptyAt(at)
+    const { value } = from
+    const plain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null
+    return { kind: 'scalar', at, value: plain, text: from.source ?? '' }
+  }
+
+  #map(from: YAMLMap, at: number, path: Path): MapNode {
+    const entries = new Map<string, Entry>()
+    for (const { key, value } of from.items as { key: YamlNode | null; value: YamlNode | null }[]) {
+      if (this.#count > MAX_VALUES) break
+      const keyAt = key?.range?.[0] ?? at
+      const name = String(isScalar(key) ? key.value : '')
+      const first = entries.get(name)
+      if (!isScalar(key) || key.tag !== undefined) this.#refused(keyAt, path, 'a key is a plain name here')
+      else if (first)
+        this.#refused(keyAt, [...path, name], `is given twice; the first is in line ${this.#placeAt(first.at).line}`)
+      else entries.set(name, { at: keyAt, value: value === null ? emptyAt(keyAt) : this.node(value, [...path, name]) })
+    }
+    return { kind: 'map', at, entries }
+  }
+
+  #alias(name: string, at: number, path: Path): Node {
+    const found = this.#anchors.get(name)
+    if (found === undefined) return this.#refused(at, path, `*${excerpt(name, 64)} names nothing above it`)
+    if (found === 'open') return this.#refused(at, path, `*${excerpt(name, 64)} stands within what it names`)
+    // What it stands for is read as often as it is named: thousands of names for each other would make millions of values.
+    this.#count += found.size
+    if (this.#count > MAX_VALUES)
+      return this.#refused(at, [], `the file holds too many values (more than ${MAX_VALUES}, aliases counted)`)
+    return found.node
+  }
+
+  #refused(at: number, path: Path, wrong: string, allowed?: string): ScalarNode {
+    this.#findings.add(this.#placeAt(at), path, { wrong, ...(allowed !== undefined && { allowed }) })
+    return emptyAt(at)
+  }
+}
+
+/** Where the deepest part of the path stands that is in the file: its key, or its value. */
+export function offsetOf(root: Node | undefined, path: Path, what: 'key' | 'value'): number {
+  let node = root
+  let at = root?.at ?? 0
+  for (const part of path) {
+    if (node?.kind === 'map' && typeof part === 'string') {
+      const entry = node.entries.get(part)
+      if (!entry) return at
+      node = entry.value
+      at = what === 'key' || isBlock(node) ? entry.at : node.at
+    } else if (node?.kind === 'list' && typeof part === 'number') {
+      const item = node.items[part]
+      if (!item) return at
+      node = item
+      at = item.at
+    } else return at
+  }
+  return at
+}
+
+/** What spans lines is shown by its name. */
+function isBlock(node: Node): boolean {
+  return node.kind !== 'scalar' || node.value === null
+}

@@ -1,0 +1,158 @@
+import type { Audit } from '../admin/audit.ts'
+import { auditRefusals } from '../admin/audit.ts'
+import { accessLog, type Lines } from '../interceptors/access-log.ts'
+import { routeHeaders } from '../interceptors/route-headers.ts'
+import type { Log } from '../log.ts'
+import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
+import { Redactor } from '../tape/redact.ts'
+import type { RequestHandler } from '../transport/downstream/http-server.ts'
+import { closeAll } from './closing.ts'
+import type { Forwarding } from './forwarded.ts'
+import { settings } from './options.ts'
+import type { Pages } from './pages.ts'
+import type { CommandRoute, RouteOptions } from './reverse-options.ts'
+import { CLOSE_PATIENCE, openRoute, type Route, type RouteSetup } from './route.ts'
+import { secretsOf } from './secrets.ts'
+import { endpoint } from './serve-http.ts'
+import { routeSsePaths, type SsePaths } from './serve-sse.ts'
+import type { HealthChange, WeightedUrl } from './target.ts'
+
+/** A route, and where it is served. */
+export interface Place {
+  readonly name: string
+  readonly path: string
+  readonly sse: SsePaths
+  /** Only requests for this host; undefined: all that no other route has a host for. In lower case. */
+  readonly host: string | undefined
+  readonly generation: number
+  readonly route: Route
+  readonly handler: RequestHandler
+  /** What is not MCP, where that is passed. */
+  readonly pages: Pages | undefined
+  /** Its numbers are no longer read. */
+  readonly unwatch: (() => void) | undefined
+}
+
+/** What all routes of a proxy have in common. */
+export interface Common {
+  readonly log: Log
+  readonly audit: Audit
+  /** The address listened on that can be reached from farthest away. */
+  readonly host: string
+  /** All addresses listened on. */
+  readonly hosts: readonly string[]
+  readonly via: string | undefined
+  readonly forwarding: Forwarding
+  readonly metrics: RoutesMetrics | undefined
+  readonly accessLog: { readonly lines: Lines; readonly format: 'text' | 'json' } | undefined
+  /** How many routes there are. */
+  readonly among: number
+}
+
+/** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
+export async function openPlace(name: string, given: RouteOptions, generation: number, common: Common): Promise<Place> {
+  const { via, forwarding, hosts, host, audit } = common
+  const path = given.path ?? `/${name}/mcp`
+  const metrics = common.metrics?.route({
+    name,
+    wires: { down: 'http', up: Array.isArray(given.targets) ? 'http' : 'pipe' },
+    among: common.among
+  })
+  const allowHosts = [...(given.allowHosts ?? []), ...hosts, ...(given.host === undefined ? [] : [given.host])]
+  const route = await openRoute({
+    ...given,
+    ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log },
+    settings: settings(given.settings),
+    redactor: new Redactor({
+      redactHeaders: given.redactHeaders,
+      redactJson: given.redactJson,
+      secrets: secrets(given)
+    }),
+    interceptors: [...(given.headers ? [routeHeaders(given.headers)] : []), ...(given.interceptors ?? [])],
+    observers: [
+      ...(common.accessLog
+        ? [accessLog(common.accessLog.lines, { route: name, format: common.accessLog.format })]
+        : []),
+      auditRefusals(audit, name)
+    ],
+    watch: {
+      made: session => audit.sessionMade(session, name),
+      ended: (session, why) => audit.sessionEnded(session, name, why)
+    },
+    onHealth: change => {
+      audit.targetChanged(name, stateOf(change))
+      if (change.state === 'ejected') metrics?.ejected(change.member)
+    }
+  })
+  try {
+    const pages = await openPages(given, path, route, { ...common, allowHosts })
+    const sse = routeSsePaths(path)
+    return {
+      ...{ name, path, sse, generation, route, pages, host: given.host?.toLowerCase() },
+      handler: endpoint(route.core, { path, sse, via, forwarding }),
+      unwatch: metrics?.watch({ core: route.core, recorder: route.recorder })
+    }
+  } catch (error) {
+    await closeRoute(route)
+    throw error
+  }
+}
+
+/** Whoever was in it has been told: ends sessions, children and tapes. */
+export async function closePlace({ route, pages, unwatch }: Place): Promise<void> {
+  await pages?.passthrough.close()
+  await closeRoute(route)
+  unwatch?.()
+}
+
+async function closeRoute(route: Route): Promise<void> {
+  const { core } = route
+  const patience = CLOSE_PATIENCE + 3 * core.settings.killAfter
+  await closeAll([['the sessions', () => core.sessions.close()], ...route.closing], patience, core.log)
+  await route.endTape()
+}
+
+async function openPages(
+  given: RouteOptions,
+  path: string,
+  route: Route,
+  { via, forwarding, host, allowHosts }: Common & { readonly allowHosts: readonly string[] }
+): Promise<Pages | undefined> {
+  const { passthrough: paths = [], targets, tokens = [], allowOrigins = [], headers: rules } = given
+  if (paths.length === 0 || !Array.isArray(targets)) return undefined
+  const { Passthrough } = await import('./passthrough.ts')
+  const { Pages } = await import('./pages.ts')
+  const { url, headers, ca, insecure } = targets[0]!
+  const { core } = route
+  const passthrough = new Passthrough({
+    ...{ route: path, target: new URL(url), paths, via, headers, ca, insecure, tokens, rules },
+    forwarded: forwarding,
+    settings: core.settings
+  })
+  const refused = (error: { readonly code: Parameters<NonNullable<typeof core.meter>['refused']>[0] }): void =>
+    core.meter?.refused(error.code)
+  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, refused })
+}
+
+/** A command on a route gets a short environment; in `forward` it gets all of ours. */
+function targetOf({ targets }: RouteOptions): RouteSetup['target'] {
+  if (Array.isArray(targets)) return targets as readonly WeightedUrl[]
+  const command: CommandRoute = { inheritEnv: [], ...(targets as CommandRoute) }
+  return command
+}
+
+function secrets({ tokens, targets }: RouteOptions): string[] {
+  return [targets].flat().flatMap(target => secretsOf({ tokens, target }))
+}
+
+function stateOf({ member, label, state, reason, ms }: HealthChange): Parameters<Audit['targetChanged']>[1] {
+  const until = state === 'ejected' && ms !== undefined ? Date.now() + ms : undefined
+  return {
+    member,
+    label,
+    state,
+    inFlight: 0,
+    ...(reason !== undefined && { reason }),
+    ...(until !== undefined && { until })
+  }
+}

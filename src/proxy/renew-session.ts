@@ -1,0 +1,155 @@
+import { CatflapError } from '../errors.ts'
+import { Message } from '../protocol/message.ts'
+import { announcedLists, serverIdentity } from '../protocol/server-identity.ts'
+import { factsOf, withFacts } from '../session/facts.ts'
+import type { Session } from '../session/manager.ts'
+import { epochOf, recordedLeg } from '../session/recorded-leg.ts'
+import type { Leg } from '../transport/upstream.ts'
+import type { Core } from './core.ts'
+import type { Exchange } from './exchange.ts'
+import { type LossOutcome, renewLeg, Unrecoverable } from './renew-leg.ts'
+import { takeUntold } from './session-state.ts'
+
+/** Calls of the session wait so long for its new leg, in ms. */
+const RENEWAL_TIME = 10_000
+/** How often it is looked whether another process has finished what it is about, in ms. */
+const LOOK_EVERY = 50
+
+/** Makes a session anew at its server over HTTP. Undefined: it cannot go on, and ends. */
+export function renewSession(x: Exchange, session: Session): Promise<Leg | undefined> {
+  return recover(x, session, signal => renewed(x, session, signal))
+}
+
+/**
+ * Runs `renew`, and tells everybody who has to know how that went. Where it fails the session ends. Rejects only with what
+ * `passing` says is no reason for that.
+ */
+export async function recover(
+  x: Exchange,
+  session: Session,
+  renew: (signal: AbortSignal) => Promise<LossOutcome>,
+  passing: (error: unknown) => boolean = () => false
+): Promise<Leg | undefined> {
+  const { core } = x
+  const { handle } = session
+  core.log.info('session-lost', `session ${handle}: the server no longer knows it`, { session: handle })
+  if (core.bus.active) core.tap.note(x, 'session-lost', 'the server no longer knows the session')
+  const late = new AbortController()
+  const { requestTimeout } = core.settings
+  const timer = setTimeout(() => late.abort(), Math.min(RENEWAL_TIME, requestTimeout || RENEWAL_TIME))
+  try {
+    const outcome = await renew(late.signal)
+    core.meter?.reinitialized(outcome)
+    const text = outcome === 'kept' ? 'initialize was repeated' : 'another process has repeated its initialize'
+    core.log.info('session-reinitialized', `session ${handle}: ${text}`, { session: handle, outcome })
+    if (core.bus.active) core.tap.note(x, 'session-reinitialized', text)
+    return session.leg
+  } catch (error) {
+    if (passing(error)) throw error
+    const outcome = outcomeOf(error)
+    core.meter?.reinitialized(outcome)
+    const why = error instanceof Error ? error.message : String(error)
+    core.log.warn('session-not-reinitialized', `session ${handle} ends: ${why}`, { session: handle, outcome })
+    if (core.bus.active) core.tap.note(x, 'notice', `the session cannot go on: ${why}`)
+    void core.sessions.end(session, 'lost')
+    return undefined
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function outcomeOf(error: unknown): LossOutcome {
+  if (error instanceof Unrecoverable) return error.outcome
+  return error instanceof CatflapError && error.code === 'upstream_status' ? 'refused' : 'unreachable'
+}
+
+/** Makes the session anew, or waits for another process that is about to. */
+async function renewed(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {
+  const epoch = epochOf(session.record)
+  if (!(await claimed(x.core, session, epoch, signal))) return await sharedWith(x.core, session)
+  const { initialize, server } = firstWords(x.core, session)
+  const { leg, answer } = await renewLeg(x, session, Message.parse(Buffer.from(initialize)), signal)
+  try {
+    mustBe(server, answer)
+    if (!(await moved(x.core, session, leg, { epoch, initialize, untold: announcedLists(answer) })))
+      return await sharedWith(x.core, session)
+  } catch (error) {
+    void leg.close(x.headers)
+    throw error
+  }
+  await tellStreams(x.core, session)
+  return 'kept'
+}
+
+/** Another process was first. */
+async function sharedWith(core: Core, session: Session): Promise<LossOutcome> {
+  await tellStreams(core, session)
+  return 'shared'
+}
+
+/** What client and server said at first. Throws where that is not known. */
+export function firstWords(core: Core, session: Session): { readonly initialize: string; readonly server: string } {
+  const initialize = recordedLeg(session.record, core.target.name)?.initialize
+  const { server } = factsOf(session.record)
+  if (initialize !== undefined && server !== undefined) return { initialize, server }
+  throw new Unrecoverable('unknown', 'its initialize is not known, or not what the server said to it')
+}
+
+/** Throws where the server is not what it was: the client goes by what it was told at first. */
+export function mustBe(server: string, answer: Message): void {
+  if (serverIdentity(answer) !== server)
+    throw new Unrecoverable('changed', 'the server is another one, or offers something else')
+}
+
+/** True: it is ours to make the session anew, for as long as that may take. False: another process has done it. */
+async function claimed(core: Core, session: Session, epoch: number, signal: AbortSignal): Promise<boolean> {
+  for (;;) {
+    const ours = core.sessions.change(session, record => {
+      const { renewing = 0 } = factsOf(record)
+      if (epochOf(record) !== epoch || renewing > Date.now()) return undefined
+      return { facts: withFacts(record, { renewing: Date.now() + RENEWAL_TIME }) }
+    })
+    if (ours instanceof Promise ? await ours : ours) return true
+    if (epochOf(session.record) !== epoch) return false
+    if (signal.aborted) throw new CatflapError('upstream_timeout', 'Another process did not open the session in time.')
+    await new Promise(resolve => setTimeout(resolve, LOOK_EVERY))
+    if (!(await core.sessions.refresh(session))) throw new Unrecoverable('unknown', 'it has ended meanwhile')
+  }
+}
+
+export interface Move {
+  /** The one before. */
+  readonly epoch: number
+  readonly initialize: string
+  readonly untold: readonly string[]
+}
+
+/** Writes the new leg down. False: another process was first, and this one is of no use. */
+export async function moved(
+  core: Core,
+  session: Session,
+  leg: Leg,
+  { epoch, initialize, untold }: Move
+): Promise<boolean> {
+  const name = leg.member ?? core.target.name
+  const done = await core.sessions.change(session, record => {
+    if (epochOf(record) !== epoch) return undefined
+    return {
+      legs: { [name]: { upstreamId: leg.upstreamId, initialize, epoch: epoch + 1 } },
+      facts: withFacts(record, { renewing: undefined, untold: untold.length > 0 ? untold : undefined })
+    }
+  })
+  if (done) return true
+  if (epochOf(session.record) === epoch) throw new Unrecoverable('unknown', 'it has ended meanwhile')
+  void leg.close()
+  return false
+}
+
+/** Streams that are open still belong to the session that the server has lost: nothing will ever come on them. */
+async function tellStreams(core: Core, session: Session): Promise<void> {
+  if (session.streams === 0) return
+  const open = [...core.inFlight].filter(s => s.session === session && s.leg !== session.leg && s.streaming)
+  const one = open.find(s => s.canSay)
+  const last = one ? await takeUntold(core, session) : []
+  for (const stream of open) stream.sayAndEnd(stream === one ? last : [])
+}

@@ -1,0 +1,67 @@
+import type { Audit } from '../admin/audit.ts'
+import type { ProxyView } from '../admin/proxy-view.ts'
+import type { Log } from '../log.ts'
+import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
+import type { AccessLogOptions, ReverseOptions } from './reverse-options.ts'
+
+/** What operators have of a running proxy, each on an address of its own. */
+export interface Operators {
+  readonly adminUrl: string | undefined
+  readonly adminToken: string | undefined
+  readonly metricsUrl: string | undefined
+  close(): Promise<void>
+}
+
+/** Only what is asked for is loaded. Rejects with the system's error when it cannot listen; then nothing is left open. */
+export async function openOperators(
+  { admin, metrics: wanted }: Pick<ReverseOptions, 'admin' | 'metrics'>,
+  { view, metrics, audit }: { view: ProxyView; metrics: RoutesMetrics | undefined; audit: Audit }
+): Promise<Operators> {
+  const listener = admin && (await openAdmin(admin, view, audit))
+  try {
+    const served = typeof wanted === 'object' && wanted.port !== undefined ? wanted : undefined
+    const metricsUrl = await (served &&
+      metrics?.listen({
+        host: served.host ?? '127.0.0.1',
+        port: served.port!,
+        allowHosts: served.allowHosts ?? [],
+        tokens: served.tokens ?? []
+      }))
+    return {
+      adminUrl: listener?.url,
+      adminToken: listener?.token,
+      metricsUrl,
+      close: async () => await listener?.close()
+    }
+  } catch (error) {
+    await listener?.close()
+    throw error
+  }
+}
+
+async function openAdmin(
+  options: NonNullable<ReverseOptions['admin']>,
+  view: ProxyView,
+  audit: Audit
+): Promise<{ url: string; token: string; close(): Promise<void> }> {
+  const { AdminListener, newToken } = await import('../admin/admin-listener.ts')
+  const token = options.token ?? newToken()
+  const listener = new AdminListener({ ...options, token }, view, audit)
+  try {
+    return { url: await listener.listen(), token, close: () => listener.close() }
+  } catch (error) {
+    await listener.close()
+    throw error
+  }
+}
+
+/** Lines of the access log wait, a few, and never hold up traffic. */
+export async function openAccessLog(
+  options: AccessLogOptions | undefined,
+  log: Log
+): Promise<{ readonly lines: import('../admin/line-sink.ts').LineSink; readonly format: 'text' | 'json' } | undefined> {
+  if (!options) return undefined
+  const { LineSink } = await import('../admin/line-sink.ts')
+  const onError = (error: unknown): void => log.error('access-log-failed', `the access log cannot be written: ${error}`)
+  return { lines: new LineSink(options.write, { onError }), format: options.format ?? 'text' }
+}

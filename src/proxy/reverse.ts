@@ -1,0 +1,322 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Audit } from '../admin/audit.ts'
+import type { ServedRoute } from '../admin/proxy-view.ts'
+import { ProxyView } from '../admin/proxy-view.ts'
+import { type Log, SILENT } from '../log.ts'
+import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
+import { checkReverse } from './check-reverse.ts'
+import { closeAll } from './closing.ts'
+import { Drain } from './drain.ts'
+import { Forwarding, TrustedProxies } from './forwarded.ts'
+import { Listeners } from './listeners.ts'
+import { settings } from './options.ts'
+import { type Common, closePlace, openPlace, type Place } from './place.ts'
+import { retire } from './retire.ts'
+import type { ReverseOptions } from './reverse-options.ts'
+import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
+import { CLOSE_PATIENCE } from './route.ts'
+import { Router } from './router.ts'
+
+const DEFAULT_VIA = 'catflap'
+/** How long clients may at least take to read what was answered before everything is closed, in ms. */
+const FLUSH = 100
+
+/** What a reload did. Names of routes. */
+export interface Reloaded {
+  readonly added: readonly string[]
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
+  readonly kept: readonly string[]
+}
+
+/** What lives as long as the proxy, whatever the options become. */
+interface Lasting {
+  readonly log: Log
+  readonly audit: Audit
+  readonly metrics: RoutesMetrics | undefined
+  readonly accessLog: Awaited<ReturnType<typeof openAccessLog>>
+}
+
+/** A running reverse proxy: one front for many servers. */
+export class Reverse {
+  readonly #router = new Router()
+  readonly #listeners: Listeners
+  readonly #lasting: Lasting
+  readonly #view: ProxyView
+  /** For routes that were replaced and still have sessions. */
+  readonly #waits = new Set<() => void>()
+  readonly #leaving = new Set<Promise<void>>()
+  #operators: Operators | undefined
+  #options: ReverseOptions
+  #generation = 0
+  #reloading: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  /** Use `createReverse`. */
+  constructor(options: ReverseOptions, lasting: Lasting) {
+    this.#options = options
+    this.#lasting = lasting
+    const { log, metrics } = lasting
+    this.#listeners = new Listeners(this.#router, log, metrics?.process)
+    this.#view = new ProxyView({
+      routes: () => this.#served(),
+      listeners: () => this.#listeners.views,
+      drain: request => this.#drain(request),
+      ...(metrics && { metricsText: () => metrics.text() })
+    })
+  }
+
+  /** Opens everything. Where that fails, nothing is left open. */
+  async open(): Promise<void> {
+    const { metrics, audit, accessLog } = this.#lasting
+    try {
+      await this.#use(this.#options)
+      this.#operators = await openOperators(this.#options, { view: this.#view, metrics, audit })
+      this.#view.ready()
+    } catch (error) {
+      await this.#listeners.close()
+      await Promise.all(this.#places().map(closePlace))
+      await metrics?.close()
+      await accessLog?.lines.close()
+      throw error
+    }
+  }
+
+  /** Where clients connect, without any path: one URL a listener. */
+  get origins(): readonly string[] {
+    return this.#listeners.origins
+  }
+
+  get routes(): readonly Place[] {
+    return this.#router.places
+  }
+
+  /** Where operators ask and act, if they do. */
+  get adminUrl(): string | undefined {
+    return this.#operators?.adminUrl
+  }
+
+  /** What they must present: the option's, or one that was made up. */
+  get adminToken(): string | undefined {
+    return this.#operators?.adminToken
+  }
+
+  /** Where metrics are served on an address of their own, if they are. */
+  get metricsUrl(): string | undefined {
+    return this.#operators?.metricsUrl
+  }
+
+  /** Of a route at the first listener. Throws a TypeError for a name that no route has. */
+  urlOf(name: string): string {
+    const place = this.#router.places.find(one => one.name === name)
+    if (!place) throw new TypeError(`no route is called '${name}'`)
+    return `${this.origins[0]}${place.path}`
+  }
+
+  get stats(): { readonly sessions: number; readonly exchanges: number; readonly connections: number } {
+    const cores = this.#places().map(({ route }) => route.core)
+    const sum = (of: (core: (typeof cores)[number]) => number): number => cores.reduce((n, core) => n + of(core), 0)
+    return {
+      sessions: sum(core => core.sessions.size),
+      exchanges: sum(core => core.inFlight.size),
+      connections: this.#listeners.connections
+    }
+  }
+
+  /** All metrics at this moment, as Prometheus text. Throws where none are kept. */
+  exportMetrics(): string {
+    const { metrics } = this.#lasting
+    if (!metrics) throw new TypeError('there are no metrics: start with createReverse({ metrics: true, … })')
+    return [...metrics.text()].join('')
+  }
+
+  /**
+   * Goes on with other options. New sessions are made by the routes as they are now; sessions that live end where they began;
+   * nothing is dropped. Rejects with a TypeError (or the system's error, where it cannot listen), and then nothing has changed.
+   * Log, access log, metrics and the admin listener stay as they are.
+   */
+  reload(options: ReverseOptions): Promise<Reloaded> {
+    const next = this.#reloading.then(() => this.#reload(options))
+    this.#reloading = next.catch(() => {})
+    return next
+  }
+
+  async #reload(options: ReverseOptions): Promise<Reloaded> {
+    if (this.#closing) throw new TypeError('it is being closed')
+    checkReverse(options)
+    const done = await this.#use(options)
+    this.#lasting.audit.configChanged({ added: done.added, removed: done.removed, replaced: done.changed })
+    return done
+  }
+
+  async #use(options: ReverseOptions): Promise<Reloaded> {
+    const before = new Map(this.#router.places.map(place => [place.name, place]))
+    const same = before.size > 0 && isDeepStrictEqual(sharedParts(this.#options), sharedParts(options))
+    const keeps = new Set(
+      [...before.keys()].filter(name => same && isDeepStrictEqual(this.#options.routes[name], options.routes[name]))
+    )
+    const generation = ++this.#generation
+    const places = await openPlaces(options, generation, this.#common(options), name =>
+      keeps.has(name) ? before.get(name) : undefined
+    )
+    try {
+      await this.#listeners.change(options)
+    } catch (error) {
+      await Promise.all(places.filter(place => before.get(place.name) !== place).map(closePlace))
+      throw error
+    }
+    const gone = this.#router.serve(places)
+    this.#options = options
+    for (const place of gone) this.#retire(place)
+    const names = places.map(({ name }) => name)
+    return {
+      added: names.filter(name => !before.has(name)),
+      changed: names.filter(name => before.has(name) && !keeps.has(name)),
+      removed: [...before.keys()].filter(name => !names.includes(name)),
+      kept: [...keeps]
+    }
+  }
+
+  #common({ listeners, via, trustedProxies, routes }: ReverseOptions): Common {
+    const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
+    const name = via === false ? undefined : (via ?? DEFAULT_VIA)
+    const { log, audit, metrics, accessLog } = this.#lasting
+    return {
+      ...{ log, audit, metrics, accessLog, hosts },
+      host: Listeners.widest(hosts),
+      via: name,
+      forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
+      among: Object.keys(routes).length
+    }
+  }
+
+  /** Closes it once its last session has ended. */
+  #retire(place: Place): void {
+    const stop = retire(place.route.core, () => {
+      this.#waits.delete(stop)
+      this.#router.forget(place)
+      const leaving: Promise<void> = closePlace(place).finally(() => this.#leaving.delete(leaving))
+      this.#leaving.add(leaving)
+    })
+    this.#waits.add(stop)
+  }
+
+  /**
+   * Stops: accepts nothing new, lets calls in flight finish for up to `drainTimeout` ms (default: the option's, then the
+   * setting's), ends streams, upstream sessions and children, writes the tapes. Afterwards nothing is left open.
+   */
+  close(options: { readonly drainTimeout?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.drainTimeout ?? this.#drainTimeout)
+    return this.#closing
+  }
+
+  get #drainTimeout(): number {
+    return this.#options.drainTimeout ?? settings().drainTimeout
+  }
+
+  async #close(timeout: number): Promise<void> {
+    const { log, metrics, accessLog } = this.#lasting
+    await this.#reloading
+    for (const stop of this.#waits) stop()
+    const startedAt = performance.now()
+    const drain = this.#view.startDrain({ timeout })
+    drain.hurry(timeout)
+    await drain.run()
+    const places = this.#places()
+    await Promise.all(
+      places.map(({ pages }) => pages?.passthrough.drained(Math.max(0, timeout - (performance.now() - startedAt))))
+    )
+    const flush = Math.max(FLUSH, timeout - (performance.now() - startedAt))
+    await closeAll(
+      [
+        ['the sessions', () => Promise.all(places.map(({ route }) => route.core.sessions.close()))],
+        ['connections', () => this.#listeners.flushed(flush)],
+        ['the listeners', () => this.#listeners.close()]
+      ],
+      CLOSE_PATIENCE + flush,
+      log
+    )
+    await Promise.all([...places.map(closePlace), ...this.#leaving])
+    await closeAll(
+      [
+        ['the admin listener', () => this.#operators?.close()],
+        ['metrics', () => metrics?.close()],
+        ['the access log', () => accessLog?.lines.close()]
+      ],
+      CLOSE_PATIENCE,
+      log
+    )
+  }
+
+  #drain({ timeout = this.#drainTimeout, grace }: { readonly timeout?: number; readonly grace?: number }): Drain {
+    const { log, audit } = this.#lasting
+    return new Drain({
+      cores: () => this.#places().map(({ route }) => route.core),
+      listeners: [this.#listeners],
+      ...{ timeout, grace, log },
+      onBegin: progress => audit.drainBegan(progress),
+      onEnd: progress => audit.drainEnded(progress)
+    })
+  }
+
+  #places(): Place[] {
+    return [...this.#router.places, ...this.#router.retiring]
+  }
+
+  *#served(): Generator<ServedRoute> {
+    for (const place of this.#places()) {
+      const { name, path, host, generation, route } = place
+      const retiring = this.#router.retiring.has(place)
+      yield { core: route.core, facts: { name, path, host, generation, retiring, recorder: route.recorder } }
+    }
+  }
+}
+
+/**
+ * Starts a reverse proxy. Throws a TypeError for options that make no sense, the system's error when it cannot listen, TapeError
+ * for a tape.
+ */
+export async function createReverse(options: ReverseOptions): Promise<Reverse> {
+  checkReverse(options)
+  const log = options.log ?? SILENT
+  const wanted = options.metrics !== undefined && options.metrics !== false
+  const metrics = wanted || options.admin ? await openMetrics(options) : undefined
+  const accessLog = await openAccessLog(options.accessLog, log)
+  if (accessLog) metrics?.process.accessLog(accessLog.lines)
+  const proxy = new Reverse(options, { log, audit: new Audit(log), metrics, accessLog })
+  await proxy.open()
+  return proxy
+}
+
+async function openMetrics({ metrics }: ReverseOptions): Promise<RoutesMetrics> {
+  const { RoutesMetrics } = await import('../metrics/routes-metrics.ts')
+  return new RoutesMetrics(typeof metrics === 'object' ? { maxNames: metrics.maxNames } : {})
+}
+
+/** Opens every route, or none. */
+async function openPlaces(
+  options: ReverseOptions,
+  generation: number,
+  common: Common,
+  kept: (name: string) => Place | undefined
+): Promise<Place[]> {
+  const places: Place[] = []
+  const opened: Place[] = []
+  try {
+    for (const [name, route] of Object.entries(options.routes)) {
+      const there = kept(name)
+      const place = there ?? (await openPlace(name, route, generation, common))
+      if (!there) opened.push(place)
+      places.push(place)
+    }
+    return places
+  } catch (error) {
+    await Promise.all(opened.map(closePlace))
+    throw error
+  }
+}
+
+/** What every route is made with besides its own options. */
+function sharedParts({ listeners, trustedProxies, via }: ReverseOptions): unknown {
+  return { hosts: (listeners ?? []).map(({ host }) => host), trustedProxies, via }
+}

@@ -1,0 +1,128 @@
+import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
+import { MalformedMessage, Message } from '../protocol/message.ts'
+import { serverIdentity } from '../protocol/server-identity.ts'
+import { factsOf, withFacts, withLogLevel, withSubscription } from '../session/facts.ts'
+import type { Session } from '../session/manager.ts'
+import type { Recovery } from '../session/recovery.ts'
+import type { ReplyHead } from '../transport/upstream.ts'
+import type { Core } from './core.ts'
+import type { Exchange } from './exchange.ts'
+import { type Answer, Slot } from './interceptor.ts'
+import { applyChange } from './rederive.ts'
+
+/** Looks into the messages of the answer, whoever else does. */
+export function onAnswer(x: Exchange, look: (bytes: Buffer) => void): void {
+  const before = x.onAnswer
+  x.onAnswer = before
+    ? bytes => {
+        before(bytes)
+        look(bytes)
+      }
+    : look
+}
+
+/** The server's message, where it is one. */
+export function parseAnswer(bytes: Buffer): Message | undefined {
+  try {
+    return Message.parse(bytes, 'server')
+  } catch (error) {
+    if (error instanceof MalformedMessage) return undefined
+    throw error
+  }
+}
+
+/** `initialize` was answered: what was negotiated is written down, and with whom. */
+export function initialized(x: Exchange, session: Session, answer: Message): void {
+  const version = answer.protocolVersion
+  if (version === undefined) return
+  const server = x.core.sessionLoss === 'reinitialize' && session.stored ? serverIdentity(answer) : undefined
+  x.core.sessions.negotiated(session, version, server).catch(error => storeFailed(x, error))
+}
+
+/** Remembers what a new session of this client's would have to be told again: log level and subscriptions, once they are accepted. */
+export function rememberWishes(x: Exchange, session: Session): void {
+  const method = x.message?.method
+  if (method !== 'logging/setLevel' && method !== 'resources/subscribe' && method !== 'resources/unsubscribe') return
+  if (x.kind !== 'request' || x.core.sessionLoss !== 'reinitialize') return
+  onAnswer(x, bytes => {
+    const answer = parseAnswer(bytes)
+    if (answer?.kind === 'response' && !answer.isError) void remember(x, session, method)
+  })
+}
+
+async function remember(x: Exchange, session: Session, method: string): Promise<void> {
+  const { params } = (x.message?.json ?? {}) as { params?: { level?: unknown; uri?: unknown } | null }
+  try {
+    await x.core.sessions.change(session, record => {
+      const facts =
+        method === 'logging/setLevel'
+          ? withLogLevel(record, params?.level)
+          : withSubscription(record, params?.uri, method === 'resources/subscribe')
+      return facts && { facts }
+    })
+  } catch (error) {
+    storeFailed(x, error)
+  }
+}
+
+function storeFailed(x: Exchange, error: unknown): void {
+  x.core.log.error('store-failed', `the session store failed: ${error instanceof Error ? error.message : error}`)
+}
+
+/** In a session whose server has lost it before: what is left of that time does not reach the new one. */
+export function sinceLoss(x: Exchange, session: Session, recovery: Recovery): Answer | undefined {
+  const { message, batch, core } = x
+  // A pipe's channel knows itself what is still open.
+  if (session.channel) return undefined
+  const late = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m))
+  if (late.length > 0) {
+    core.log.debug('late', `session ${session.handle}: an answer to a question of the server that was lost`)
+    if (core.bus.active) core.tap.note(x, 'late', 'an answer to a question of the server that was lost')
+    const kept = batch?.filter(m => !late.includes(m)) ?? []
+    if (kept.length === 0) return { http: { status: 202, headers: [], body: undefined } }
+    applyChange(x, kept)
+  }
+  if (x.kind === 'listen' && !recovery.hasIds) removeHeader(x.headers, EVENT_ID_HEADER)
+  watchQuestions(x, session)
+  return undefined
+}
+
+/** Notes what the new server asks, so that an answer to it is known from one to the server before. */
+export function watchQuestions(x: Exchange, session: Session): void {
+  const { recovery } = session
+  if (!recovery?.recent || x.kind === 'notify' || x.kind === 'terminate') return
+  onAnswer(x, bytes => {
+    if (x.leg === session.leg) recovery.heard(bytes)
+  })
+}
+
+/** What the client is to be told on its stream, for whoever gets it first. */
+export async function takeUntold(core: Core, session: Session): Promise<readonly Message[]> {
+  let untold: readonly string[] = []
+  const taken = await core.sessions.change(session, record => {
+    untold = factsOf(record).untold ?? []
+    return untold.length > 0 ? { facts: withFacts(record, { untold: undefined }) } : undefined
+  })
+  return taken ? untold.map(method => Message.from({ jsonrpc: '2.0', method })) : []
+}
+
+const listening = new Slot<true>()
+
+/** The server has answered a GET: counts it where it is a stream, and finds what has waited for one. */
+export function streamOpened(x: Exchange, session: Session, head: ReplyHead): void | Promise<void> {
+  if (head.status !== 200 || head.type !== 'sse') return
+  session.streams++
+  listening.set(x, true)
+  // Nothing of ours fits into compressed content.
+  if (head.encoding !== undefined || factsOf(session.record).untold === undefined) return
+  return takeUntold(x.core, session).then(
+    messages => {
+      x.greeting = messages
+    },
+    error => storeFailed(x, error)
+  )
+}
+
+export function streamEnded(x: Exchange): void {
+  if (listening.get(x) && x.session) x.session.streams--
+}

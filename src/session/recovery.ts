@@ -1,0 +1,66 @@
+import type { CatflapError } from '../errors.ts'
+import { idKey, roundedKey } from '../protocol/id.ts'
+import { MalformedMessage, Message } from '../protocol/message.ts'
+import type { Leg } from '../transport/upstream.ts'
+
+/** How long an answer to a question of the lost server may still come, in ms: people take their time, but not for ever. */
+const LATE = 300_000
+/** Questions of a server that are remembered. */
+const MAX_ASKED = 1_024
+
+/** What is known of a session whose server has lost it. Most sessions have none. */
+export class Recovery {
+  /** A new leg is being opened; undefined in the end where it cannot be. */
+  pending: Promise<Leg | undefined> | undefined
+  /** Why there is no leg at the moment; the next call opens one. */
+  lost: CatflapError | undefined
+  /** Events of the present leg have ids: what a client names from now on may be one of them. */
+  hasIds = false
+  #renewedAt = Number.NEGATIVE_INFINITY
+  /** Ids of what the present server has asked its client. */
+  readonly #asked = new Set<string>()
+
+  /** There is a new leg. */
+  renewed(): void {
+    this.lost = undefined
+    this.hasIds = false
+    this.#renewedAt = performance.now()
+    this.#asked.clear()
+  }
+
+  /** Answers may still come that were meant for the server before. */
+  get recent(): boolean {
+    return performance.now() - this.#renewedAt < LATE
+  }
+
+  /** The server has said this: what it asks may be answered. */
+  heard(bytes: Buffer): void {
+    if (!bytes.includes('"method"')) return
+    const message = parse(bytes)
+    if (message?.kind !== 'request') return
+    if (this.#asked.size >= MAX_ASKED) for (const oldest of this.#asked) if (this.#asked.delete(oldest)) break
+    this.#asked.add(idKey(message.idText!))
+  }
+
+  /**
+   * Whether the present server has asked what this answers. Servers count their questions from the same number again: an answer to
+   * one that the lost server has asked would be taken for another.
+   */
+  answers(response: Message): boolean {
+    if (!this.recent || response.idText === undefined) return true
+    const key = idKey(response.idText)
+    if (this.#asked.has(key)) return true
+    // Clients that read numbers as doubles echo big ids rounded.
+    for (const asked of this.#asked) if (roundedKey(asked) === key) return true
+    return false
+  }
+}
+
+function parse(bytes: Buffer): Message | undefined {
+  try {
+    return Message.parse(bytes, 'server')
+  } catch (error) {
+    if (error instanceof MalformedMessage) return undefined
+    throw error
+  }
+}

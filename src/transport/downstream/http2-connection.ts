@@ -1,0 +1,94 @@
+import type { ServerHttp2Session } from 'node:http2'
+import type { Socket } from 'node:net'
+import { Allowance } from './allowance.ts'
+
+// Loaded with this module, which is loaded where HTTP/2 is asked for.
+const { constants } = process.getBuiltinModule('node:http2')
+
+/**
+ * Streams that a client takes back, or has reset by breaking the rules, before they were answered: opening and resetting costs
+ * it nothing (CVE-2023-44487). A gateway that gathers many users on one connection cancels now and then, not all the time.
+ */
+const RESETS = { burst: 200, perSecond: 20 }
+
+/** Pings and settings: each makes an answer. nghttp2 ends a connection with 1,000 of these unsent, and does not say why. */
+const CONTROL = { burst: 500, perSecond: 50 }
+
+/** What a client may take to close a connection that is over, in ms. */
+const LEAVING = 1_000
+
+/** One connection of HTTP/2. */
+export class Http2Connection {
+  readonly socket: Socket
+  readonly #session: ServerHttp2Session
+  readonly #resets = new Allowance(RESETS.burst, RESETS.perSecond)
+  readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
+  readonly #onFlood: () => void
+  #open = 0
+  #idleSince = performance.now()
+  #draining = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(socket: Socket, session: ServerHttp2Session, onFlood: () => void) {
+    this.socket = socket
+    this.#session = session
+    this.#onFlood = onFlood
+    const control = (): void => {
+      if (!this.#control.take()) this.#calm()
+    }
+    session.on('ping', control)
+    session.on('remoteSettings', control)
+    socket.once('close', () => clearTimeout(this.#timer))
+  }
+
+  /** A request has begun. */
+  opened(): void {
+    this.#open++
+  }
+
+  /** And is over. */
+  closed(reset: boolean): void {
+    this.#open--
+    if (reset) this.reset()
+    if (this.#open > 0) return
+    this.#idleSince = performance.now()
+    if (this.#draining) this.leave()
+  }
+
+  /** The client took a request back. */
+  reset(): void {
+    if (!this.#session.destroyed && !this.#resets.take()) this.#calm()
+  }
+
+  /** Since when nothing is asked, by `performance.now()`; undefined while something is. */
+  get idleSince(): number | undefined {
+    return this.#open > 0 ? undefined : this.#idleSince
+  }
+
+  /**
+   * To be left as soon as nothing is asked any more. Not before: a client that was told so opens no stream, and its answer to
+   * what a server asks in the middle of a call would find no way.
+   */
+  drain(): void {
+    this.#draining = true
+    if (this.#open === 0) this.leave()
+  }
+
+  /** GOAWAY: what was asked is answered, and nothing else. */
+  leave(): void {
+    this.#session.close()
+    this.closeSoon()
+  }
+
+  /** Whether its client closes it or not. */
+  closeSoon(): void {
+    this.#timer ??= setTimeout(() => this.socket.destroy(), LEAVING)
+  }
+
+  #calm(): void {
+    if (this.#session.destroyed) return
+    this.#onFlood()
+    this.#session.destroy(new Error('a flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    this.closeSoon()
+  }
+}

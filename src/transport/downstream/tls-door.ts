@@ -1,0 +1,78 @@
+import type { Socket } from 'node:net'
+import type { Server, TLSSocket } from 'node:tls'
+import { keepPrincipal } from './tls-peer.ts'
+
+/** PEM texts. */
+export interface TlsTexts {
+  readonly certificate: string
+  readonly key: string
+  /** Clients must present a certificate that one of these has signed. */
+  readonly clientCa?: string
+}
+
+export interface TlsDoorOptions {
+  /** What is offered by ALPN, the most wanted first. */
+  readonly protocols: readonly string[]
+  /** How long a handshake may take, in ms. */
+  readonly handshakeTimeout: number
+  readonly secured: (socket: TLSSocket) => void
+  /** A handshake came to nothing. */
+  readonly failed: () => void
+}
+
+// Loaded with this module, which is loaded where TLS is asked for.
+const { createServer } = process.getBuiltinModule('node:tls')
+
+/** Makes encrypted connections of those that others have accepted. */
+export class TlsDoor {
+  readonly #options: TlsDoorOptions
+  #server: Server
+
+  /** Throws a TypeError for texts that are no certificates or keys, or do not fit each other. */
+  constructor(texts: TlsTexts, options: TlsDoorOptions) {
+    this.#options = options
+    this.#server = this.#make(texts)
+  }
+
+  /** From the next connection on; those that are made keep what they were made with. Throws as the constructor does. */
+  replace(texts: TlsTexts): void {
+    this.#server = this.#make(texts)
+  }
+
+  accept(socket: Socket): void {
+    this.#server.emit('connection', socket)
+  }
+
+  /** It never listens, so that there is nothing of it to close. */
+  #make({ certificate, key, clientCa }: TlsTexts): Server {
+    const { protocols, handshakeTimeout, secured, failed } = this.#options
+    const server = made({
+      cert: certificate,
+      key,
+      ca: clientCa,
+      requestCert: clientCa !== undefined,
+      rejectUnauthorized: clientCa !== undefined,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: [...protocols],
+      handshakeTimeout
+    })
+    server.on('secureConnection', (socket: TLSSocket) => {
+      if (clientCa !== undefined) keepPrincipal(socket)
+      secured(socket)
+    })
+    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
+      failed()
+      socket.destroy()
+    })
+    return server
+  }
+}
+
+function made(options: Parameters<typeof createServer>[0]): Server {
+  try {
+    return createServer(options)
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    throw new TypeError(`tls: certificate, key or clientCa cannot be used: ${text}`, { cause: error })
+  }
+}

@@ -1,0 +1,67 @@
+import { CatflapError } from '../../errors.ts'
+
+/** A child, as far as it takes room. */
+interface Roomer {
+  /** It was told to end, and will soon be gone. */
+  readonly ending: boolean
+}
+
+/** How many children one command may have at once. Where there is no room, one that nobody uses makes some. */
+export class ChildRoom {
+  readonly #max: number
+  readonly #children: ReadonlySet<Roomer>
+  readonly #giveUpIdle: () => boolean
+  /** Room that was taken, for a child that is about to be started. */
+  #promised = 0
+  readonly #waiting: PromiseWithResolvers<void>[] = []
+  #closed = false
+
+  /** `giveUpIdle` ends a child that nobody uses, and says whether there was one. */
+  constructor(max: number, children: ReadonlySet<Roomer>, giveUpIdle: () => boolean) {
+    this.#max = max
+    this.#children = children
+    this.#giveUpIdle = giveUpIdle
+  }
+
+  /** Children that may still be started. */
+  get left(): number {
+    return this.#max - this.#children.size - this.#promised
+  }
+
+  /** Promises room for one child. Who has it says `taken` and starts the child in one go. Rejects with too_many_children. */
+  async take(): Promise<void> {
+    if (this.#closed) throw new CatflapError('shutting_down')
+    if (this.left <= 0) {
+      if (this.#waiting.length >= this.#ending && !this.#giveUpIdle()) throw new CatflapError('too_many_children')
+      const place = Promise.withResolvers<void>()
+      this.#waiting.push(place)
+      // Whoever makes room hands it over.
+      return await place.promise
+    }
+    this.#promised++
+  }
+
+  /** The child is started now, and counts by itself. */
+  taken(): void {
+    if (this.#promised > 0) this.#promised--
+  }
+
+  /** A child is gone, and no longer among the children: who waits has its room. */
+  freed(): void {
+    while (this.#waiting.length > 0 && this.left > 0) {
+      this.#promised++
+      this.#waiting.shift()!.resolve()
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const place of this.#waiting.splice(0)) place.reject(new CatflapError('shutting_down'))
+  }
+
+  get #ending(): number {
+    let n = 0
+    for (const child of this.#children) if (child.ending) n++
+    return n
+  }
+}

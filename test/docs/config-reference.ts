@@ -1,0 +1,45 @@
+/** The tables of docs/configuration.md, made from the description of the file (src/config/schema.ts). */
+import { file } from '../../src/config/schema.ts'
+import type { Key, Keys, Shape } from '../../src/config/shape.ts'
+
+/** The keys of one kind of object, under the path where it stands first: `routes.NAME.target`; empty for the file itself. */
+export interface Section {
+  readonly path: string
+  readonly table: string
+}
+
+export function sections(): Section[] {
+  const out: Section[] = []
+  const seen = new Set<Keys>()
+  const visit = (path: string, { below }: Shape<unknown>): void => {
+    if (!below) return
+    if ('of' in below) return visit(path + below.suffix, below.of)
+    if (seen.has(below.keys)) return
+    seen.add(below.keys)
+    out.push({ path, table: tableOf(below.keys) })
+    for (const [name, { shape, see }] of Object.entries(below.keys))
+      if (see === undefined) visit(path === '' ? name : `${path}.${name}`, shape)
+  }
+  visit('', file)
+  return out
+}
+
+function tableOf(keys: Keys): string {
+  const rows = Object.entries(keys).map(
+    ([name, key]) => `| \`${name}\` | ${typeOf(key)} | ${defaultOf(key)} | ${helpOf(key)} |`
+  )
+  return ['| key | value | default | meaning |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+function typeOf({ shape }: Key): string {
+  return shape.type.replaceAll('|', '\\|')
+}
+
+function defaultOf({ fallback, otherwise, required }: Key): string {
+  if (required) return 'required'
+  return fallback === undefined ? (otherwise ?? 'none') : `\`${fallback}\``
+}
+
+function helpOf({ help, see }: Key): string {
+  return `${help}${see === undefined ? '' : `; see \`${see}\``}`.replaceAll('|', '\\|')
+}

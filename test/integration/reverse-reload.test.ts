@@ -1,0 +1,118 @@
+/** Other options while it runs: new sessions go the new way, those that live end where they began. */
+import t from 'tap'
+import { startRawHttp } from '../fixtures/servers/raw-http.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
+import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { callTool, client, rawSession } from './http-door.ts'
+import { ANYWHERE, openReverse, sdkServer, to } from './reverse-door.ts'
+
+t.test('new sessions are made at the new server, living ones stay at the old one', async t => {
+  trackLeaks(t)
+  const [before, after] = [await sdkServer(t), await sdkServer(t)]
+  const proxy = await openReverse(t, { a: to(before), b: to(before) })
+  const old = await client(t, proxy.urlOf('a'))
+  await old.listening()
+  const slow = callTool(old, 'slow')
+  await before.counters.until('slow.started')
+  const done = await proxy.reload({ listeners: ANYWHERE, routes: { a: to(after), b: to(before), c: to(after) } })
+  t.same(done, { added: ['c'], changed: ['a'], removed: [], kept: ['b'] })
+  before.state.gate.release()
+  t.equal(await slow, 'released')
+  const next = await client(t, proxy.urlOf('a'))
+  t.equal(after.sessions.size, 1)
+  t.equal(before.sessions.size, 1)
+  t.equal(await callTool(old, 'echo', { a: 1 }), '{"a":1}')
+  t.equal(await callTool(next, 'echo', { a: 2 }), '{"a":2}')
+  before.changed('tools')
+  await old.until('notifications/tools/list_changed')
+  t.equal(proxy.stats.sessions, 2)
+  await old.terminate()
+  t.equal(before.counters.count('session.deleted'), 1)
+})
+
+t.test('the sessions of a route that was removed live on; nobody new comes in', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const proxy = await openReverse(t, { a: to(server), b: to(server) })
+  const url = proxy.urlOf('a')
+  const old = await client(t, url)
+  const done = await proxy.reload({ listeners: ANYWHERE, routes: { b: to(server) } })
+  t.same(done, { added: [], changed: [], removed: ['a'], kept: ['b'] })
+  t.equal(await callTool(old, 'echo', { a: 1 }), '{"a":1}')
+  t.equal((await rawPost(url, initialize())).status, 404)
+})
+
+t.test('a stream that belongs to no session ends, so that its client opens it where others are served now', async t => {
+  trackLeaks(t)
+  const [before, after] = [await startRawHttp(x => void x.sse()), await startRawHttp()]
+  t.teardown(() => before.close())
+  t.teardown(() => after.close())
+  const proxy = await openReverse(t, { a: to(before) })
+  const stream = await openSse(proxy.urlOf('a'), { method: 'GET', headers: { accept: 'text/event-stream' } })
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(after) } })
+  await stream.ended
+})
+
+t.test('options that cannot be meant, or a port that is taken, leave everything as it was', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const other = await startRawHttp()
+  t.teardown(() => other.close())
+  const proxy = await openReverse(t, { a: to(server) })
+  const c = await client(t, proxy.urlOf('a'))
+  await t.rejects(proxy.reload({ listeners: ANYWHERE, routes: {} }), /^routes: /)
+  const taken = { host: '127.0.0.1', port: Number(new URL(other.url).port) }
+  await t.rejects(proxy.reload({ listeners: [...ANYWHERE, taken], routes: { z: to(server) } }), /EADDRINUSE/)
+  t.same(
+    proxy.routes.map(({ name }) => name),
+    ['a']
+  )
+  t.equal(await callTool(c, 'echo', { a: 1 }), '{"a":1}')
+})
+
+t.test('listeners come and go', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const proxy = await openReverse(t, { a: to(server) })
+  const [first] = proxy.origins
+  await proxy.reload({ listeners: [...ANYWHERE, { host: '127.0.0.1', port: 0 }], routes: { a: to(server) } })
+  t.equal(proxy.origins[0], first, 'what is listened on already stays')
+  const second = proxy.origins[1]!
+  const id = await rawSession(`${second}/a/mcp`)
+  t.equal((await rawPost(`${first}/a/mcp`, rpc(1, 'tools/list'), legacyHeaders(id))).status, 200)
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server) } })
+  t.same(proxy.origins, [first])
+  await t.rejects(rawPost(`${second}/a/mcp`, initialize()))
+})
+
+t.test('under load nothing is lost, however often it is reloaded', async t => {
+  trackLeaks(t)
+  const servers = [await sdkServer(t), await sdkServer(t)]
+  const proxy = await openReverse(t, { a: to(servers[0]!) })
+  const url = proxy.urlOf('a')
+  let stop = false
+  let calls = 0
+  const worker = async (): Promise<void> => {
+    while (!stop) {
+      const id = await rawSession(url)
+      for (let i = 0; i < 5; i++) {
+        const answer = await rawPost(url, rpc(i, 'tools/list'), legacyHeaders(id))
+        if (answer.status !== 200) throw new Error(`status ${answer.status}: ${answer.text}`)
+        calls++
+      }
+      const gone = await rawRequest(url, { method: 'DELETE', headers: legacyHeaders(id) })
+      if (gone.status !== 200) throw new Error(`DELETE: ${gone.status}`)
+    }
+  }
+  const workers = Array.from({ length: 8 }, worker)
+  for (let i = 1; i <= 10; i++) {
+    const done = await proxy.reload({ listeners: ANYWHERE, routes: { a: to(servers[i % 2]!) } })
+    t.same(done.changed, ['a'])
+    const seen = calls
+    while (calls < seen + 20) await Promise.race([...workers, new Promise(resolve => setImmediate(resolve))])
+  }
+  stop = true
+  await Promise.all(workers)
+  t.ok(calls >= 200)
+})
