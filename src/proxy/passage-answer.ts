@@ -97,6 +97,15 @@ function byLowerName(list: readonly string[]): Record<string, string | string[]>
 
 interface Http2Stream {
   close(code: number): void
+  readonly aborted: boolean
+  /** 0: not reset. */
+  readonly rstCode: number
+}
+
+/** The client has had all of it, as far as is known. A stream of HTTP/2 that was reset counts as finished for Node. */
+export function isWhole(res: ServerResponse): boolean {
+  const stream = streamOf(res)
+  return res.writableFinished && !(stream && (stream.aborted || stream.rstCode !== 0))
 }
 
 function streamOf(res: ServerResponse): Http2Stream | undefined {

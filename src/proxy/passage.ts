@@ -4,7 +4,7 @@ import { type Duplex, Transform, type TransformCallback } from 'node:stream'
 import { CatflapError } from '../errors.ts'
 import { upstreamError } from '../transport/upstream/http-pool.ts'
 import type { Outcome } from './interceptor.ts'
-import { breakOff, responseOn, writeError, writeHead } from './passage-answer.ts'
+import { breakOff, isWhole, responseOn, writeError, writeHead } from './passage-answer.ts'
 
 /** What the passages of one route share. */
 export interface PassageRules {
@@ -76,9 +76,15 @@ export class Passage {
     } else {
       this.#socket = client.socket
       client.socket.once('close', () => this.#clientClosed())
+      client.socket.on('readable', this.#watch)
     }
     if (given.rules.headTimeout > 0)
       this.#headTimer = setTimeout(() => this.fail(this.#late()), given.rules.headTimeout)
+  }
+
+  /** Nobody reads the connection before it is joined, and a client's end shows only to who reads. What it sends stays there. */
+  readonly #watch = (): void => {
+    if (this.#socket?.readableLength === 0) this.#socket.destroy()
   }
 
   /** The request's content on its way up: no more than is allowed, and no other length than was announced. */
@@ -109,12 +115,23 @@ export class Passage {
     if (this.#over) return void upstream.destroy()
     const { silence } = this.#rules
     if (silence > 0) upstream.setTimeout(silence, () => this.fail(this.#late()))
+    // Node says no more than this when the target switches to a protocol that nobody asked for.
+    upstream.once('close', () => {
+      if (!this.#answered)
+        this.fail(
+          new CatflapError('upstream_protocol', `${this.#rules.label}: the connection ended without an answer.`)
+        )
+    })
   }
 
   /** The target answers, by HTTP. */
   answer(from: IncomingMessage): void {
     clearTimeout(this.#headTimer)
     if (this.#over || this.#answered) return void from.destroy()
+    if ((from.statusCode ?? 0) < 200) {
+      this.fail(new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`))
+      return void from.destroy()
+    }
     this.#answered = true
     const res = this.#response()
     try {
@@ -130,7 +147,7 @@ export class Passage {
     })
     res.on('error', () => {})
     // Node's HTTP/2 says so of streams that were reset, too.
-    res.once('finish', () => res.writableFinished && this.#end({ result: 'answered', status: res.statusCode }))
+    res.once('finish', () => isWhole(res) && this.#end({ result: 'answered', status: res.statusCode }))
     from.pipe(res)
   }
 
@@ -138,6 +155,7 @@ export class Passage {
   opened(from: IncomingMessage, tunnel: Duplex): boolean {
     clearTimeout(this.#headTimer)
     this.#upstream?.setTimeout(0)
+    this.#socket?.off('readable', this.#watch)
     this.#tunnel = tunnel
     tunnel.on('error', () => {})
     tunnel.once('close', () => this.#tunnelClosed())
@@ -170,7 +188,8 @@ export class Passage {
     const begun = this.#upstream !== undefined
     const res = this.#tunnel && this.#answered ? undefined : this.#response()
     const told = res !== undefined && !res.headersSent
-    this.#end({ result: begun ? 'failed' : 'refused', ...(told && { status: error.status }), code: error.code })
+    const status = told ? error.status : res ? res.statusCode : 101
+    this.#end({ result: begun ? 'failed' : 'refused', status, code: error.code })
     this.#upstream?.destroy()
     if (told) writeError(res, this.req, error)
     else if (res) breakOff(res)
@@ -195,7 +214,7 @@ export class Passage {
   }
 
   #clientClosed(): void {
-    const whole = this.#res?.writableFinished ?? false
+    const whole = this.#res !== undefined && isWhole(this.#res)
     if (!whole || this.#tunnel) {
       this.#upstream?.destroy()
       this.#tunnel?.destroy()

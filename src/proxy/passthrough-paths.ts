@@ -77,6 +77,11 @@ export class PassthroughPaths {
     return this.#isBelow(path) ? path.slice(this.prefix.length) || '/' : path
   }
 
+  /** What the path loses on its way to the target. */
+  prefixOf(path: string): string {
+    return this.#isBelow(path) ? this.prefix : ''
+  }
+
   /** Whether it is asked for under the route's prefix. */
   #isBelow(path: string): boolean {
     return this.prefix !== '' && (path === this.prefix || path.startsWith(`${this.prefix}/`))

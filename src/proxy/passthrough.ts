@@ -110,7 +110,7 @@ export class Passthrough {
     if (refused) return passage.fail(refused)
     try {
       const framing = framingOf(req)
-      const headers = this.#requestHeaders(req)
+      const headers = this.#requestHeaders(req, passage.path)
       if (framing.header) headers.push(...framing.header)
       // In the view, DELETE and OPTIONS would lose the framing of their content: to http-proxy-3 they have none.
       const options = { method: req.method, buffer: passage.body(framing.length) }
@@ -118,7 +118,7 @@ export class Passthrough {
         viewOf(passage, this.#url(req), headers) as unknown as IncomingMessage,
         res,
         options as object,
-        (error: Error) => passage.failed(error)
+        (error: unknown) => passage.failed(error)
       )
     } catch (error) {
       passage.fail(error instanceof CatflapError ? error : new CatflapError('bad_http', undefined, { cause: error }))
@@ -137,9 +137,9 @@ export class Passthrough {
         )
     if (refused) return passage.fail(refused)
     try {
-      const headers = [...this.#requestHeaders(req), ...SWITCH]
+      const headers = [...this.#requestHeaders(req, passage.path), ...SWITCH]
       const view = viewOf(passage, this.#url(req), headers, 'GET') as unknown as IncomingMessage
-      this.#proxy.ws(view, socket, head, (error: Error) => passage.failed(error))
+      this.#proxy.ws(view, socket, head, (error: unknown) => passage.failed(error))
     } catch (error) {
       return passage.fail(new CatflapError('bad_http', undefined, { cause: error }))
     }
@@ -214,7 +214,7 @@ export class Passthrough {
   }
 
   /** End-to-end headers for the target. */
-  #requestHeaders(req: IncomingMessage): string[] {
+  #requestHeaders(req: IncomingMessage, path: string): string[] {
     const { forwarded, via, target } = this.#options
     const raw = req.rawHeaders
     // HTTP/2's own fields (`:path`) are no headers.
@@ -225,7 +225,7 @@ export class Passthrough {
     if (accepted !== undefined) headers.push('Accept-Encoding', accepted)
     removeHeader(headers, 'authorization', this.#isOwn)
     const host = getHeader(raw, 'host') ?? getHeader(raw, ':authority')
-    forwarded?.receive(raw, req.socket).write(headers, host, this.#paths.prefix)
+    forwarded?.receive(raw, req.socket).write(headers, host, this.#paths.prefixOf(path))
     if (via !== undefined) addVia(headers, req.httpVersion, via)
     this.#change?.(headers)
     for (let i = 0; i < this.#extra.length; i += 2) setHeader(headers, this.#extra[i]!, this.#extra[i + 1]!)

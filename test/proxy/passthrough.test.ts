@@ -8,7 +8,7 @@ import { CA, SERVER_TLS } from '../fixtures/tls/certificates.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawRequest, send } from '../helpers/raw-client.ts'
 import { waitFor } from '../helpers/wait.ts'
-import { listen, passDoor, rawPass } from './passthrough-door.ts'
+import { listen, passDoor, rawPass, sendChunked } from './passthrough-door.ts'
 
 const get = (url: string, headers: readonly string[] = []) => rawRequest(url, { method: 'GET', headers })
 
@@ -78,7 +78,7 @@ t.test("a token that catflap knows ends there; what is set for the target replac
   const { headers } = await server.exchange()
   t.match(headers, { 'x-api-key': 'k', 'x-team': 'blue', authorization: undefined })
   await get(`${url}/health`, ['authorization', 'Bearer other'])
-  t.equal((await server.exchange(2)).headers.authorization, 'Bearer other')
+  t.match((await server.exchange(2)).headers, { authorization: 'Bearer other', 'x-forwarded-prefix': undefined })
 })
 
 t.test('credentials of the URL are sent, and shown nowhere', async t => {
@@ -149,7 +149,7 @@ t.test('content of a DELETE keeps its frame: it can never be a request of its ow
   const { server, url } = await rawPass(t)
   const smuggled = 'GET /admin HTTP/1.1\r\nHost: x\r\n\r\n'
   for (const method of ['DELETE', 'OPTIONS']) {
-    await rawRequest(`${url}/health`, { method, headers: { 'transfer-encoding': 'chunked' }, body: smuggled })
+    await sendChunked(`${url}/health`, method, smuggled)
     t.ok(server.exchanges.every(x => x.path === '/health'))
     t.equal(server.exchanges.at(-1)!.text, smuggled)
   }
@@ -175,10 +175,7 @@ t.test('a large body passes whole', async t => {
   const { server, url } = await rawPass(t, x => x.respond(200, 'text/plain', String(x.body.length)))
   const body = Buffer.alloc(8 * 1024 * 1024, 'x')
   t.equal((await rawRequest(`${url}/health`, { body })).text, String(body.length))
-  t.equal(
-    (await rawRequest(`${url}/health`, { body, headers: { 'transfer-encoding': 'chunked' } })).text,
-    String(body.length)
-  )
+  t.equal((await sendChunked(`${url}/health`, 'POST', body)).text, String(body.length))
   t.same(server.errors, [])
 })
 
@@ -289,15 +286,14 @@ t.test("headers that cannot be passed on are the target's fault", async t => {
 })
 
 t.test('a body beyond the limit: 413, announced or not', async t => {
-  const { server, url, ended } = await rawPass(t, echo, { settings: { maxBody: 1_000 } })
+  const { server, url, ended } = await rawPass(t, x => x.respond(200, 'text/plain', 'x'), {
+    settings: { maxBody: 1_000 }
+  })
   const announced = await rawRequest(`${url}/health`, { body: 'x'.repeat(1_001) })
   t.match(announced, { status: 413, text: /body_too_large/ })
   t.equal(server.exchanges.length, 0)
   t.match(await ended.next(), { result: 'refused', status: 413, code: 'body_too_large' })
-  const chunked = await rawRequest(`${url}/health`, {
-    headers: { 'transfer-encoding': 'chunked' },
-    body: 'x'.repeat(100_000)
-  })
+  const chunked = await sendChunked(`${url}/health`, 'POST', 'x'.repeat(100_000))
   t.match(chunked, { status: 413, text: /body_too_large/ })
   t.equal(server.exchanges.length, 0, 'it never was whole')
   t.equal((await rawRequest(`${url}/health`, { body: 'x'.repeat(1_000) })).status, 200)
@@ -376,5 +372,5 @@ t.test('an address of IPv6 as target', async t => {
   t.teardown(() => new Promise(resolve => server.close(resolve)))
   const { port } = server.address() as { port: number }
   const { url } = await passDoor(t, `http://[::1]:${port}/mcp`)
-  t.match((await get(`${url}/health`)).text, new RegExp(`^GET /health HTTP/1\\.1[^]*host: \\[::1\\]:${port}`, 'i'))
+  t.match((await get(`${url}/health`)).text, new RegExp(`^host: \\[::1\\]:${port}`, 'im'))
 })
