@@ -1,4 +1,5 @@
 /** A server over HTTP that no longer knows a session: it is begun anew there, and the client notices nothing. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { type Interceptor, MemorySessionStore } from '../../src/index.ts'
 import { openSse, rawPost, rawRequest, send } from '../helpers/raw-client.ts'
@@ -377,6 +378,64 @@ t.test('of several processes with one store, one begins the session anew, and th
   for (const call of await Promise.all(calls)) t.equal(call.status, 200)
   t.equal(losing.initializes.length, 2)
   t.equal(losing.accepted.filter(method => method === 'count').length, 4)
+})
+
+t.test('a process that died in the middle of it is not waited for without end', async t => {
+  const store = new MemorySessionStore()
+  const { losing, url } = await losingDoor(t, { store })
+  const id = await rawSession(url)
+  losing.lose()
+  const record = store.get(id)!
+  const until = Date.now() + 300
+  t.ok(store.update(id, record.version, { facts: { ...record.facts, renewing: until } }).ok)
+  t.equal((await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))).status, 200)
+  t.ok(Date.now() >= until)
+  t.equal(losing.initializes.length, 2)
+  t.notOk('renewing' in store.get(id)!.facts)
+})
+
+t.test('a client that ends the session meanwhile has ended it, on both sides', async t => {
+  const gate = Promise.withResolvers<void>()
+  const { losing, door, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  losing.lose()
+  losing.onRequest = async x => {
+    if (x.text.includes('notifications/initialized')) await gate.promise
+    answer(x)
+  }
+  const call = rawPost(url, rpc(1, 'ping'), legacyHeaders(id))
+  // initialize, initialized, ping; initialize, initialized
+  await losing.server.counters.until('request', 5)
+  await rawRequest(url, { method: 'DELETE', headers: legacyHeaders(id) })
+  gate.resolve()
+  t.equal((await call).status, 404)
+  await losing.server.counters.until('DELETE', 2)
+  t.equal(losing.of('ping').length, 1)
+  t.equal(door.stats.sessions, 0)
+})
+
+t.test('a 404 that is longer than what is held is told in our words', async t => {
+  const { losing, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  losing.lose()
+  losing.onInitialize = notFound
+  // Answers what is in no session.
+  losing.notFound = x => x.respond(404, 'text/plain', 'x'.repeat(100_000))
+  const answered = await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))
+  t.equal(answered.status, 404)
+  t.match(answered.json(), { id: 1, error: { data: { code: 'session_not_found' } } })
+})
+
+t.test('no id of either side is on the tape', async t => {
+  const tape = `${t.testdir()}/a.tape.jsonl`
+  const { losing, door, url } = await losingDoor(t, { record: { path: tape } })
+  const id = await rawSession(url, undefined, { authorization: 'Bearer abcdefghijkl' })
+  losing.lose()
+  await rawPost(url, rpc(1, 'ping'), { ...legacyHeaders(id), authorization: 'Bearer abcdefghijkl' })
+  await door.close()
+  const text = readFileSync(tape, 'utf8')
+  t.match(text, 'session-reinitialized')
+  for (const secret of [id, 'upstream-1', 'upstream-2', 'abcdefghijkl']) t.notOk(text.includes(secret), secret)
 })
 
 t.test('propagate: the client gets its 404, and the server is asked nothing', async t => {
