@@ -148,7 +148,7 @@ export async function moved(
 }
 
 /** Streams that are open still belong to the session that the server has lost: nothing will ever come on them. */
-async function tellStreams(core: Core, session: Session): Promise<void> {
+export async function tellStreams(core: Core, session: Session): Promise<void> {
   if (session.streams === 0) return
   const open = [...core.inFlight].filter(s => s.session === session && s.leg !== session.leg && s.streaming)
   const one = open.find(s => s.canSay)

@@ -357,18 +357,19 @@ t.test('catflap may stop meanwhile', async t => {
   t.match(await call, { status: 503, text: /shutting_down/ })
 })
 
-t.test('of several processes with one store, one begins the session anew, and the others go on with it', async t => {
-  const shared = new MemorySessionStore()
-  // Closed once by each, and still of use to the other.
-  const store = new Proxy(shared, {
-    get: (target, name) => {
+/** Closed once by each of its users, and still of use to the other; answers as over a network. */
+function sharedStore(): MemorySessionStore {
+  return new Proxy(new MemorySessionStore(), {
+    get(target, name) {
       const value = Reflect.get(target, name)
       if (name === 'close') return () => {}
-      // As over a network.
-      if (typeof value === 'function') return async (...args: unknown[]) => value.apply(target, args)
-      return value
+      return typeof value === 'function' ? async (...args: unknown[]) => value.apply(target, args) : value
     }
   })
+}
+
+t.test('of several processes with one store, one begins the session anew, and the others go on with it', async t => {
+  const store = sharedStore()
   const { losing, url } = await losingDoor(t, { store })
   const other = await openDoor(t, losing.server.url, { store })
   const id = await rawSession(url)
@@ -378,6 +379,20 @@ t.test('of several processes with one store, one begins the session anew, and th
   for (const call of await Promise.all(calls)) t.equal(call.status, 200)
   t.equal(losing.initializes.length, 2)
   t.equal(losing.accepted.filter(method => method === 'count').length, 4)
+})
+
+t.test('a stream that is open in another process is told there, once that knows', async t => {
+  const store = sharedStore()
+  const { losing, url } = await losingDoor(t, { store })
+  const other = await openDoor(t, losing.server.url, { store })
+  const id = await rawSession(url)
+  const stream = await openSse(other.url, { headers: { ...legacyHeaders(id), ...GET } })
+  losing.lose()
+  t.equal((await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))).status, 200)
+  t.equal((await rawPost(other.url, rpc(2, 'ping'), legacyHeaders(id))).status, 200)
+  t.same([(await stream.nextMessage()).method, (await stream.nextMessage()).method], LISTS)
+  t.equal(await stream.ended, 'end')
+  t.equal(losing.initializes.length, 2)
 })
 
 t.test('a process that died in the middle of it is not waited for without end', async t => {
