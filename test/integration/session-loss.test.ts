@@ -32,6 +32,17 @@ t.test('however many notice at once, initialize is repeated once, and each call 
   t.equal(scrape.sum('catflap_session_reinitializations_total', { catflap_session_outcome: 'kept' }), 1)
 })
 
+t.test('many sessions at once, on few connections: none keeps another from being made anew', async t => {
+  const { losing, url } = await losingDoor(t, { settings: { maxUpstreamConnections: 2 } })
+  const ids: string[] = []
+  for (let n = 0; n < 20; n++) ids.push(await rawSession(url))
+  losing.lose()
+  const calls = ids.flatMap(id => [1, 2, 3].map(n => rawPost(url, rpc(n, 'count'), legacyHeaders(id))))
+  for (const call of await Promise.all(calls)) t.equal(call.status, 200)
+  t.equal(losing.initializes.length, 40)
+  t.equal(losing.accepted.filter(method => method === 'count').length, 60)
+})
+
 t.test("it is the client's own initialize, with the headers of whoever noticed", async t => {
   const { losing, url } = await losingDoor(t)
   const id = await rawSession(url, undefined, { authorization: 'Bearer old' })
