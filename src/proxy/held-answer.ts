@@ -40,6 +40,8 @@ export class HeldAnswer implements Attached {
 
   onOtherTransport(): void {}
 
+  onAgain(): void {}
+
   /** It counts after all: tells everything so far, and whether more will come. */
   release(to: Attached): boolean {
     if (this.#size > MAX_HELD) {
