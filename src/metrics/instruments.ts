@@ -108,6 +108,12 @@ export const INSTRUMENTS = {
     help: 'Sessions that this process holds, by their revision (the modern era has no sessions)',
     labels: ['mcp.protocol.version', ...ROUTE]
   },
+  'catflap.session.reinitializations': {
+    type: 'counter',
+    unit: '{session}',
+    help: 'Sessions that the server had lost, by what became of them',
+    labels: ['catflap.session.outcome', ...ROUTE]
+  },
   'catflap.streams': {
     type: 'gauge',
     unit: '{stream}',

@@ -69,6 +69,10 @@ export class Metrics implements Meter {
     this.#route.again(reason)
   }
 
+  reinitialized(outcome: string): void {
+    this.#route.reinitialized(outcome)
+  }
+
   ejected(target: string): void {
     this.#route.ejected(target)
   }

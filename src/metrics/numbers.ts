@@ -56,6 +56,7 @@ export class Numbers {
   readonly received: Counter
   readonly #retries: ByLabel<Counter>
   readonly #ejections: ByLabel<Counter>
+  readonly #reinitializations: ByLabel<Counter>
 
   constructor({ maxNames, server, wires, room }: NumbersOptions) {
     const counted = (name: InstrumentName, label: string): ByLabel<Counter> => new ByLabel(counters(name, room), label)
@@ -74,6 +75,7 @@ export class Numbers {
     this.received = this.#upstreamBytes.of('receive')
     this.#retries = counted('catflap.upstream.retries', 'catflap.retry.reason')
     this.#ejections = counted('catflap.target.ejections', 'catflap.target')
+    this.#reinitializations = counted('catflap.session.reinitializations', 'catflap.session.outcome')
   }
 
   get series(): readonly Series<Counter | Histogram>[] {
@@ -88,12 +90,17 @@ export class Numbers {
       this.refusals.series,
       this.#upstreamBytes.series,
       this.#retries.series,
-      this.#ejections.series
+      this.#ejections.series,
+      this.#reinitializations.series
     ] as Series<Counter | Histogram>[]
   }
 
   again(reason: RetryReason): void {
     this.#retries.of(reason).value++
+  }
+
+  reinitialized(outcome: string): void {
+    this.#reinitializations.of(outcome).value++
   }
 
   ejected(target: string): void {

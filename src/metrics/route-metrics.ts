@@ -63,6 +63,11 @@ export class RouteMetrics implements Meter {
     this.#numbers.again(reason)
   }
 
+  /** What became of a session that its server had lost; a word of ours. */
+  reinitialized(outcome: string): void {
+    this.#numbers.reinitialized(outcome)
+  }
+
   /** A target is left out, by the name that tells it from others of its route. */
   ejected(target: string): void {
     this.#numbers.ejected(target)

@@ -129,6 +129,13 @@ export class HttpReply implements Reply {
     return this.#write(encodeMessageEvent(message.oneLine()))
   }
 
+  farewell(message: Message): boolean {
+    if (this.state !== 'sse' || !this.#atBoundary) return false
+    this.#writeHead()
+    this.#write(encodeMessageEvent(message.oneLine()))
+    return true
+  }
+
   /** What the answer will be is settled, and with it that silence does not make it a stream. False: it is one. */
   settle(): boolean {
     clearTimeout(this.#streamTimer)
@@ -219,13 +226,6 @@ export class HttpReply implements Reply {
     res.req.resume()
     this.sent += body.length
     res.write(body)
-  }
-
-  farewell(message: Message): boolean {
-    if (this.state !== 'sse' || !this.#atBoundary) return false
-    this.#writeHead()
-    this.#write(encodeMessageEvent(message.oneLine()))
-    return true
   }
 
   keepAlive(): void {
