@@ -70,6 +70,10 @@ export class Metrics implements Meter {
     this.#route.again(reason)
   }
 
+  reinitialized(outcome: string): void {
+    this.#route.reinitialized(outcome)
+  }
+
   ejected(target: string): void {
     this.#route.ejected(target)
   }

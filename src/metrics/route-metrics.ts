@@ -64,6 +64,7 @@ export class RouteMetrics implements Meter {
     this.#numbers.again(reason)
   }
 
+  /** What became of a session that its server had lost; a word of ours. */
   reinitialized(outcome: LossOutcome): void {
     this.#numbers.reinitialized(outcome)
   }
