@@ -129,7 +129,9 @@ export class Passage {
     clearTimeout(this.#headTimer)
     if (this.#over || this.#answered) return void from.destroy()
     if ((from.statusCode ?? 0) < 200) {
-      this.fail(new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`))
+      this.fail(
+        new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`)
+      )
       return void from.destroy()
     }
     this.#answered = true
