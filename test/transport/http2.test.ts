@@ -74,6 +74,19 @@ for (const wire of [CLEAR, SECURE]) {
     while (server.connections > 0) await new Promise(resolve => setImmediate(resolve))
   })
 
+  t.test(`${wire.name}: a client that has closed its half is gone`, async t => {
+    trackLeaks(t)
+    const { handler, all } = conversations()
+    const { port } = await serve(t, wire, handler)
+    const raw = await rawClient(t, wire, port)
+    raw.write(frame(TYPE.headers, END_HEADERS | END_STREAM, 1, get(port)))
+    const { reply, events } = await all.next()
+    reply.head(STREAM_HEAD())
+    raw.socket.end()
+    t.equal(await events.next(), 'gone')
+    await within(raw.closed)
+  })
+
   t.test(`${wire.name}: curl`, async t => {
     trackLeaks(t)
     const { port } = await serve(t, wire, (req, reply) =>
@@ -286,7 +299,7 @@ t.test('a request is whole when its end has come, whether anybody reads that or 
   const { handler, all } = conversations()
   const { server, port } = await serve(t, CLEAR, handler, { clientTimeout: 200 })
   const raw = await rawClient(t, CLEAR, port)
-  raw.write(frame(TYPE.headers, END_HEADERS, 1, get(port)), frame(TYPE.data, END_STREAM, 1))
+  raw.write(frame(TYPE.headers, END_HEADERS, 1, get(port)), frame(TYPE.data, END_STREAM, 1, Buffer.of(1)))
   const { reply, events } = await all.next()
   reply.head(STREAM_HEAD())
   // As long as another that is refused for it.
