@@ -121,6 +121,11 @@ export class GroupTarget implements Target, Choice {
     })
   }
 
+  /** Of a member that is asked now, where something is to be sent that is not MCP. */
+  get url(): URL {
+    return this.#any().target.url
+  }
+
   resume(upstreamId: string, member?: string): Leg | undefined {
     return this.#named(member)?.target.resume(upstreamId)
   }
