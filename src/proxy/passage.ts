@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Duplex, Transform, type TransformCallback } from 'node:stream'
 import { CatflapError } from '../errors.ts'
+import { contentTypeOf } from '../protocol/headers.ts'
 import { upstreamError } from '../transport/upstream/http-pool.ts'
 import type { Outcome } from './interceptor.ts'
 import { breakOff, isWhole, responseOn, writeError, writeHead } from './passage-answer.ts'
@@ -19,18 +20,6 @@ export interface PassageRules {
 }
 
 export type PassageEnded = (outcome: Outcome) => void
-
-/** What http-proxy-3 sees of a request: what is to be sent, instead of what came. */
-export interface ProxyView {
-  readonly method: string
-  readonly url: string
-  readonly headers: Record<string, string | string[]>
-  readonly httpVersion: '1.1'
-  readonly httpVersionMajor: 1
-  readonly socket: { readonly destroyed: false }
-  on(event: string, listener: (...args: unknown[]) => void): unknown
-  readonly passage: Passage
-}
 
 /**
  * One request that goes through to the target as it is, and its answer; or one WebSocket. http-proxy-3 makes the request and
@@ -53,6 +42,7 @@ export class Passage {
   #headTimer: NodeJS.Timeout | undefined
   #body: Transform | undefined
   #answered = false
+  #endless = false
   #over = false
 
   constructor(
@@ -135,6 +125,7 @@ export class Passage {
       return void from.destroy()
     }
     this.#answered = true
+    this.#endless = contentTypeOf(from.headers['content-type']) === 'sse'
     const res = this.#response()
     try {
       writeHead(res, from, this.#rules.responseHeaders(from, this.path))
@@ -205,6 +196,11 @@ export class Passage {
       s => s !== undefined && !s.closed
     )
     await Promise.all(open.map(s => new Promise(resolve => s!.once('close', resolve))))
+  }
+
+  /** Its answer is a stream of events, which may go on for ever. */
+  get endless(): boolean {
+    return this.#endless
   }
 
   get upstream(): ClientRequest | undefined {

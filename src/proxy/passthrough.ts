@@ -15,9 +15,10 @@ import {
 import { basicCredentials } from '../transport/upstream/http-fields.ts'
 import type { Forwarding } from './forwarded.ts'
 import type { Settings } from './options.ts'
-import { Passage, type PassageEnded, type PassageRules, type ProxyView } from './passage.ts'
+import { Passage, type PassageEnded, type PassageRules } from './passage.ts'
 import { byName } from './passage-answer.ts'
 import { PassthroughPaths, requestTarget } from './passthrough-paths.ts'
+import { agentFor, framingOf, passageOf, viewOf } from './passthrough-request.ts'
 
 export interface PassthroughOptions {
   /** Where the route serves MCP, e.g. `/name/mcp`. */
@@ -76,7 +77,7 @@ export class Passthrough {
     this.#change = headerChange('request', rules.request)
     const judge = tokenJudge(options.tokens ?? [])
     this.#isOwn = value => judge(bearerOf(value)) !== undefined
-    this.#agent = agentFor(options)
+    this.#agent = agentFor(target, options)
     this.#proxy = createProxyServer({
       target,
       agent: this.#agent,
@@ -88,7 +89,10 @@ export class Passthrough {
     })
     this.#proxy.on('proxyReq', (upstream, req) => passageOf(req).started(upstream))
     this.#proxy.on('proxyReqWs', (upstream, req) => passageOf(req).started(upstream))
-    this.#proxy.on('proxyRes', (from, req) => passageOf(req).answer(from))
+    this.#proxy.on('proxyRes', (from, req) => {
+      passageOf(req).answer(from)
+      this.#tellIdle()
+    })
     // Each call has a callback for its errors; this one hears of the client's connection as well, which the passage watches.
     this.#proxy.on('error', () => {})
   }
@@ -146,9 +150,12 @@ export class Passthrough {
     if (passage.upstream) this.#oversee(passage.upstream, passage)
   }
 
-  /** Resolves when no request is in flight any more, or after `ms`. Says whether all had ended. WebSockets are not waited for. */
+  /**
+   * Resolves when no request is in flight any more, or after `ms`. Says whether all had ended. What may go on for ever is not
+   * waited for: WebSockets, and streams of events.
+   */
   async drained(ms: number): Promise<boolean> {
-    if (this.#open.size === 0) return true
+    if (this.#isIdle()) return true
     return await new Promise(resolve => {
       const done = (all: boolean): void => {
         clearTimeout(timer)
@@ -172,6 +179,14 @@ export class Passthrough {
     this.#agent.destroy()
   }
 
+  #isIdle(): boolean {
+    return ![...this.#open].some(passage => !passage.endless)
+  }
+
+  #tellIdle(): void {
+    if (this.#idle.size > 0 && this.#isIdle()) for (const idle of this.#idle) idle()
+  }
+
   #passage(
     req: IncomingMessage,
     client: { readonly res: ServerResponse } | { readonly socket: Socket },
@@ -184,7 +199,7 @@ export class Passthrough {
       ended,
       forget: p => {
         among.delete(p)
-        if (this.#open.size === 0) for (const idle of this.#idle) idle()
+        this.#tellIdle()
       }
     })
     among.add(passage)
@@ -284,47 +299,4 @@ export function asksForWebSocket(req: IncomingMessage): boolean {
 
 function isPseudo(name: string, i: number): boolean {
   return i % 2 === 0 && name.startsWith(':')
-}
-
-/** How the content is framed for the target: as it came, where that is HTTP/1.1. */
-function framingOf(req: IncomingMessage): { readonly header?: readonly string[]; readonly length?: number } {
-  const length = req.headers['content-length']
-  const encoding = req.headers['transfer-encoding']
-  if (encoding !== undefined && (length !== undefined || encoding.trim().toLowerCase() !== 'chunked'))
-    throw new CatflapError('bad_http', 'The only Transfer-Encoding that is taken is chunked.')
-  if (length !== undefined) {
-    if (!/^\d{1,15}$/.test(length)) throw new CatflapError('bad_http')
-    return { header: ['Content-Length', length], length: Number(length) }
-  }
-  const { endAfterHeaders } = (req as { stream?: { endAfterHeaders?: boolean } }).stream ?? { endAfterHeaders: true }
-  return encoding !== undefined || !endAfterHeaders ? { header: ['Transfer-Encoding', 'chunked'] } : {}
-}
-
-function viewOf(passage: Passage, url: string, headers: readonly string[], method = '*'): ProxyView {
-  return {
-    method,
-    url,
-    headers: byName(headers),
-    httpVersion: '1.1',
-    httpVersionMajor: 1,
-    socket: { destroyed: false },
-    on: (event, listener) => passage.req.on(event, listener),
-    passage
-  }
-}
-
-function passageOf(req: IncomingMessage): Passage {
-  return (req as unknown as ProxyView).passage
-}
-
-/**
- * A connection for each request: what one client sends can never be taken for another's, and none is closed by the target at
- * the moment it is used again.
- */
-function agentFor({ target, ca, insecure }: PassthroughOptions): Agent {
-  if (target.protocol !== 'https:') return new (process.getBuiltinModule('node:http').Agent)({ keepAlive: false })
-  // Node takes `ca` in place of the authorities it trusts by itself; ours come on top of them.
-  const own = ca === undefined ? undefined : [...process.getBuiltinModule('node:tls').getCACertificates('default'), ca]
-  const { Agent } = process.getBuiltinModule('node:https')
-  return new Agent({ keepAlive: false, ca: own, rejectUnauthorized: !insecure })
 }

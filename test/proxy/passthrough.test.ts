@@ -359,6 +359,20 @@ t.test('draining waits for what is in flight', async t => {
   t.equal((await waiting).text, 'done')
 })
 
+t.test('draining does not wait for streams of events, also where one turns out to be one', async t => {
+  const { server, url, passthrough } = await rawPass(t, () => {})
+  const { head, req } = send(`${url}/health`, { method: 'GET' })
+  const x = await server.exchange()
+  const drained = passthrough.drained(10_000)
+  x.sse()
+  t.equal(await drained, true)
+  await head
+  t.equal(await passthrough.drained(0), true)
+  t.equal(passthrough.inFlight.requests, 1)
+  req.destroy()
+  await x.aborted
+})
+
 t.test('an address of IPv6 as target', async t => {
   trackLeaks(t)
   const server = createServer(socket =>
