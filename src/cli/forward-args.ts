@@ -31,6 +31,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
     settings: settingsOf(args as unknown as Record<string, unknown>),
     record: record === undefined ? undefined : recordOf(record, args),
     metrics: metricsOf(args),
+    admin: adminOf(args),
     via: args.via === false || args.via === '' ? false : String(args.via)
   }
   if ('host' in listen) checkBind('--listen', listen.host, options)
@@ -146,6 +147,13 @@ function readCa(file: string): string {
   }
   named('--ca', () => checkCa(pem, file))
   return pem
+}
+
+function adminOf({ admin, stdio }: ForwardArgs): ForwardOptions['admin'] {
+  if (admin === undefined) return undefined
+  if (stdio) throw new UsageError('--admin and --stdio exclude each other: a client on stdio is served alone')
+  const token = process.env.CATFLAP_ADMIN_TOKEN
+  return { ...listenOf('--admin', admin), ...(token ? { token } : {}) }
 }
 
 function metricsOf(args: ForwardArgs): MetricsOptions | undefined {

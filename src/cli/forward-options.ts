@@ -28,6 +28,7 @@ export interface ForwardArgs {
   via: string | boolean
   tail: boolean
   metrics?: string
+  admin?: string
   'metrics-max-names'?: string
   'log-level': LogLevel
   'log-format': 'text' | 'json'
@@ -120,6 +121,13 @@ export const OPTIONS = {
     describe: 'names of tools, of prompts and of unknown methods that become labels; further ones are other',
     defaultDescription: '100'
   },
+  admin: {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'serve probes, status, sessions and drain to operators, [host:]port; the token (CATFLAP_ADMIN_TOKEN) is printed',
+    defaultDescription: 'off'
+  },
   tail: { type: 'boolean', default: true, describe: 'let catflap tail watch; --no-tail does not' },
   record: {
     type: 'string',
@@ -185,7 +193,7 @@ function grouped(args: Argv): Argv {
       'Recording and watching:'
     )
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
-    .group(['log-level', 'log-format', 'metrics', 'metrics-max-names'], 'Log and metrics:')
+    .group(['log-level', 'log-format', 'metrics', 'metrics-max-names', 'admin'], 'Log, metrics and operators:')
 }
 
 function list(describe: string): {

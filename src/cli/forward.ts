@@ -48,6 +48,8 @@ function redactorOf(args: ForwardArgs, options: ForwardOptions): Redactor {
 function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
   const tape = proxy.tape === undefined ? '' : `, recording to ${proxy.tape}`
   const metrics = proxy.metricsUrl === undefined ? '' : `, metrics on ${proxy.metricsUrl}`
+  const madeUp = process.env.CATFLAP_ADMIN_TOKEN ? '' : ` (token ${proxy.adminToken})`
+  const admin = proxy.adminUrl === undefined ? '' : `, admin on ${proxy.adminUrl}${madeUp}`
   if (args.stdio)
     return log.debug('listening', `serving stdio, forwarding to ${proxy.target}${tape}${metrics}`, {
       url: null,
@@ -60,13 +62,15 @@ function announce(proxy: Forward, args: ForwardArgs, log: Log): void {
       url: proxy.url,
       target: proxy.target,
       ...(proxy.tape !== undefined && { tape: proxy.tape }),
-      ...(proxy.metricsUrl !== undefined && { metrics: proxy.metricsUrl })
+      ...(proxy.metricsUrl !== undefined && { metrics: proxy.metricsUrl }),
+      ...(proxy.adminUrl !== undefined && { admin: proxy.adminUrl }),
+      ...(proxy.adminUrl !== undefined && madeUp !== '' && { adminToken: proxy.adminToken })
     }
     process.stderr.write(`${JSON.stringify(event)}\n`)
   } else {
     const open = isEverywhere(args.listen) ? ' (and on every other address of this machine)' : ''
     lineWriter(process.stdout)(
-      `catflap: listening on ${proxy.url}${open}, forwarding to ${proxy.target}${tape}${metrics}\n`
+      `catflap: listening on ${proxy.url}${open}, forwarding to ${proxy.target}${tape}${metrics}${admin}\n`
     )
   }
 }

@@ -9,10 +9,11 @@ import { hostForUrl, mayListen } from './bind.ts'
 import { checkOptions } from './check-options.ts'
 import { closeAll, type Step } from './closing.ts'
 import { Drain } from './drain.ts'
+import type { ForwardOperators } from './forward-admin.ts'
 import type { Interceptor } from './interceptor.ts'
 import { type MetricsOptions, openMetrics, serveMetrics } from './metering.ts'
 import { type SettingName, settings } from './options.ts'
-import type { SessionLoss } from './reverse-options.ts'
+import type { AdminOptions, SessionLoss } from './reverse-options.ts'
 import { CLOSE_PATIENCE, openRoute, type Route } from './route.ts'
 import { secretsOf } from './secrets.ts'
 import { endpoint } from './serve-http.ts'
@@ -64,6 +65,8 @@ export interface ForwardOptions {
   readonly live?: boolean
   /** Keep numbers (docs/observability.md). `true`: for `exportMetrics()` alone. Default: none. */
   readonly metrics?: MetricsOptions | boolean
+  /** Where operators ask and act (docs/operations.md): always with a token. Not on stdio. Default: nowhere. */
+  readonly admin?: AdminOptions
   readonly log?: Log
   /** Our name in the Via header (RFC 9110 §7.6.3); false: no Via. Default `catflap`. */
   readonly via?: string | false
@@ -96,6 +99,10 @@ export class Forward {
   readonly tape: string | undefined
   /** Where metrics are served, if they are. */
   readonly metricsUrl: string | undefined
+  /** Where operators ask and act, if they do. */
+  readonly adminUrl: string | undefined
+  /** What they must present: the option's, or one that was made up. */
+  readonly adminToken: string | undefined
   readonly #parts: Parts
   #closing: Promise<void> | undefined
 
@@ -105,6 +112,8 @@ export class Forward {
     this.target = parts.route.core.target.label
     this.tape = parts.route.recorder?.path
     this.metricsUrl = parts.metricsUrl
+    this.adminUrl = parts.operators?.admin.url
+    this.adminToken = parts.operators?.admin.token
     this.ended = parts.stdio?.ended ?? new Promise(() => {})
   }
 
@@ -146,11 +155,16 @@ export class Forward {
   }
 
   async #close(drainTimeout: number): Promise<void> {
-    const { route, server, stdio, metrics } = this.#parts
+    const { route, server, stdio, metrics, operators } = this.#parts
     const { core } = route
     const startedAt = performance.now()
     const listeners = server ? [server] : []
-    await new Drain({ cores: () => [core], listeners, timeout: drainTimeout, log: core.log }).run()
+    const drain =
+      operators?.view.startDrain({ timeout: drainTimeout }) ??
+      new Drain({ cores: () => [core], listeners, timeout: drainTimeout, log: core.log })
+    // One that operators began may have more time.
+    drain.hurry(drainTimeout)
+    await drain.run()
     // A call has finished when its client can have the whole answer.
     const flush = Math.max(FLUSH, drainTimeout - (performance.now() - startedAt))
     const patience = CLOSE_PATIENCE + 3 * core.settings.killAfter
@@ -161,6 +175,7 @@ export class Forward {
         ['connections', () => server?.flushed(flush)],
         ['the listener', () => server?.close()],
         ...route.closing,
+        ['the admin listener', () => operators?.admin.close()],
         ['metrics', () => metrics?.close()]
       ],
       patience + flush,
@@ -177,6 +192,7 @@ interface Parts {
   readonly server: HttpServer | undefined
   readonly stdio: StdioConnection | undefined
   readonly metricsUrl: string | undefined
+  readonly operators?: ForwardOperators
 }
 
 /**
@@ -217,13 +233,22 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     metrics?.watch({ core, server, stdio: undefined, recorder })
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
     await route.offer(url)
-    return new Forward({ ...parts, url, server, stdio: undefined })
+    const operators = options.admin && (await openForwardAdmin(options.admin, { route, server, metrics, path, url }))
+    return new Forward({ ...parts, url, server, stdio: undefined, operators })
   } catch (error) {
     const steps: Step[] = [['the sessions', () => core.sessions.close()], ...route.closing]
     await closeAll([...steps, ['metrics', () => metrics?.close()]], CLOSE_PATIENCE, log)
     await route.endTape()
     throw error
   }
+}
+
+/** Loaded only where it is asked for. */
+async function openForwardAdmin(
+  ...args: Parameters<typeof import('./forward-admin.ts').openForwardAdmin>
+): Promise<ForwardOperators> {
+  const { openForwardAdmin: open } = await import('./forward-admin.ts')
+  return await open(...args)
 }
 
 function viaOf(options: ForwardOptions): string | undefined {

@@ -69,6 +69,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
       secrets: secrets(given)
     }),
     interceptors: [...(given.headers ? [routeHeaders(given.headers)] : []), ...(given.interceptors ?? [])],
+    health: given.health ?? {},
     observers: [
       ...(common.accessLog
         ? [accessLog(common.accessLog.lines, { route: name, format: common.accessLog.format })]

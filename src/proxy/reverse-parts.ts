@@ -2,7 +2,7 @@ import type { Audit } from '../admin/audit.ts'
 import type { ProxyView } from '../admin/proxy-view.ts'
 import type { Log } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
-import type { AccessLogOptions, ReverseOptions } from './reverse-options.ts'
+import type { AccessLogOptions, AdminOptions, ReverseOptions } from './reverse-options.ts'
 
 /** What operators have of a running proxy, each on an address of its own. */
 export interface Operators {
@@ -39,11 +39,14 @@ export async function openOperators(
   }
 }
 
-async function openAdmin(
-  options: NonNullable<ReverseOptions['admin']>,
-  view: ProxyView,
-  audit: Audit
-): Promise<{ url: string; token: string; close(): Promise<void> }> {
+/** A running admin listener. */
+export interface Admin {
+  readonly url: string
+  readonly token: string
+  close(): Promise<void>
+}
+
+export async function openAdmin(options: AdminOptions, view: ProxyView, audit: Audit): Promise<Admin> {
   const { AdminListener, newToken } = await import('../admin/admin-listener.ts')
   const token = options.token ?? newToken()
   const listener = new AdminListener({ ...options, token }, view, audit)
