@@ -28,6 +28,7 @@ export type {
   HealthOptions,
   ListenerOptions,
   ListenerTls,
+  ReverseMetrics,
   ReverseOptions,
   RouteOptions,
   SessionLoss

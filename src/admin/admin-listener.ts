@@ -84,8 +84,10 @@ export class AdminListener {
     const { endpoint, named } = find(path)
     const who = this.#whoIs(req)
     // Whoever has no token does not even learn what there is.
-    if (who === undefined && !endpoint?.open)
+    if (who === undefined && !endpoint?.open) {
+      this.#audit?.adminRefused(req.socket.remoteAddress)
       throw new CatflapError('unauthorized', 'A token is required: send it as Authorization: Bearer, or Catflap-Token.')
+    }
     if (!endpoint) throw new CatflapError('not_found', 'Nothing is served at this path; /openapi.json tells what is.')
     if (hasBody(req)) throw new CatflapError('body_too_large', 'Requests here have no body.')
     const allow = ['Allow', allowedAt(endpoint)]

@@ -17,7 +17,8 @@ export const AUDIT_EVENTS = {
   'target-back': ['route', 'target'],
   'drain-began': ['calls', 'streams', 'deadline'],
   'drain-ended': ['cut', 'seconds'],
-  'admin-action': ['action', 'principal', 'session', 'timeout', 'grace']
+  'admin-action': ['action', 'principal', 'session', 'timeout', 'grace'],
+  'admin-refused': ['client', 'more']
 } as const satisfies Record<string, readonly string[]>
 
 export type AuditEvent = keyof typeof AUDIT_EVENTS
@@ -33,10 +34,12 @@ export interface ConfigChange {
 export class Audit {
   readonly #log: Log
   readonly #refusals: Limiter
+  readonly #strangers: Limiter
 
   constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log
     this.#refusals = new Limiter(now)
+    this.#strangers = new Limiter(now)
   }
 
   sessionMade(session: Session, route: string): void {
@@ -61,8 +64,7 @@ export class Audit {
     if (more === undefined) return
     const who = principalHash(x.principal)
     const client = x.client?.remoteAddress
-    const others = more > 0 ? `, and ${more} more since the last such line` : ''
-    this.#tell('session-refused', `${client ?? 'a client'} was refused at ${route}: ${code}${others}`, {
+    this.#tell('session-refused', `${client ?? 'a client'} was refused at ${route}: ${code}${others(more)}`, {
       route,
       principal: who,
       ...(client !== undefined && { client }),
@@ -115,6 +117,16 @@ export class Audit {
     this.#tell('admin-action', `${principal} asked to ${action} on the admin listener`, { action, principal, ...facts })
   }
 
+  /** Somebody asked on the admin listener without the token, or with another. */
+  adminRefused(client: string | undefined): void {
+    const more = this.#strangers.admit()
+    if (more === undefined) return
+    this.#log.warn('admin-refused', `${client ?? 'somebody'} had no token for the admin listener${others(more)}`, {
+      ...(client !== undefined && { client }),
+      ...(more > 0 && { more })
+    })
+  }
+
   #tell(event: AuditEvent, text: string, facts: LogFacts): void {
     this.#log.info(event, text, facts)
   }
@@ -127,6 +139,10 @@ const ENDS: Readonly<Record<SessionEnd, string>> = {
   shutdown: 'catflap stopped',
   failed: 'it never came to be',
   admin: 'an operator ended it'
+}
+
+function others(more: number): string {
+  return more > 0 ? `, and ${more} more since the last such line` : ''
 }
 
 /** Tells one principal from another, and is good for nothing else. */

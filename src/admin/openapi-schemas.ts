@@ -78,15 +78,19 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     versions: { type: 'object', additionalProperties: COUNT, description: 'By protocol revision.' },
     transports: object({ http: COUNT, sse: COUNT, stdio: COUNT })
   }),
-  Upstream: object(
-    {},
-    {
+  Upstream: {
+    type: 'object',
+    description: 'What is held at the servers of a route. It depends on their kind, and other members may come.',
+    properties: {
       queued: described(COUNT, 'Calls that wait for a connection.'),
       pools: object({}, { calls: POOL, streams: POOL }),
-      children: object({ alive: COUNT, started: COUNT, lost: COUNT, restarted: COUNT })
-    },
-    'What is held at the servers of a route; other members may come.'
-  ),
+      children: {
+        type: 'object',
+        properties: { alive: COUNT, started: COUNT, lost: COUNT, restarted: COUNT },
+        required: ['alive', 'started', 'lost', 'restarted']
+      }
+    }
+  },
   Tape: object({ frames: COUNT, bytes: COUNT, drops: COUNT, queued: COUNT }),
   Sessions: object(
     { sessions: listOf(ref('Session')) },

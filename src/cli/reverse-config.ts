@@ -1,3 +1,4 @@
+import { Audit } from '../admin/audit.ts'
 import type { Configuration } from '../config/build.ts'
 import { type Problem, problemText } from '../config/problems.ts'
 import { type ReadResult, readConfigFile } from '../config/read.ts'
@@ -34,7 +35,7 @@ export class ConfigFile {
       readAt: () => this.#readAt,
       again: async () => {
         const read = await this.#read()
-        if (!read.configuration) throw new Error(refusalOf(read))
+        if (!read.configuration) throw new Refused(read)
         return await apply(read.configuration)
       }
     })
@@ -89,29 +90,26 @@ export class Following {
     while (this.#stale && !this.#closed) {
       this.#stale = false
       try {
-        const done = await this.#source.again()
-        const same = done.added.length + done.changed.length + done.removed.length === 0
-        this.#log[same ? 'debug' : 'info']('config-changed', `the configuration was read again: ${changes(done)}`, {
-          ...done
-        })
+        await this.#source.again()
+        this.#log.debug('config-read', 'the configuration was read again')
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        this.#log.error('config-refused', `the new configuration is not used, the old one goes on: ${why}`)
+        const problems =
+          error instanceof Refused ? error.problems : [error instanceof Error ? error.message : String(error)]
+        new Audit(this.#log).configRefused(problems)
       }
       if (!this.#closed) this.#follower.follow(this.#source.files(), this.#source.readAt())
     }
   }
 }
 
-function changes({ added, changed, removed }: Reloaded): string {
-  const parts = Object.entries({ added, changed, removed }).filter(([, names]) => names.length > 0)
-  return parts.map(([how, names]) => `${how} ${names.join(', ')}`).join('; ') || 'no route has changed'
-}
+/** A file that cannot be used. */
+class Refused extends Error {
+  readonly problems: readonly string[]
 
-function refusalOf({ problems, left }: ReadResult): string {
-  const [first, ...rest] = problems
-  const more = rest.length + left
-  return `${first ? textOf(first) : 'it cannot be read'}${more > 0 ? ` (and ${more} more)` : ''}`
+  constructor({ problems }: ReadResult) {
+    super('the configuration cannot be used')
+    this.problems = problems.map(textOf)
+  }
 }
 
 function textOf(problem: Problem): string {

@@ -1,3 +1,4 @@
+import { descriptorWriter } from '../admin/line-sink.ts'
 import type { Configuration } from '../config/build.ts'
 import { createLog, type Log } from '../log.ts'
 import { createReverse, type Reverse } from '../proxy/reverse.ts'
@@ -19,7 +20,7 @@ export async function reverse(args: ReverseArgs): Promise<void> {
   const log = logOf(args, redactor.scrub)
   await runUntilStopped(log, async () => {
     const proxy = await createReverse({ ...options, log })
-    announce(proxy, args['log-format'])
+    announce(proxy, args['log-format'], false)
     return runnable(proxy)
   })
 }
@@ -34,13 +35,13 @@ async function withFile(args: ReverseArgs, path: string): Promise<void> {
   const level = chosen(args, 'log-level', first.log.level)
   const log = logOf({ 'log-format': format, 'log-level': level }, text => redactor.scrub(text))
   await runUntilStopped(log, async () => {
-    const proxy = await createReverse({ ...first.options, log })
+    const proxy = await createReverse({ ...optionsOf(first), log })
     const following = file.follow(log, async ({ options, secrets }: Configuration) => {
       // Both, as what the old one knew may still turn up.
       redactor = new Redactor({ secrets: [...new Set([...first.secrets, ...secrets])] })
       return await proxy.reload(options)
     })
-    announce(proxy, format)
+    announce(proxy, format, first.options.admin?.token === undefined)
     return {
       ...runnable(proxy),
       reload: () => following.again(),
@@ -51,6 +52,16 @@ async function withFile(args: ReverseArgs, path: string): Promise<void> {
     }
   })
 }
+
+function optionsOf({ options, metrics, accessLog }: Configuration): ReverseOptions {
+  return {
+    ...options,
+    metrics,
+    ...(accessLog !== 'off' && { accessLog: { format: accessLog, write: descriptorWriter(STDOUT) } })
+  }
+}
+
+const STDOUT = 1
 
 /** The command line's, where it says anything but what is so anyway; else the file's. */
 function chosen<K extends 'log-level' | 'log-format'>(
@@ -76,18 +87,23 @@ function allSecrets({ routes }: ReverseOptions): string[] {
   )
 }
 
-/** The lines people wait for: they are printed whatever the log level. */
-function announce(proxy: Reverse, format: 'text' | 'json'): void {
+/** The lines people wait for: they are printed whatever the log level. A token that was `madeUp` nobody could know otherwise. */
+function announce(proxy: Reverse, format: 'text' | 'json', madeUp: boolean): void {
   const routes = proxy.routes.map(({ name, path, host, route }) => ({
     name,
     url: `${proxy.origins[0]}${path}`,
     ...(host !== undefined && { host }),
     target: route.core.target.label
   }))
+  const { adminUrl, adminToken, metricsUrl } = proxy
   if (format === 'json') {
-    process.stderr.write(`${JSON.stringify({ event: 'listening', listeners: proxy.origins, routes })}\n`)
+    const operators = { ...(adminUrl && { admin: adminUrl }), ...(metricsUrl && { metrics: metricsUrl }) }
+    const event = { event: 'listening', listeners: proxy.origins, routes, ...operators }
+    process.stderr.write(`${JSON.stringify({ ...event, ...(madeUp && { adminToken }) })}\n`)
     return
   }
   const lines = routes.map(({ name, url, target }) => `  ${name}: ${url} → ${target}\n`)
+  if (adminUrl) lines.push(`  admin: ${adminUrl}${madeUp ? `, token ${adminToken}` : ''}\n`)
+  if (metricsUrl) lines.push(`  metrics: ${metricsUrl}\n`)
   lineWriter(process.stdout)(`catflap: listening on ${proxy.origins.join(', ')}\n${lines.join('')}`)
 }

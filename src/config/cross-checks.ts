@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { mayListen } from '../proxy/bind.ts'
-import { ssePaths } from '../proxy/serve-sse.ts'
+import { routeSsePaths } from '../proxy/serve-sse.ts'
 import { isLoopback } from '../transport/loopback.ts'
 import { merged } from './merge.ts'
 import { type Path, pathText } from './problems.ts'
@@ -94,7 +94,7 @@ function checkPaths({ routes = {} }: FileValues, reader: Reader): void {
     claim(host, path, name, 'is the path of', at, 'each route a path (or a host) of its own')
     // One finding is enough where the paths themselves are the same.
     if (taken.get(`${host.toLowerCase()} ${path}`)?.name !== name) continue
-    const { stream } = ssePaths(path)
+    const { stream } = routeSsePaths(path)
     claim(
       host,
       stream,

@@ -229,9 +229,9 @@ export function pem(what: 'certificate' | 'key'): Shape<string> {
     pattern: '[^\\0]+',
     allowed: `the path of a PEM file with a ${what}`,
     secrecy: 'never',
-    parse(given, reader) {
-      const isText = given.trimStart().startsWith('-----BEGIN')
-      const found = isText ? given : reader.file(given)
+    parse(given, reader, { written, pieces }) {
+      const isText = given.trimStart().startsWith('-----BEGIN') || pieces.some(p => p.variable === undefined)
+      const found = isText ? given : reader.file(given, written)
       if (what === 'certificate') checkCertificates(found)
       else checkKey(found)
       return found

@@ -113,18 +113,21 @@ export const health = object(
   { name: 'health' }
 )
 
+/** Names and values of headers. */
+export const headerFields = named(f.headerValue, {
+  what: 'names and values',
+  names: f.HEADER_NAME,
+  allowed: 'the name of a header',
+  suffix: '.NAME',
+  anyCase: true
+})
+
 function rules(direction: 'request' | 'response') {
-  const headers = named(f.headerValue, {
-    what: 'names and values',
-    names: f.HEADER_NAME,
-    allowed: 'the name of a header',
-    suffix: '.NAME'
-  })
   return object(
     {
       remove: key(list(f.headerName, 'list of header names'), 'taken away, first of all', { otherwise: 'none' }),
-      set: key(headers, 'put in the place of what was there', { otherwise: 'none' }),
-      add: key(headers, 'added to what is there', { otherwise: 'none' })
+      set: key(headerFields, 'put in the place of what was there', { otherwise: 'none' }),
+      add: key(headerFields, 'added to what is there', { otherwise: 'none' })
     },
     { name: `${direction}Headers`, check: (node, path, reader) => checkNames(node, path, direction, reader) }
   )

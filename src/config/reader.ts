@@ -104,12 +104,14 @@ export class Reader implements Sources {
   }
 
   /** Throws Refusal. */
-  file(name: string): string {
+  file(name: string, written: string): string {
     const full = this.resolve(name)
     const content = this.#options.files.get(full)
     if (content && 'text' in content) return content.text
     if (!content) this.#wanted.add(full)
-    throw new Refusal(`the file ${excerpt(full, 256)} cannot be read${content ? `: ${content.failure}` : ''}`)
+    throw new Refusal(
+      `the file ${excerpt(name === written ? full : written, 256)} cannot be read${content ? `: ${content.failure}` : ''}`
+    )
   }
 
   /** Relative to the folder of the configuration file; an ending slash stays. */

@@ -7,8 +7,8 @@
 /** Where referred things come from. */
 export interface Sources {
   variable(name: string): string | undefined
-  /** Without its last line break. Throws Refusal. */
-  file(path: string): string
+  /** Without its last line break. Throws Refusal, which names the file as it is written: variables in it may be secret. */
+  file(path: string, written: string): string
 }
 
 /** A part of a text that came from elsewhere. */
@@ -47,9 +47,10 @@ export function refers(text: string): boolean {
 export function expand(text: string, sources: Sources): Expanded {
   if (text.startsWith(LITERAL_FILE)) return variablesIn(text.slice(2), sources)
   if (!text.startsWith(FILE)) return text.includes('${') ? variablesIn(text, sources) : { text, pieces: [] }
-  const path = variablesIn(text.slice(FILE.length), sources).text
+  const written = text.slice(FILE.length)
+  const path = variablesIn(written, sources).text
   if (path === '') throw new Refusal("'file:' names no file", 'file:PATH')
-  const value = sources.file(path)
+  const value = sources.file(path, written)
   return { text: value, pieces: [{ value }] }
 }
 

@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of configuration files look like that
 import { excerpt } from '../printable.ts'
+import { nearest } from './near.ts'
 import type { Path } from './problems.ts'
 import type { Reader } from './reader.ts'
 import { type Piece, Refusal, refers } from './references.ts'
@@ -14,7 +15,7 @@ export interface TextRules<T> {
   /** Completes "give …". */
   readonly allowed: string
   /** Throws where the text means nothing: a Refusal tells why, anything else is said as `allowed`. */
-  readonly parse?: (text: string, reader: Reader) => T
+  readonly parse?: (text: string, reader: Reader, origin: Origin) => T
   /** Values that need no quotes, as a JSON Schema: they stand for the text they are written as. */
   readonly plain?: Json
   /**
@@ -22,6 +23,13 @@ export interface TextRules<T> {
    * numbers and names; in a URL it is all but the host; else it depends on how it looks.
    */
   readonly secrecy?: 'always' | 'never' | 'url'
+}
+
+/** How a text came to be. */
+export interface Origin {
+  /** As it stands in the configuration file. */
+  readonly written: string
+  readonly pieces: readonly Piece[]
 }
 
 export function text<T = string>(rules: TextRules<T>): Shape<T> {
@@ -35,7 +43,9 @@ export function text<T = string>(rules: TextRules<T>): Shape<T> {
       keepSecret(expanded.text, expanded.pieces, rules.secrecy, reader)
       try {
         if (!wanted.test(expanded.text)) throw new TypeError()
-        return rules.parse ? rules.parse(expanded.text, reader) : (expanded.text as T)
+        return rules.parse
+          ? rules.parse(expanded.text, reader, { written: given!.text, pieces: expanded.pieces })
+          : (expanded.text as T)
       } catch (error) {
         if (error instanceof Refusal) return reader.refused(path, error)
         return reader.problem('value', path, {
@@ -133,7 +143,12 @@ export function choice<const T extends string>(values: readonly T[]): Shape<T> {
       if (node.kind !== 'scalar' || node.value === null) return reader.mismatch(path, node, allowed)
       const given = typeof node.value === 'string' ? reader.expand(node, path)?.text : ''
       if (given === undefined || isOne(given)) return given
-      return reader.problem('value', path, { wrong: `${shown(node, {})} is not allowed`, allowed })
+      const meant = refers(node.text) ? undefined : nearest(given, values)
+      return reader.problem('value', path, {
+        wrong: `${shown(node, {})} is not allowed`,
+        allowed,
+        ...(meant && { meant })
+      })
     },
     json: definitions => ({ anyOf: [{ enum: values }, reference(definitions)] })
   }

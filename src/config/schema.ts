@@ -14,16 +14,10 @@ const target = object(
   {
     url: key(f.url, "the server's URL", { required: true, examples: ['https://mcp.example.com/mcp'] }),
     weight: key(f.count(1, 1000), 'its share among the targets of the route', { fallback: 1 }),
-    headers: key(
-      named(f.headerValue, {
-        what: 'names and values',
-        names: f.HEADER_NAME,
-        allowed: 'the name of a header',
-        suffix: '.NAME'
-      }),
-      'sent with every request, in the place of what the client sent under that name',
-      { otherwise: 'none', examples: [{ Authorization: 'Bearer ${GITHUB_TOKEN}' }] }
-    ),
+    headers: key(part.headerFields, 'sent with every request, in the place of what the client sent under that name', {
+      otherwise: 'none',
+      examples: [{ Authorization: 'Bearer ${GITHUB_TOKEN}' }]
+    }),
     ca: key(f.pem('certificate'), "certificate authorities to trust besides the system's", { otherwise: 'none' }),
     insecure: key(flag, "do not verify the server's certificate: anybody in between can read and change everything", {
       fallback: false
@@ -57,7 +51,7 @@ const record = key(offOr(either(f.file, part.record)), 'write tapes: to this fil
   fallback: false,
   examples: ['./tapes/']
 })
-const health = key(part.health, 'what keeps a target from being asked; URLs only', { otherwise: 'see below' })
+const health = key(part.health, 'what keeps a target from being asked; URLs only')
 const balance = key(choice(['round-robin', 'least-in-flight']), 'how one of several targets is chosen', {
   fallback: 'round-robin'
 })
@@ -95,9 +89,13 @@ export const route = object(
       otherwise: 'any host that is accepted',
       examples: ['mcp.example.com']
     }),
-    target: key(oneTarget, 'the server: a URL, or an object with one', { examples: ['https://mcp.example.com/mcp'] }),
+    target: key(oneTarget, 'the server: a URL, or an object with one', {
+      otherwise: 'one of `target`, `targets` and `command`',
+      examples: ['https://mcp.example.com/mcp']
+    }),
     targets: key(list(oneTarget, 'list of URLs or objects with one', 1), 'several servers that answer alike', {
       see: 'routes.NAME.target',
+      otherwise: 'one of `target`, `targets` and `command`',
       examples: [['http://10.0.0.1:3001/mcp', { url: 'http://10.0.0.2:3001/mcp', weight: 2 }]]
     }),
     balance,
@@ -106,6 +104,7 @@ export const route = object(
       list(f.anyText, 'list of words', 1),
       'the server: a command with its arguments, started without a shell',
       {
+        otherwise: 'one of `target`, `targets` and `command`',
         examples: [['npx', '-y', '@modelcontextprotocol/server-everything']]
       }
     ),
@@ -124,7 +123,7 @@ export const route = object(
       'paths that are not MCP and lead to the target all the same; all below with `/*` at the end',
       { otherwise: 'none', examples: [['/health', '/.well-known/*']] }
     ),
-    settings: key(part.routeSettings, 'limits and timeouts', { otherwise: 'see below' })
+    settings: key(part.routeSettings, 'limits and timeouts')
   },
   {
     name: 'route',
@@ -166,8 +165,7 @@ const defaults = object({
   headers: { ...headers, see: 'routes.NAME.headers' },
   record: { ...record, see: 'routes.NAME.record' },
   settings: key(part.sharedSettings, 'limits and timeouts of routes and of listeners', {
-    see: 'routes.NAME.settings and listeners[].settings',
-    otherwise: 'see there'
+    see: 'routes.NAME.settings`, `listeners[].settings'
   })
 })
 
@@ -193,7 +191,7 @@ const listener = object({
     { otherwise: 'http' }
   ),
   http2: key(flag, 'HTTP/2 beside HTTP/1.1: by ALPN over TLS, with prior knowledge on clear text', { fallback: true }),
-  settings: key(part.listenerSettings, 'limits and timeouts of its connections', { otherwise: 'see below' })
+  settings: key(part.listenerSettings, 'limits and timeouts of its connections')
 })
 
 const admin = object({
@@ -243,8 +241,7 @@ export const file = object(
     defaults: key(defaults, 'what holds for all routes that do not say otherwise', { otherwise: 'none' }),
     sessions: key(
       object({ store: key(choice(['memory']), 'where sessions are kept', { fallback: 'memory' }) }),
-      'sessions of all routes',
-      { otherwise: 'see below' }
+      'sessions of all routes'
     ),
     admin: key(admin, 'probes, status, sessions, drain: always with a token', { otherwise: 'none is served' }),
     metrics: key(metrics, 'metrics on an address of their own', { otherwise: 'none are served there' }),
@@ -254,8 +251,7 @@ export const file = object(
         level: key(choice(LOG_LEVELS), 'how much is logged, on stderr', { fallback: 'info' }),
         format: key(choice(['text', 'json']), 'how it is logged', { fallback: 'text' })
       }),
-      'what catflap says of itself',
-      { otherwise: 'see below' }
+      'what catflap says of itself'
     ),
     trustedProxies: key(
       list(f.network, 'list of addresses and networks'),

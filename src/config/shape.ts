@@ -116,8 +116,9 @@ function objectSchema(keys: Keys, { oneOf, goesWith }: Rules, definitions: Defin
 }
 
 function keySchema({ shape, help, fallback, otherwise, examples }: Key, definitions: Definitions): Json {
+  const sentence = `${help.charAt(0).toUpperCase()}${help.slice(1)}.`
   return {
-    description: otherwise === undefined ? `${help}.` : `${help}. Default: ${otherwise}.`,
+    description: otherwise === undefined ? sentence : `${sentence} Default: ${otherwise}.`,
     ...shape.json(definitions),
     ...(fallback !== undefined && { default: fallback }),
     ...(examples && { examples })
@@ -142,6 +143,8 @@ export function named<T>(
     readonly allowed: string
     readonly min?: number
     readonly suffix: string
+    /** Two names that differ in case alone are one. */
+    readonly anyCase?: true
   }
 ): Shape<Readonly<Record<string, T>>> {
   const wanted = new RegExp(`^(?:${rules.names})$`, 'u')
@@ -153,8 +156,12 @@ export function named<T>(
       if (node.entries.size < (rules.min ?? 0))
         reader.problem('value', path, { wrong: 'is empty', allowed: 'at least one' })
       const out: [string, T][] = []
+      const seen = new Set<string>()
       for (const [name, entry] of node.entries) {
         const at = [...path, name]
+        const folded = rules.anyCase ? name.toLowerCase() : name
+        if (seen.has(folded)) reader.problem('key', at, { wrong: 'is given twice, in another spelling' })
+        seen.add(folded)
         if (!wanted.test(name))
           reader.problem('key', at, { wrong: 'is no name that can stand here', allowed: rules.allowed })
         const value = of.read(entry.value, at, reader)

@@ -4,6 +4,7 @@ import {
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   parseDocument,
   type YAMLMap,
@@ -49,8 +50,11 @@ export interface Tree {
 }
 
 /** Nothing that people write comes near; a file made to be read for ever does. */
-const MAX_VALUES = 50_000
+const MAX_VALUES = 20_000
+/** Words, signs and blanks. The parser takes half a second for them, and many seconds for all that a file can hold. */
+const MAX_TOKENS = 100_000
 const MAX_DEPTH = 32
+const TOO_DEEP = `the file is nested too deeply (more than ${MAX_DEPTH})`
 
 /** YAML 1.2 (core schema), and with it JSON. Never throws: whatever is wrong is among the findings. */
 export function parseTree(text: string, findings: Findings): Tree {
@@ -59,9 +63,10 @@ export function parseTree(text: string, findings: Findings): Tree {
     const { line, col } = lines.linePos(offset)
     return line === 0 ? { line: 1, column: 1 } : { line, column: col }
   }
-  const document = parsed(text, lines)
+  const tooMuch = excess(text)
+  const document = tooMuch === undefined ? parsed(text, lines) : undefined
   if (!document) {
-    findings.add({ line: 1, column: 1 }, [], { wrong: 'the file cannot be read: it is nested too deeply' })
+    findings.add({ line: 1, column: 1 }, [], { wrong: tooMuch ?? TOO_DEEP })
     return { root: undefined, placeAt }
   }
   const { yaml } = document.directives ?? {}
@@ -75,7 +80,27 @@ export function parseTree(text: string, findings: Findings): Tree {
   return { root: findings.any ? undefined : root, placeAt }
 }
 
+/** What makes it not worth reading; undefined for what people write. */
+function excess(text: string): string | undefined {
+  let depth = 0
+  let tokens = 0
+  let isScalar = false
+  for (const token of new Lexer().lex(text)) {
+    if (++tokens > MAX_TOKENS) return `the file holds too much (more than ${MAX_TOKENS} words and signs)`
+    if (!isScalar && (token === '[' || token === '{') && ++depth > MAX_DEPTH) return TOO_DEEP
+    if (!isScalar && (token === ']' || token === '}')) depth--
+    isScalar = token === SCALAR
+  }
+  return undefined
+}
+
+/** The lexer says so of the text that follows. */
+const SCALAR = '\u001f'
+
 function parsed(text: string, lineCounter: LineCounter): Document | undefined {
+  const { stackTraceLimit } = Error
+  // Each mistake makes an error, whose stack nobody reads: in a file of many, stacks take most of the time.
+  Error.stackTraceLimit = 0
   try {
     return parseDocument(text, {
       version: '1.2',
@@ -92,12 +117,15 @@ function parsed(text: string, lineCounter: LineCounter): Document | undefined {
   } catch {
     // The parser has no bound on depth but the stack's.
     return undefined
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 
 /** The parser repeats what it could not read, and that may be a part of a secret. */
 function withoutSource(message: string): string {
   if (/multiple documents/.test(message)) return 'a second document begins here, and a file holds one'
+  if (/call stack/.test(message)) return TOO_DEEP
   if (/all keys must be strings/.test(message)) return 'a key is a plain name here'
   return excerpt(message.replace(/: ".*$/s, '').replace(/\s+/g, ' '), 200)
 }
@@ -122,7 +150,7 @@ class Converter {
     const at = from.range?.[0] ?? 0
     if (++this.#count > MAX_VALUES)
       return this.#refused(at, [], `the file holds too many values (more than ${MAX_VALUES}, aliases counted)`)
-    if (path.length > MAX_DEPTH) return this.#refused(at, [], `the file is nested too deeply (more than ${MAX_DEPTH})`)
+    if (path.length > MAX_DEPTH) return this.#refused(at, [], TOO_DEEP)
     if (isAlias(from)) return this.#alias(from.source, at, path)
     if (from.tag !== undefined)
       return this.#refused(at, path, 'tags (!…) are not read here', 'the value without its tag')

@@ -153,7 +153,7 @@ export const INSTRUMENTS = {
   'catflap.upstream.retries': {
     type: 'counter',
     unit: '{retry}',
-    help: 'What was asked of the server once more: streams taken up again, calls with other headers, over another transport or in a session made anew',
+    help: 'What was asked of the server once more: streams taken up again, calls with other headers, over another transport, where nothing had been sent, or in a session made anew',
     labels: ['catflap.retry.reason', ...ROUTE]
   },
   'catflap.target.up': {

@@ -3,7 +3,6 @@ import type { CallProbe } from '../proxy/call.ts'
 import type { Meter } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor } from '../proxy/interceptor.ts'
-import type { LossOutcome } from '../proxy/renew-leg.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import type { Session, SessionEnd } from '../session/manager.ts'
 import type { SessionStore } from '../session/store.ts'
@@ -70,12 +69,12 @@ export class Metrics implements Meter {
     this.#route.again(reason)
   }
 
-  ejected(target: string): void {
-    this.#route.ejected(target)
+  reinitialized(outcome: string): void {
+    this.#route.reinitialized(outcome)
   }
 
-  reinitialized(outcome: LossOutcome): void {
-    this.#route.reinitialized(outcome)
+  ejected(target: string): void {
+    this.#route.ejected(target)
   }
 
   sessionEnded(session: Session, why: SessionEnd): void {

@@ -3,7 +3,6 @@ import type { CallProbe } from '../proxy/call.ts'
 import type { Meter } from '../proxy/core.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor } from '../proxy/interceptor.ts'
-import type { LossOutcome } from '../proxy/renew-leg.ts'
 import type { Session, SessionEnd } from '../session/manager.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RetryReason } from '../transport/upstream.ts'
@@ -64,7 +63,8 @@ export class RouteMetrics implements Meter {
     this.#numbers.again(reason)
   }
 
-  reinitialized(outcome: LossOutcome): void {
+  /** What became of a session that its server had lost; a word of ours. */
+  reinitialized(outcome: string): void {
     this.#numbers.reinitialized(outcome)
   }
 

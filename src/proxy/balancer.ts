@@ -6,37 +6,34 @@ export type Balance = 'round-robin' | 'least-in-flight'
 /** One of those to choose from. */
 export interface Candidate {
   readonly weight: number
-  readonly inFlight: number
-  /** Set before each choice: only those of the best rank are considered. */
+  /** Set before each choice: only those of the best rank are considered, and of these those with the least load. */
   rank: Rank
+  load: number
   /** The balancer's own: what it is owed. */
   owed: number
 }
 
 /**
- * Chooses among the candidates of the best rank; undefined where none has any. Round robin is weighted smoothly: with weights
- * 5, 1 and 1 the order is a a b a c a a, never five of one in a row. `least-in-flight` takes the one with the fewest calls
- * for its weight, and goes round among equals.
+ * Chooses among the candidates of the best rank and the least load, undefined where none has any rank: in turn, weighted
+ * smoothly. With weights 5, 1 and 1 the order is a a b a c a a, never five of one in a row.
  */
-export function choose<T extends Candidate>(candidates: readonly T[], balance: Balance): T | undefined {
-  let best: Rank = RANK.none
-  for (const one of candidates) if (one.rank < best) best = one.rank
-  if (best === RANK.none) return undefined
-  const load = balance === 'least-in-flight' ? leastLoad(candidates, best) : Number.POSITIVE_INFINITY
+export function choose<T extends Candidate>(candidates: readonly T[]): T | undefined {
+  let rank: Rank = RANK.none
+  let load = Number.POSITIVE_INFINITY
+  for (const one of candidates) {
+    if (one.rank > rank || (one.rank === rank && one.load >= load)) continue
+    rank = one.rank
+    load = one.load
+  }
+  if (rank === RANK.none) return undefined
   let chosen: T | undefined
   let total = 0
   for (const one of candidates) {
-    if (one.rank !== best || one.inFlight / one.weight > load) continue
+    if (one.rank !== rank || one.load !== load) continue
     one.owed += one.weight
     total += one.weight
     if (!chosen || one.owed > chosen.owed) chosen = one
   }
   if (chosen) chosen.owed -= total
   return chosen
-}
-
-function leastLoad(candidates: readonly Candidate[], rank: Rank): number {
-  let least = Number.POSITIVE_INFINITY
-  for (const one of candidates) if (one.rank === rank) least = Math.min(least, one.inFlight / one.weight)
-  return least
 }

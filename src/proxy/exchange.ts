@@ -385,8 +385,9 @@ export class Exchange implements Listener, ReplyListener {
     if (this.core.bus.active && reason === 'client-gone')
       this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
     const call = this.#call
-    // A legacy server on stdio finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
-    if (call && this.era === 'legacy' && this.core.target.kind !== 'http' && reason === 'client-gone') call.detach()
+    // A legacy server on a pipe finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
+    const onPipe = this.core.target.kind !== 'http' || this.session?.channel !== undefined
+    if (call && this.era === 'legacy' && onPipe && reason === 'client-gone') call.detach()
     else call?.cancel(reason)
     if (reason === 'shutdown') return this.fail(new CatflapError(this.cancelled ? 'cancelled' : 'shutting_down'))
     this.#end({ result: 'gone', duration: this.#age() })

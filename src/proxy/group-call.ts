@@ -31,7 +31,8 @@ export class GroupCall implements CallReceiver, UpstreamCall {
   readonly #receiver: CallReceiver
   #member: Member | undefined
   #call: UpstreamCall | undefined
-  #tried: Member[] | undefined
+  /** Before the member that it is at now. */
+  #tried: readonly Member[] | undefined
   #paused = false
   #cancelled = false
 
@@ -53,6 +54,10 @@ export class GroupCall implements CallReceiver, UpstreamCall {
     return this.#call !== undefined && isSent(this.#call)
   }
 
+  get attempts(): number {
+    return this.#tried?.length ?? 0
+  }
+
   pause(): void {
     this.#paused = true
     this.#call?.pause()
@@ -69,11 +74,11 @@ export class GroupCall implements CallReceiver, UpstreamCall {
   }
 
   onUnsent(reason: RetryReason, error: CatflapError): boolean {
-    const tried = (this.#tried ??= [])
-    if (this.#member) tried.push(this.#member)
-    if (tried.length >= MAX_ATTEMPTS) return false
+    if (this.attempts >= MAX_ATTEMPTS - 1) return false
+    const tried = [...(this.#tried ?? []), this.#member!]
     const next = this.#group.choose(this.#input, tried)
     if (!next || !this.#group.mayRetry()) return false
+    this.#tried = tried
     this.#receiver.onAgain?.(reason, error)
     this.#make(next)
     return true

@@ -26,6 +26,7 @@ export class Member implements Candidate {
   readonly weight: number
   readonly breaker: Breaker
   rank: Rank = RANK.none
+  load = 0
   owed = 0
 
   constructor(name: string, target: HttpTarget, weight: number) {
@@ -35,8 +36,13 @@ export class Member implements Candidate {
     this.breaker = target.breaker!
   }
 
-  get inFlight(): number {
-    return this.breaker.inFlight
+  /** Where it stands in a choice that is to be made now. */
+  stand(now: number, balance: Balance): void {
+    const { breaker, weight } = this
+    this.rank = breaker.rank(now)
+    // Of servers that are all busy, the one that hangs has the most that came after its last answer.
+    const calls = this.rank === RANK.fit ? (balance === 'round-robin' ? 0 : breaker.inFlight) : breaker.silent
+    this.load = calls / weight
   }
 }
 
@@ -115,6 +121,11 @@ export class GroupTarget implements Target, Choice {
     })
   }
 
+  /** Of a member that is asked now, where something is to be sent that is not MCP. */
+  get url(): URL {
+    return this.#any().target.url
+  }
+
   resume(upstreamId: string, member?: string): Leg | undefined {
     return this.#named(member)?.target.resume(upstreamId)
   }
@@ -139,10 +150,10 @@ export class GroupTarget implements Target, Choice {
     const opens = input.message?.method === 'initialize'
     const now = performance.now()
     for (const m of this.members) {
-      const fits = (opens || m.target.kind === 'http') && !but?.includes(m)
-      m.rank = fits ? m.breaker.rank(now) : RANK.none
+      if ((opens || m.target.kind === 'http') && !but?.includes(m)) m.stand(now, this.#options.balance)
+      else m.rank = RANK.none
     }
-    const chosen = choose(this.members, this.#options.balance)
+    const chosen = choose(this.members)
     if (chosen?.rank === RANK.trial) chosen.breaker.probed(now)
     return chosen
   }
@@ -182,8 +193,8 @@ export class GroupTarget implements Target, Choice {
   /** For a pipe; where none is to be asked, its first call says so. */
   #any(): Member {
     const now = performance.now()
-    for (const m of this.members) m.rank = m.breaker.rank(now)
-    return choose(this.members, this.#options.balance) ?? this.members[0]!
+    for (const m of this.members) m.stand(now, this.#options.balance)
+    return choose(this.members) ?? this.members[0]!
   }
 }
 

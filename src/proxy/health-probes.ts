@@ -16,10 +16,15 @@ const MAX_ANSWER = 1024 * 1024
 const MAX_PAGE = 64 * 1024
 
 /** What a server is asked. On connections of its own, so that a check never waits behind calls, nor they behind it. */
-export function probeOf(check: CheckSettings, url: UrlTarget, settings: Settings): HealthProbe {
+export function probeOf(
+  check: CheckSettings,
+  url: UrlTarget,
+  settings: Settings,
+  scrub?: (text: string) => string
+): HealthProbe {
   if (check.kind === 'session') {
     const small = { ...settings, maxMessage: MAX_ANSWER, maxUpstreamConnections: 2 }
-    return new SessionProbe(new HttpTarget('check', url, small, {}))
+    return new SessionProbe(new HttpTarget('check', url, small, { scrub }))
   }
   const upstream = new HttpUpstream(new URL(url.url), {
     headers: url.headers ?? [],

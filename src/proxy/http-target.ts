@@ -100,6 +100,11 @@ export class HttpTarget implements Target {
     return this.#upstream.label
   }
 
+  /** Without user name and password. */
+  get url(): URL {
+    return this.#upstream.url
+  }
+
   get sessionless(): Leg | undefined {
     return this.#sse ? undefined : this.#front
   }

@@ -134,10 +134,12 @@ async function openPages(
   return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, refused })
 }
 
+const MAX_CHILDREN = 64
+
 /** A command on a route gets a short environment; in `forward` it gets all of ours. */
 function targetOf({ targets }: RouteOptions): RouteSetup['target'] {
   if (Array.isArray(targets)) return targets as readonly WeightedUrl[]
-  const command: CommandRoute = { inheritEnv: [], ...(targets as CommandRoute) }
+  const command: CommandRoute = { inheritEnv: [], maxChildren: MAX_CHILDREN, ...(targets as CommandRoute) }
   return command
 }
 

@@ -12,6 +12,8 @@ import { takeUntold } from './session-state.ts'
 
 /** Calls of the session wait so long for its new leg, in ms. */
 const RENEWAL_TIME = 10_000
+/** For so long nobody else tries, in ms: whoever is about it may have died, and the others still have time. */
+const CLAIM_TIME = RENEWAL_TIME / 2
 /** How often it is looked whether another process has finished what it is about, in ms. */
 const LOOK_EVERY = 50
 
@@ -101,13 +103,13 @@ export function mustBe(server: string, answer: Message): void {
     throw new Unrecoverable('changed', 'the server is another one, or offers something else')
 }
 
-/** True: it is ours to make the session anew, for as long as that may take. False: another process has done it. */
+/** True: it is ours to make the session anew. False: another process has done it. */
 async function claimed(core: Core, session: Session, epoch: number, signal: AbortSignal): Promise<boolean> {
   for (;;) {
     const ours = core.sessions.change(session, record => {
       const { renewing = 0 } = factsOf(record)
       if (epochOf(record) !== epoch || renewing > Date.now()) return undefined
-      return { facts: withFacts(record, { renewing: Date.now() + RENEWAL_TIME }) }
+      return { facts: withFacts(record, { renewing: Date.now() + CLAIM_TIME }) }
     })
     if (ours instanceof Promise ? await ours : ours) return true
     if (epochOf(session.record) !== epoch) return false
@@ -146,7 +148,7 @@ export async function moved(
 }
 
 /** Streams that are open still belong to the session that the server has lost: nothing will ever come on them. */
-async function tellStreams(core: Core, session: Session): Promise<void> {
+export async function tellStreams(core: Core, session: Session): Promise<void> {
   if (session.streams === 0) return
   const open = [...core.inFlight].filter(s => s.session === session && s.leg !== session.leg && s.streaming)
   const one = open.find(s => s.canSay)

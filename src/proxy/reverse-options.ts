@@ -135,6 +135,8 @@ export interface AdminOptions {
   readonly port?: number
   /** Default: one is made up, which `Reverse.adminToken` tells. */
   readonly token?: string
+  /** Names, besides those of this machine, under which it may be asked; `*`: any. */
+  readonly allowHosts?: readonly string[]
 }
 
 /** Metrics on an address of their own, where `port` is given. Beyond loopback they need `tokens` or `allowUnauthenticated`. */

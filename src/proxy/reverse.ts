@@ -145,7 +145,9 @@ export class Reverse {
     if (this.#closing) throw new TypeError('it is being closed')
     checkReverse(options)
     const done = await this.#use(options)
-    this.#lasting.audit.configChanged({ added: done.added, removed: done.removed, replaced: done.changed })
+    const { added, removed, changed: replaced } = done
+    if (added.length + removed.length + replaced.length > 0)
+      this.#lasting.audit.configChanged({ added, removed, replaced })
     return done
   }
 

@@ -74,7 +74,7 @@ export class Router implements Upgrades {
   #placeFor(req: IncomingMessage, path: string): Place | undefined {
     const served = this.#served.get(path)
     if (!served) return undefined
-    return (served.byHost && served.byHost.get(hostOf(req))) ?? served.any
+    return served.byHost?.get(hostOf(req)) ?? served.any
   }
 
   /** Whose page it is: of a route for this host, or else of one for any. */

@@ -82,9 +82,22 @@ export function sinceLoss(x: Exchange, session: Session, recovery: Recovery): An
     if (kept.length === 0) return { http: { status: 202, headers: [], body: undefined } }
     applyChange(x, kept)
   }
+  if (recovery.oldStreams) void endOldStreams(x, session, recovery)
   if (x.kind === 'listen' && !recovery.hasIds) removeHeader(x.headers, EVENT_ID_HEADER)
   watchQuestions(x, session)
   return undefined
+}
+
+/** Where it was another process that made the session anew, its streams here do not know yet. */
+async function endOldStreams(x: Exchange, session: Session, recovery: Recovery): Promise<void> {
+  recovery.oldStreams = false
+  if (session.streams === 0) return
+  try {
+    const { tellStreams } = await import('./renew-session.ts')
+    await tellStreams(x.core, session)
+  } catch (error) {
+    storeFailed(x, error)
+  }
 }
 
 /** Notes what the new server asks, so that an answer to it is known from one to the server before. */

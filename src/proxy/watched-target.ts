@@ -19,7 +19,7 @@ export async function openWatched(
     // Nothing could ever leave it out, so nothing is counted.
     const watched = health.failures > 0 || check !== undefined
     const target = new HttpTarget(name, first, settings, { via, scrub, onHealth, health: watched ? health : undefined })
-    await checkEach([target], urls, settings, check)
+    await checkEach([target], urls, settings, { check, scrub })
     return target
   }
   const group = new GroupTarget(name, urls, settings, { via, scrub, onHealth, health, balance })
@@ -27,7 +27,7 @@ export async function openWatched(
     group.members.map(m => m.target),
     urls,
     settings,
-    check
+    { check, scrub }
   )
   return group
 }
@@ -36,11 +36,11 @@ async function checkEach(
   targets: readonly HttpTarget[],
   urls: readonly UrlTarget[],
   settings: Settings,
-  check: CheckSettings | undefined
+  { check, scrub }: { readonly check: CheckSettings | undefined; readonly scrub: OpenTarget['scrub'] }
 ): Promise<void> {
   if (!check) return
   const { HealthChecker } = await import('./health-check.ts')
   const { probeOf } = await import('./health-probes.ts')
   for (const [i, target] of targets.entries())
-    target.checkedBy(new HealthChecker(check, () => probeOf(check, urls[i]!, settings)))
+    target.checkedBy(new HealthChecker(check, () => probeOf(check, urls[i]!, settings, scrub)))
 }

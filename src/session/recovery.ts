@@ -16,6 +16,8 @@ export class Recovery {
   lost: CatflapError | undefined
   /** Events of the present leg have ids: what a client names from now on may be one of them. */
   hasIds = false
+  /** There may be streams of the leg before, which nothing will come on any more. */
+  oldStreams = false
   #renewedAt = Number.NEGATIVE_INFINITY
   /** Ids of what the present server has asked its client. */
   readonly #asked = new Set<string>()
@@ -24,6 +26,7 @@ export class Recovery {
   renewed(): void {
     this.lost = undefined
     this.hasIds = false
+    this.oldStreams = true
     this.#renewedAt = performance.now()
     this.#asked.clear()
   }

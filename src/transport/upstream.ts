@@ -67,6 +67,8 @@ export interface CallReceiver {
   onCancelled?(): void
   /** Nothing of the call has been processed, for which `error` is the cause. True: it is made elsewhere, and nothing more is told here. */
   onUnsent?(reason: RetryReason, error: CatflapError): boolean
+  /** How often it was made elsewhere before. */
+  readonly attempts?: number
   /** The call, which was not processed, is made once more. */
   onAgain?(reason: RetryReason, error: CatflapError | undefined): void
   /** A message of the server's own that belongs to this call. False: nobody is there to hear it. */

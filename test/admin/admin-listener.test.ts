@@ -27,7 +27,8 @@ async function rawStage(t: import('tap').Test): Promise<{ server: RawHttpServer;
 
 t.test('without the token nobody learns anything but whether it lives and is ready', async t => {
   const { stage } = await rawStage(t)
-  const { admin } = await openAdmin(t, stage)
+  const { log, inbox } = events()
+  const { admin } = await openAdmin(t, stage, { audit: new Audit(log) })
   t.match(admin, /^http:\/\/127\.0\.0\.1:\d+$/)
   for (const path of ['/metrics', '/api/status', '/api/sessions', '/api/drain', '/openapi.json', '/nowhere', '/'])
     for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: TOKEN }, { 'catflap-token': '' }]) {
@@ -43,6 +44,9 @@ t.test('without the token nobody learns anything but whether it lives and is rea
     401,
     'the one that is ours counts'
   )
+  t.match(inbox.items[0], { event: 'admin-refused', client: '127.0.0.1' })
+  t.notMatch(JSON.stringify(inbox.items), /wrong/)
+  const told = inbox.items.length
   t.same((await get(`${admin}/livez`, {})).json(), { status: 'ok' })
   t.same((await get(`${admin}/readyz`, {})).json(), { status: 'ready' })
   t.match((await get(`${admin}/readyz`)).json(), {
@@ -50,6 +54,7 @@ t.test('without the token nobody learns anything but whether it lives and is rea
     state: 'ready',
     routes: [{ name: 'one', ready: true }]
   })
+  t.equal(inbox.items.length, told, 'probes need none')
 })
 
 t.test('a token must be given, and not an empty one', async t => {

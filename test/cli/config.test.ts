@@ -7,7 +7,7 @@ import { runCatflap } from '../helpers/catflap.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 
 const GOOD = `listeners: [{ address: 127.0.0.1:7890 }]
-defaults: { tokens: ['\${TOKEN}'] }
+defaults: { tokens: ['\${CONFIG_TEST_TOKEN}'] }
 routes:
   files: { command: [node, server.js], tokens: [] }
   docs: { target: http://127.0.0.1:3001/mcp, path: /d/mcp, host: docs.example }
@@ -32,7 +32,7 @@ function fileOf(t: Test, text: string): string {
 t.test('check: a file that is fine', async t => {
   trackLeaks(t)
   const file = fileOf(t, GOOD)
-  const { code, stdout, stderr } = await config(['check', file], { TOKEN: 'a-token-that-is-long' })
+  const { code, stdout, stderr } = await config(['check', file], { CONFIG_TEST_TOKEN: 'a-token-that-is-long' })
   t.equal(stdout, `${file}: fine, 2 routes (files, docs), 1 listener at 127.0.0.1:7890`)
   t.equal(stderr, '')
   t.equal(code, 0)
@@ -43,7 +43,7 @@ t.test('check: all problems, as editors and terminals read them', async t => {
   const file = fileOf(t, `${GOOD}listners: []\naccessLog: "\\u001b[31mred"\n`)
   const { code, stdout, stderr } = await config(['check', file])
   t.same(stdout.split('\n'), [
-    `${file}:2:22: defaults.tokens[0]: the variable TOKEN is not set; give it a value in the environment, or write \${TOKEN:-default}`,
+    `${file}:2:22: defaults.tokens[0]: the variable CONFIG_TEST_TOKEN is not set; give it a value in the environment, or write \${CONFIG_TEST_TOKEN:-default}`,
     `${file}:6:1: listners: no such key; did you mean 'listeners'?`,
     `${file}:7:12: accessLog: '\\u001b[31mred' is not allowed; give one of text, json, off`
   ])
@@ -78,7 +78,7 @@ t.test('schema', async t => {
 t.test('clients: entries for every route, without a token in them', async t => {
   trackLeaks(t)
   const file = fileOf(t, GOOD)
-  const env = { TOKEN: 'a-token-that-is-long' }
+  const env = { CONFIG_TEST_TOKEN: 'a-token-that-is-long' }
   const [json, claude, vscode, elsewhere] = await Promise.all([
     config(['clients', file], env),
     config(['clients', file, '--for', 'claude'], env),

@@ -17,6 +17,7 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
     /'server\.js' is no http or https URL; a command goes after --/
   ],
   ['another scheme', ['forward', 'ftp://x/'], /'ftp:\/\/x\/' is no http or https URL/],
+  ['no way to lose a session', ['forward', '--session-loss', 'ignore', URL_TARGET], /--session-loss/],
   ['an unknown option', ['forward', '--lissen', '1', URL_TARGET], /--lissen: no such option/],
   [
     'a command without --',

@@ -89,7 +89,7 @@ t.test('a file says it all, and is followed: by its changes, and by SIGHUP', asy
 
   write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]', '  b:', `    target: ${b.url}`])
   run.proc.kill('SIGHUP')
-  t.match(await run.events.until(event => event.event === 'config-changed'), { added: ['b'], kept: ['a'] })
+  t.match(await run.events.until(event => event.event === 'config-changed'), { added: ['b'] })
   t.equal(await status('b'), 200)
 
   write([...head, '  b:', '    targett: x'])
@@ -100,7 +100,7 @@ t.test('a file says it all, and is followed: by its changes, and by SIGHUP', asy
   write([...head, '  a:', `    target: ${a.url}`, '    tokens: [file:token]'])
   await run.events.until(event => event.event === 'config-changed' && String(event.removed) === 'b')
   writeFileSync(path.join(folder, 'token'), 'another-of-a\n')
-  await run.events.until(event => event.event === 'config-changed' && String(event.changed) === 'a')
+  await run.events.until(event => event.event === 'config-changed' && String(event.replaced) === 'a')
   t.equal(await status('a', 'another-of-a'), 200)
   t.equal(await status('a', 'secret-of-a'), 401)
   t.equal((await run.close()).code, 0)

@@ -99,6 +99,11 @@ export const VALUES: Case[] = [
   ['infinity', `${ROUTE}    settings: { maxSessions: .inf }\n`, /'\.inf' is not allowed/],
   ['no choice', `${ROUTE}accessLog: yes\n`, "4:12: accessLog: 'yes' is not allowed; give one of text, json, off"],
   [
+    'a choice that is nearly right',
+    `${ROUTE}accessLog: jsn\n`,
+    "4:12: accessLog: 'jsn' is not allowed; give one of text, json, off; did you mean 'json'?"
+  ],
+  [
     'no boolean',
     `${ROUTE}    allowUnauthenticated: yes\n`,
     "4:27: routes.a.allowUnauthenticated: 'yes' is not allowed; give true or false"
@@ -205,6 +210,11 @@ export const TOGETHER: Case[] = [
 /** What a JSON Schema cannot say. */
 export const BEYOND: Case[] = [
   [
+    'a header twice',
+    `${ROUTE}    headers: { request: { set: { X-A: b, x-a: c } } }\n`,
+    /^4:42: routes\.a\.headers\.request\.set\.x-a: is given twice, in another spelling/
+  ],
+  [
     'a port that looks like an address',
     `${ROUTE}    allowHosts: ['b:80']\n`,
     /^4:18: routes\.a\.allowHosts\[0\]: 'b:80' is not allowed/
@@ -249,8 +259,8 @@ export const BEYOND: Case[] = [
   ],
   [
     'one folder for two',
-    'routes:\n  a: { target: http://a/, path: /x }\n  b: { target: http://b/, path: /y }\n',
-    /^3:27: routes\.b\.path: \/sse is where clients of HTTP\+SSE find the route a already; give paths in folders of their own, like \/b\/mcp/
+    'routes:\n  a: { target: http://a/, path: /x }\n  b: { target: http://b/, path: /x/mcp }\n',
+    /^3:27: routes\.b\.path: \/x\/sse is where clients of HTTP\+SSE find the route a already; give paths in folders of their own, like \/b\/mcp/
   ],
   [
     'one other path for two',

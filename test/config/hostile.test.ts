@@ -6,7 +6,8 @@ import { stringify } from 'yaml'
 import { MAX_FILE } from '../../src/config/files.ts'
 import { read, refused } from './fixtures.ts'
 
-const PATIENCE_MS = 5_000
+/** Generous, for machines that do other things meanwhile: it takes about a second at most. */
+const PATIENCE_MS = 10_000
 
 async function reads(text: string): Promise<boolean> {
   const startedAt = performance.now()
@@ -139,7 +140,7 @@ t.test('names that stand for each other, a thousand million times', async t => {
   const startedAt = performance.now()
   const found = await refused(`l0: &l0 [lol]\n${levels.join('\n')}\n`)
   t.ok(performance.now() - startedAt < PATIENCE_MS)
-  t.match(found.join('\n'), /the file holds too many values \(more than 50000, aliases counted\)/)
+  t.match(found.join('\n'), /the file holds too many values \(more than 20000, aliases counted\)/)
 })
 
 const LARGE: Record<string, string> = {
@@ -162,6 +163,15 @@ const LARGE: Record<string, string> = {
   'many comments': '#\n'.repeat(MAX_FILE / 2 - 1),
   'one long block': `routes: |\n${'  x\n'.repeat(250_000)}`,
   'many tags': '- !x y\n'.repeat(100_000),
+  'fewer lists in lists': '- '.repeat(49_000),
+  'fewer questions in questions': '? '.repeat(49_000),
+  'fewer keys': Array.from({ length: 14_000 }, (_, i) => `k${i}: 1`).join('\n'),
+  'fewer values': `routes: [${'1,'.repeat(33_000)}]`,
+  'fewer quotes': '"'.repeat(199_000),
+  'fewer line breaks': '\n'.repeat(99_000),
+  'fewer tags': '- !x y\n'.repeat(14_000),
+  'fewer routes': `routes:\n${Array.from({ length: 5500 }, (_, i) => `  r${i}: { target: http://a/ }`).join('\n')}`,
+  'fewer mistakes': `routes:\n${Array.from({ length: 5500 }, (_, i) => `  R${i}: { x: 1 }`).join('\n')}`,
   'many documents': '---\n'.repeat(MAX_FILE / 4 - 1)
 }
 

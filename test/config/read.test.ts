@@ -2,8 +2,11 @@
 import path from 'node:path'
 import t from 'tap'
 import { readConfigFile } from '../../src/config/read.ts'
+import { checkOptions } from '../../src/proxy/check-options.ts'
+import { SETTINGS, settings } from '../../src/proxy/options.ts'
 import { Redactor } from '../../src/tape/redact.ts'
 import { CA, SERVER_TLS } from '../fixtures/tls/certificates.ts'
+import { GOOD } from './cases.ts'
 import { accepted, folderOf, read } from './fixtures.ts'
 
 const ROUTE = 'routes:\n  a:\n    target: http://127.0.0.1:3001/mcp\n'
@@ -239,7 +242,7 @@ t.test('no message shows what a variable or a file holds', async t => {
     'no-utf8': Buffer.from([0xff, 0xfe, 0x00])
   })
   const env = { SECRET: 'hush hush' }
-  const text = `listeners: [{ address: '\${SECRET}', tls: { certificate: file:secret, key: secret } }]
+  const text = `listeners: [{ address: '\${SECRET}', tls: { certificate: file:secret, key: '\${SECRET}' } }]
 routes:
   a: { target: '\${SECRET}', tokens: ['\${SECRET}', file:secret, file:big.txt, file:no-utf8, hush hush], path: '\${SECRET}' }
 drainTimeout: '\${SECRET}'
@@ -247,7 +250,7 @@ accessLog: file:secret
 via: \${SECRET}
 `
   const { problems } = await read(text, { folder, env })
-  t.equal(problems.length, 12)
+  t.equal(problems.length, 13)
   t.notMatch(JSON.stringify(problems), /hush/)
   t.match(JSON.stringify(problems), /big\.txt cannot be read: it is larger than 1 MiB/)
   t.match(JSON.stringify(problems), /no-utf8 cannot be read: it is not UTF-8/)
@@ -283,6 +286,40 @@ admin: { address: 0.0.0.0:8081, token: '\${T}' }
   )
   t.equal(warnings.length, 11)
   t.same((await read(ROUTE)).warnings, [])
+})
+
+t.test('what the file may say, the proxy takes', async t => {
+  for (const text of GOOD) {
+    const { options, secrets } = await accepted(text)
+    for (const {
+      targets,
+      settings: chosen,
+      tokens,
+      allowHosts,
+      allowOrigins,
+      redactHeaders,
+      redactJson
+    } of Object.values(options.routes)) {
+      for (const target of 'command' in targets ? [targets] : targets)
+        t.doesNotThrow(() => checkOptions({ target, tokens, allowHosts, allowOrigins, settings: chosen }), text)
+      t.doesNotThrow(() => settings(chosen), text)
+      t.doesNotThrow(() => new Redactor({ redactHeaders, redactJson, secrets }), text)
+    }
+    for (const listener of options.listeners ?? []) t.doesNotThrow(() => settings(listener.settings), text)
+  }
+})
+
+t.test('the bounds of every setting are those of the proxy', async t => {
+  for (const [name, { unit, value, ...rest }] of Object.entries(SETTINGS)) {
+    if (name === 'drainTimeout') continue
+    const bare = unit === 'ms' ? value / 1000 : value
+    const text = (written: number) => `defaults: { settings: { ${name}: ${written} } }\n${ROUTE}`
+    const { options } = await accepted(text(bare))
+    const given = { ...options.listeners![0]!.settings, ...options.routes.a!.settings }
+    t.same(given, { [name]: value }, name)
+    t.equal((await read(text(0))).problems.length, 'zero' in rest ? 0 : 1, name)
+    t.equal((await read(text(-1))).problems.length, 1, name)
+  }
 })
 
 t.test('a file by its name, with all that it depends on', async t => {

@@ -90,6 +90,30 @@ t.test('whatever catflap accepts, the schema accepts', async t => {
   t.ok(both > 50, `${both} were accepted`)
 })
 
+t.test('the defaults and examples that it shows are allowed themselves', async t => {
+  let count = 0
+  const walk = (node: unknown): void => {
+    if (typeof node !== 'object' || node === null) return
+    const { properties } = node as { properties?: Record<string, Json> }
+    for (const [name, one] of Object.entries(properties ?? {})) {
+      const {
+        default: fallback,
+        examples = [],
+        description,
+        ...rest
+      } = one as Json & { readonly examples?: readonly unknown[] }
+      const check = ajv.compile({ $defs: schema.$defs, ...rest })
+      for (const value of [...examples, ...(fallback === undefined ? [] : [fallback])]) {
+        count++
+        t.ok(check(value), `${name} (${description}): ${JSON.stringify(value)}`)
+      }
+    }
+    for (const child of Object.values(node)) walk(child)
+  }
+  walk(schema)
+  t.ok(count > 60, `${count} values`)
+})
+
 t.test('every key tells an editor what it is, and its default', async t => {
   let count = 0
   const walk = (node: unknown): void => {

@@ -35,9 +35,11 @@ function typeOf({ shape }: Key): string {
   return shape.type.replaceAll('|', '\\|')
 }
 
-function defaultOf({ fallback, otherwise, required }: Key): string {
+function defaultOf({ shape, fallback, otherwise, required, see }: Key): string {
   if (required) return 'required'
-  return fallback === undefined ? (otherwise ?? 'none') : `\`${fallback}\``
+  if (fallback !== undefined) return `\`${fallback}\``
+  if (see !== undefined) return otherwise ?? 'see there'
+  return otherwise ?? (shape.below && 'keys' in shape.below ? 'see below' : 'none')
 }
 
 function helpOf({ help, see }: Key): string {

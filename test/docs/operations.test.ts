@@ -72,4 +72,5 @@ function tellAll(audit: Audit): void {
   audit.drainBegan(progress)
   audit.drainEnded(progress)
   audit.adminAction('drain', undefined, {})
+  audit.adminRefused(undefined)
 }

@@ -129,20 +129,20 @@ t.test('a shared child that nobody uses goes first; one in use does not', async 
 })
 
 t.test('a shared child ends when nobody has used it for a while, and comes back', async t => {
-  const target = fixture('stdio-server.ts', {})
-  const { url, log } = await pipeDoor(t, 'stdio-server.ts', { target, settings: { childIdle: 150 }, metrics: true })
-  const ask = async (n: number) => {
-    const message = modern(rpc(n, 'tools/call', { name: 'count', arguments: {} }))
-    return (await rawPost(url, message, modernHeaders(message))).text
+  const code = `
+    process.stderr.write('begun\\n')
+    process.stdin.on('data', d => console.log(JSON.stringify({ jsonrpc: '2.0', id: JSON.parse(d).id, result: {} })))
+    process.stdin.on('end', () => process.stderr.write('ended\\n'))`
+  const target = script(code, { era: 'modern' })
+  const { url, log } = await pipeDoor(t, 'stdio-server.ts', { target, settings: { childIdle: 150 } })
+  const ask = async (n: number): Promise<number> => {
+    const message = modern(rpc(n, 'tools/list'))
+    return (await rawPost(url, message, modernHeaders(message))).status
   }
-  t.match(await ask(1), '"text":"1"')
-  const counted = (): number => log.items.filter(l => /^fixture count 1$/.test(l.text)).length
-  // Another process counts from the beginning.
-  for (let n = 2; counted() < 2 && n < 100; n++) {
-    await new Promise(resolve => setTimeout(resolve, 200))
-    await ask(n)
-  }
-  t.equal(counted(), 2)
+  t.equal(await ask(1), 200)
+  await log.child(/^ended/)
+  t.equal(await ask(2), 200)
+  t.equal(log.items.filter(l => l.text === 'begun').length, 2)
   t.equal(log.of('child-exit').length, 0, 'which is no loss')
 })
 

@@ -3,6 +3,7 @@ import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHead
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { SILENT } from '../../src/log.ts'
+import { getHeader } from '../../src/protocol/headers.ts'
 import { Core } from '../../src/proxy/core.ts'
 import { type Interceptor, Pipeline } from '../../src/proxy/interceptor.ts'
 import { interceptorList } from '../../src/proxy/interceptors.ts'
@@ -121,7 +122,9 @@ for (const tls of [undefined, TLS]) {
     trackLeaks(t)
     const served = await startHttpServer({})
     t.teardown(() => served.close())
-    const { core, server, origin } = await openDoor(t, served.url, { tls })
+    const spoken = new Set<string | undefined>()
+    const listens: Interceptor = { name: 'listens', request: x => void spoken.add(getHeader(x.headers, 'via')) }
+    const { core, server, origin } = await openDoor(t, served.url, { tls, interceptors: [listens] })
     const agent = { allowH2: true, connect: { ca: CA }, ...(tls ? {} : { useH2c: true }) }
     const sdk = await connectHttp(`${origin}/mcp`, { handlers: HANDLERS, agent })
     t.equal(core.sessions.size, 1)
@@ -130,6 +133,7 @@ for (const tls of [undefined, TLS]) {
     await sdk.terminate()
     t.equal(core.sessions.size, 0)
     await sdk.close()
+    t.same([...spoken], ['2.0 catflap'])
     t.ok(server.traffic.written > 0)
   })
 

@@ -24,6 +24,8 @@ export interface LosingServer {
   /** In the place of an answer to `initialize`, to anything in a session. */
   onInitialize: Script | undefined
   onRequest: Script | undefined
+  /** For what belongs to no session. */
+  notFound: Script
   /** Each `initialize` that came. */
   readonly initializes: readonly RawExchange[]
   /** Methods of what was accepted in a session, in order; `GET`, `response`. */
@@ -49,7 +51,7 @@ export async function losingServer(): Promise<LosingServer> {
       return losing.onInitialize ? losing.onInitialize(x) : begin(x)
     }
     const id = String(x.headers['mcp-session-id'])
-    if (!live.has(id)) return notFound(x)
+    if (!live.has(id)) return losing.notFound(x)
     accepted.push(method)
     if (losing.onRequest) return losing.onRequest(x)
     if (method === 'DELETE') return void x.head(200).end()
@@ -68,6 +70,7 @@ export async function losingServer(): Promise<LosingServer> {
     info: INFO,
     onInitialize: undefined,
     onRequest: undefined,
+    notFound,
     initializes,
     accepted,
     streams,

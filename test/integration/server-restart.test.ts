@@ -19,7 +19,8 @@ interface ServerProcess {
 async function startServer(t: Test, ...args: string[]): Promise<ServerProcess> {
   const peer = spawnPeer([process.execPath, '--no-warnings', `${SERVERS}http-process.ts`, ...args])
   t.teardown(() => peer.close())
-  const line = await peer.stdout.next()
+  // All of the SDK is loaded first, which takes its time on a busy machine.
+  const line = await peer.stdout.next({ timeoutMs: 60_000 })
   return {
     port: Number(line.split(' ')[1]),
     peer,
@@ -84,6 +85,18 @@ t.test('clients go on calling: one initialize each, every call carried out once,
   t.equal(door.stats.sessions, 2)
   for (const list of ['tools', 'prompts', 'resources'])
     t.equal(a.notifications.items.filter(n => n.method === `notifications/${list}/list_changed`).length, 1, list)
+})
+
+t.test('what was under way when the server died has failed, and is not sent again', async t => {
+  const { server, connect } = await restartable(t)
+  const c = await connect()
+  const held = callTool(c, 'slow')
+  await server.peer.untilStderr(/fixture slow.started/)
+  const failed = t.rejects(held, /502|reset|broke/i)
+  const next = await restart(t, server)
+  await failed
+  t.equal(await callTool(c, 'count'), '1')
+  t.notOk(next.seen().some(line => line.includes('"slow"')))
 })
 
 for (const [what, args] of [

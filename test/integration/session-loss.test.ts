@@ -1,4 +1,5 @@
 /** A server over HTTP that no longer knows a session: it is begun anew there, and the client notices nothing. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { type Interceptor, MemorySessionStore } from '../../src/index.ts'
 import { openSse, rawPost, rawRequest, send } from '../helpers/raw-client.ts'
@@ -29,6 +30,17 @@ t.test('however many notice at once, initialize is repeated once, and each call 
   t.equal(again, losing.of('count').length - 20, 'what got a 404 went again')
   t.ok(again >= 1)
   t.equal(scrape.sum('catflap_session_reinitializations_total', { catflap_session_outcome: 'kept' }), 1)
+})
+
+t.test('many sessions at once, on few connections: none keeps another from being made anew', async t => {
+  const { losing, url } = await losingDoor(t, { settings: { maxUpstreamConnections: 2 } })
+  const ids: string[] = []
+  for (let n = 0; n < 20; n++) ids.push(await rawSession(url))
+  losing.lose()
+  const calls = ids.flatMap(id => [1, 2, 3].map(n => rawPost(url, rpc(n, 'count'), legacyHeaders(id))))
+  for (const call of await Promise.all(calls)) t.equal(call.status, 200)
+  t.equal(losing.initializes.length, 40)
+  t.equal(losing.accepted.filter(method => method === 'count').length, 60)
 })
 
 t.test("it is the client's own initialize, with the headers of whoever noticed", async t => {
@@ -356,18 +368,19 @@ t.test('catflap may stop meanwhile', async t => {
   t.match(await call, { status: 503, text: /shutting_down/ })
 })
 
-t.test('of several processes with one store, one begins the session anew, and the others go on with it', async t => {
-  const shared = new MemorySessionStore()
-  // Closed once by each, and still of use to the other.
-  const store = new Proxy(shared, {
-    get: (target, name) => {
+/** Closed once by each of its users, and still of use to the other; answers as over a network. */
+function sharedStore(): MemorySessionStore {
+  return new Proxy(new MemorySessionStore(), {
+    get(target, name) {
       const value = Reflect.get(target, name)
       if (name === 'close') return () => {}
-      // As over a network.
-      if (typeof value === 'function') return async (...args: unknown[]) => value.apply(target, args)
-      return value
+      return typeof value === 'function' ? async (...args: unknown[]) => value.apply(target, args) : value
     }
   })
+}
+
+t.test('of several processes with one store, one begins the session anew, and the others go on with it', async t => {
+  const store = sharedStore()
   const { losing, url } = await losingDoor(t, { store })
   const other = await openDoor(t, losing.server.url, { store })
   const id = await rawSession(url)
@@ -377,6 +390,78 @@ t.test('of several processes with one store, one begins the session anew, and th
   for (const call of await Promise.all(calls)) t.equal(call.status, 200)
   t.equal(losing.initializes.length, 2)
   t.equal(losing.accepted.filter(method => method === 'count').length, 4)
+})
+
+t.test('a stream that is open in another process is told there, once that knows', async t => {
+  const store = sharedStore()
+  const { losing, url } = await losingDoor(t, { store })
+  const other = await openDoor(t, losing.server.url, { store })
+  const id = await rawSession(url)
+  const stream = await openSse(other.url, { headers: { ...legacyHeaders(id), ...GET } })
+  losing.lose()
+  t.equal((await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))).status, 200)
+  t.equal((await rawPost(other.url, rpc(2, 'ping'), legacyHeaders(id))).status, 200)
+  t.same([(await stream.nextMessage()).method, (await stream.nextMessage()).method], LISTS)
+  t.equal(await stream.ended, 'end')
+  t.equal(losing.initializes.length, 2)
+})
+
+t.test('a process that died in the middle of it is not waited for without end', async t => {
+  const store = new MemorySessionStore()
+  const { losing, url } = await losingDoor(t, { store })
+  const id = await rawSession(url)
+  losing.lose()
+  const record = store.get(id)!
+  const until = Date.now() + 300
+  t.ok(store.update(id, record.version, { facts: { ...record.facts, renewing: until } }).ok)
+  t.equal((await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))).status, 200)
+  t.ok(Date.now() >= until)
+  t.equal(losing.initializes.length, 2)
+  t.notOk('renewing' in store.get(id)!.facts)
+})
+
+t.test('a client that ends the session meanwhile has ended it, on both sides', async t => {
+  const gate = Promise.withResolvers<void>()
+  const { losing, door, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  losing.lose()
+  losing.onRequest = async x => {
+    if (x.text.includes('notifications/initialized')) await gate.promise
+    answer(x)
+  }
+  const call = rawPost(url, rpc(1, 'ping'), legacyHeaders(id))
+  // initialize, initialized, ping; initialize, initialized
+  await losing.server.counters.until('request', 5)
+  await rawRequest(url, { method: 'DELETE', headers: legacyHeaders(id) })
+  gate.resolve()
+  t.equal((await call).status, 404)
+  await losing.server.counters.until('DELETE', 2)
+  t.equal(losing.of('ping').length, 1)
+  t.equal(door.stats.sessions, 0)
+})
+
+t.test('a 404 that is longer than what is held is told in our words', async t => {
+  const { losing, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  losing.lose()
+  losing.onInitialize = notFound
+  // Answers what is in no session.
+  losing.notFound = x => x.respond(404, 'text/plain', 'x'.repeat(100_000))
+  const answered = await rawPost(url, rpc(1, 'ping'), legacyHeaders(id))
+  t.equal(answered.status, 404)
+  t.match(answered.json(), { id: 1, error: { data: { code: 'session_not_found' } } })
+})
+
+t.test('no id of either side is on the tape', async t => {
+  const tape = `${t.testdir()}/a.tape.jsonl`
+  const { losing, door, url } = await losingDoor(t, { record: { path: tape } })
+  const id = await rawSession(url, undefined, { authorization: 'Bearer abcdefghijkl' })
+  losing.lose()
+  await rawPost(url, rpc(1, 'ping'), { ...legacyHeaders(id), authorization: 'Bearer abcdefghijkl' })
+  await door.close()
+  const text = readFileSync(tape, 'utf8')
+  t.match(text, 'session-reinitialized')
+  for (const secret of [id, 'upstream-1', 'upstream-2', 'abcdefghijkl']) t.notOk(text.includes(secret), secret)
 })
 
 t.test('propagate: the client gets its 404, and the server is asked nothing', async t => {

@@ -6,8 +6,8 @@ import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { startSseServer } from '../fixtures/servers/sse-server.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { rawPost } from '../helpers/raw-client.ts'
-import { initialize, modern, notification, rpc, toolCall } from '../helpers/rpc.ts'
+import { rawPost, send } from '../helpers/raw-client.ts'
+import { initialize, legacyHeaders, modern, notification, rpc, toolCall } from '../helpers/rpc.ts'
 import { readLines } from '../helpers/stdio-peer.ts'
 import { Inbox } from '../helpers/wait.ts'
 import { groupDoor } from './group-door.ts'
@@ -151,6 +151,25 @@ t.test('a member that speaks HTTP+SSE serves its clients, beside one that does n
   for (const c of clients) t.match(await callTool(c, 'echo', { text: 'hi' }), 'hi')
   const piped = [await sseClient(t, door.url), await sseClient(t, door.url)]
   for (const c of piped) t.match(await callTool(c, 'echo', { text: 'hi' }), 'hi')
+})
+
+t.test('a client that vanishes cancels nothing at a member on HTTP+SSE', async t => {
+  trackLeaks(t)
+  const [older, newer] = [await startSseServer(), await startHttpServer()]
+  t.teardown(() => Promise.all([older.close(), newer.close()]))
+  const door = await groupDoor(t, [older.url, newer.url])
+  const first = await rawPost(door.url, initialize(0))
+  const headers = legacyHeaders(String(first.headers['mcp-session-id']))
+  await rawPost(door.url, notification('notifications/initialized'), headers)
+  t.equal(older.sessions.size, 1)
+  const gone = send(door.url, { headers, body: toolCall(1, 'slow', { key: 'k' }) })
+  gone.head.catch(() => {})
+  await older.counters.until('slow.started')
+  gone.req.destroy()
+  while (door.core.inFlight.size > 0) await new Promise(setImmediate)
+  await rawPost(door.url, toolCall(2, 'release', { key: 'k' }), headers)
+  t.ok(await older.counters.until('slow.finished'))
+  t.equal(older.counters.count('slow.cancelled'), 0)
 })
 
 t.test('all members speak HTTP+SSE', async t => {

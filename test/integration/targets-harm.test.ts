@@ -51,6 +51,10 @@ async function load(door: GroupDoor, clients: number, stop: (made: number) => bo
 const percentile = (values: readonly number[], p: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * p))]!
 
+/** Within three times of what it was; below 400 ms the machine's own moods count for more. */
+const isAsFast = (times: readonly number[], before: readonly number[]): boolean =>
+  percentile(times, 0.99) < 3 * Math.max(400, percentile(before, 0.99))
+
 t.test('kill -9 of one of two: a few calls that were under way fail, nothing after them does', async t => {
   trackLeaks(t)
   const [a, b] = [await child(t, 'a'), await child(t, 'b')]
@@ -74,7 +78,9 @@ t.test('kill -9 of one of two: a few calls that were under way fail, nothing aft
     .then(() => {
       back = true
     })
-  while (!back) t.equal((await door.call('poke')).status, 200)
+  const after = new Set<number>()
+  while (!back) after.add((await door.call('poke')).status)
+  t.same(after, new Set([200]), 'nobody has noticed')
   t.match(door.target.health?.(), [{ state: 'up' }, { state: 'up' }])
 })
 
@@ -100,8 +106,7 @@ t.test('one of two hangs: the other answers as fast as before', async t => {
   }
   await Promise.all(Array.from({ length: 8 }, client))
   t.ok(times.length >= 785, `${all.length - times.length} of ${all.length} calls hang with the server`)
-  const slower = percentile(times, 0.99) / percentile(before.times, 0.99)
-  t.ok(slower < 3, `p99 is ${slower.toFixed(2)} times what it was`)
+  t.ok(isAsFast(times, before.times), `p99 ${percentile(times, 0.99)} ms, before ${percentile(before.times, 0.99)} ms`)
   a.proc.kill('SIGCONT')
   await Promise.all(all)
   t.pass('and these are answered when it goes on')
@@ -111,13 +116,14 @@ t.test('a server that floods one client, who does not read, takes nothing from o
   trackLeaks(t)
   const [a, b] = [await child(t, 'a'), await child(t, 'b')]
   const door = await groupDoor(t, [a.url, b.url])
+  const calm = await load(door, 8, made => made >= 400)
   const message = modern(toolCall('flood', 'flood'))
   const flooded = await openSse(door.url, { method: 'POST', headers: modernHeaders(message), body: message })
   flooded.pause()
   const before = process.memoryUsage().rss
   const { statuses, times } = await load(door, 8, made => made >= 800)
   t.ok(statuses.every(s => s === 200))
-  t.ok(percentile(times, 0.99) < 500, `p99 ${percentile(times, 0.99)} ms`)
+  t.ok(isAsFast(times, calm.times), `p99 ${percentile(times, 0.99)} ms, before ${percentile(calm.times, 0.99)} ms`)
   t.ok(process.memoryUsage().rss - before < 150_000_000, 'what nobody reads waits at the server')
   flooded.close()
 })

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { startSseServer } from '../fixtures/servers/sse-server.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
+import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, modern, rpc } from '../helpers/rpc.ts'
 import { callTool, client, openDoor } from '../integration/http-door.ts'
 import { stdioDoor } from '../integration/pipe-door.ts'
@@ -83,4 +84,27 @@ t.test('a call whose headers the server wanted otherwise is made again, and coun
   t.same(retries(door), { tool_headers: 1 }, 'its headers are known by now')
   t.match(await ask('w'), { error: { code: -32020 } })
   t.same(retries(door), { tool_headers: 1 }, 'the same headers are not sent twice')
+})
+
+/** A URL that nobody listens at. */
+async function deadUrl(): Promise<string> {
+  const server = await startRawHttp()
+  await server.close()
+  return server.url
+}
+
+t.test('a server that is not there: the same call is sent twice more', async t => {
+  trackLeaks(t)
+  const door = await openDoor(t, await deadUrl(), ON)
+  t.equal((await rawPost(door.url, modern(rpc(1, 'tools/list')))).status, 502)
+  t.same(retries(door), { not_sent: 2 })
+  t.equal(scrapeOf(door).sum(CLIENT, { mcp_method_name: 'tools/list' }), 1, 'it is one operation all the same')
+})
+
+t.test('the same for a client on stdio', async t => {
+  const url = await deadUrl()
+  const { door, send, nextMessage } = await stdioDoor(t, 'raw-stdio.ts', { ...ON, target: { url } })
+  send(modern(rpc(1, 'tools/list')))
+  t.match(await nextMessage(), { id: 1, error: { data: { code: 'upstream_unreachable' } } })
+  t.same(retries(door), { not_sent: 2 })
 })

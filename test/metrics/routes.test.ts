@@ -123,10 +123,12 @@ t.test('targets: which are up, and how often one was left out', async t => {
   withHealth(stage.cores.get('one')!, () => health)
   route.ejected('http://b/')
   route.ejected('http://b/')
+  route.reinitialized('kept')
   const scrape = scrapeOf(metrics)
   const up = (target: string) => scrape.sum('catflap_target_up', { catflap_route: 'one', catflap_target: target })
   t.same([up('http://a/'), up('http://b/')], [1, 0])
   t.equal(scrape.sum('catflap_target_ejections_total', { catflap_target: 'http://b/' }), 2)
+  t.equal(scrape.sum('catflap_session_reinitializations_total', { catflap_session_outcome: 'kept' }), 1)
 })
 
 t.test('a route that clients fill with names takes no room from others', async t => {
@@ -155,7 +157,7 @@ t.test('the share of a route is kept, and what is beyond it says whose it is', a
     room: { attributes: { 'catflap.route': 'one' }, max: 5 }
   })
   for (let i = 0; i < 20; i++) numbers.ejected(`t${i}`)
-  const { cells } = numbers.series.at(-1)!
+  const { cells } = numbers.series.find(s => s.name === 'catflap.target.ejections')!
   t.equal(cells.length, 5)
   t.same(cells.at(-1)!.attributes, { 'otel.metric.overflow': 'true', 'catflap.route': 'one' })
 })

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import t from 'tap'
 import { Breaker, type BreakerChange, type BreakerOptions, RANK } from '../../src/transport/upstream/breaker.ts'
 import { Peers } from '../../src/transport/upstream/peers.ts'
@@ -16,10 +17,10 @@ function setUp(given: Partial<BreakerOptions> = {}) {
   })
   const rank = () => breaker.rank(clock.now)
   /** A call that fails; false: it may not be made. */
-  const fail = (code: Parameters<Breaker['failed']>[1] = 'upstream_reset'): boolean => {
+  const fail = (code: Parameters<Breaker['failed']>[2] = 'upstream_reset'): boolean => {
     const call = {}
     if (!breaker.enter(call, true)) return false
-    breaker.failed(call, code)
+    breaker.failed(call, true, code)
     breaker.left(call, true, false, false)
     return true
   }
@@ -266,6 +267,28 @@ t.test('streams are let through beside a trial, and end nothing by being open', 
   t.equal(breaker.state, 'up')
 })
 
+t.test('streams that break count for nothing, but for those that get no connection', async t => {
+  const { breaker } = grouped()
+  const broken = (code: Parameters<Breaker['failed']>[2]): void => {
+    const stream = {}
+    breaker.enter(stream, false)
+    breaker.failed(stream, false, code)
+    breaker.left(stream, false, true, false)
+  }
+  for (let i = 0; i < 10; i++) broken('upstream_reset')
+  t.equal(breaker.state, 'up')
+  for (let i = 0; i < 3; i++) broken('upstream_unreachable')
+  t.equal(breaker.state, 'ejected')
+})
+
+t.test('one that hung for long, and answers at last, does not make all others look fast', async t => {
+  const peers = new Peers()
+  peers.head(300_000, 1)
+  t.equal(peers.slowest, 30_000)
+  for (let i = 0; i < 64; i++) peers.head(1, 2)
+  t.ok(peers.slowest < 11_100 && peers.slowest > 10_000)
+})
+
 t.test('who is refused is told why, and when to come back', async t => {
   const { breaker, fail } = setUp()
   for (let i = 0; i < 3; i++) fail()
@@ -274,4 +297,56 @@ t.test('who is refused is told why, and when to come back', async t => {
   t.equal(error.status, 503)
   t.match(error.message, /http:\/\/127.0.0.1:1\/mcp is not asked now: 3 failures in a row.*Try again in [12] s/)
   t.match(error.data, { target: 'http://127.0.0.1:1/mcp' })
+})
+
+t.test('whatever happens: one trial at a time, counts that add up, and a way back', async () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('begin' as const) }),
+    fc.record({
+      do: fc.constantFrom('head', 'end', 'fail', 'refuse', 'timeout', 'give up' as const),
+      which: fc.nat(9)
+    }),
+    fc.record({ do: fc.constant('status' as const), which: fc.nat(9), status: fc.constantFrom(200, 404, 502, 503) }),
+    fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 5_000 }) })
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), fc.boolean(), (steps, alone) => {
+      const { breaker, clock } = alone ? setUp() : grouped()
+      const open: { call: object; at: number; answered: boolean }[] = []
+      const leave = (i: number, whole: boolean): void => {
+        const [one] = open.splice(i, 1)
+        if (one) breaker.left(one.call, true, one.answered, whole && one.answered)
+      }
+      for (const s of steps) {
+        if (s.do === 'wait') clock.now += s.ms
+        if (s.do === 'begin') {
+          const call = {}
+          const [was, rank] = [breaker.state, breaker.rank(clock.now)]
+          const admitted = breaker.enter(call, true)
+          if (admitted) open.push({ call, at: clock.now, answered: false })
+          if (admitted && was === 'ejected' && rank === RANK.trial && breaker.rank(clock.now) === RANK.trial)
+            return false
+        }
+        if (!('which' in s) || open.length === 0) continue
+        const i = s.which % open.length
+        const one = open[i]!
+        if ((s.do === 'head' || s.do === 'status') && !one.answered) {
+          one.answered = true
+          breaker.head(one.call, true, one.at, 'status' in s ? s.status : 200)
+        }
+        const code = { fail: 'upstream_reset', refuse: 'upstream_unreachable', timeout: 'upstream_timeout' } as const
+        if (s.do in code) breaker.failed(one.call, true, code[s.do as keyof typeof code])
+        if (s.do !== 'head' && s.do !== 'status') leave(i, s.do === 'end')
+        if (breaker.inFlight !== open.length || breaker.silent < 0 || breaker.silent > open.length) return false
+      }
+      while (open.length > 0) leave(0, false)
+      if (breaker.inFlight !== 0 || breaker.silent !== 0) return false
+      clock.now += 10_000
+      const last = {}
+      if (!breaker.enter(last, true)) return false
+      breaker.head(last, true, clock.now, 200)
+      breaker.left(last, true, true, true)
+      return breaker.state === 'up' && breaker.rank(clock.now) === RANK.fit
+    })
+  )
 })

@@ -69,6 +69,32 @@ t.test('clients must present what their authority has signed, and are known by i
   t.equal(all.items.length, 2)
 })
 
+t.test('a handshake that is taken up again knows its client, too', async t => {
+  trackLeaks(t)
+  const mine = await makeClient(t.testdir())
+  const { handler, all } = conversations()
+  const { port } = await serve(t, H2, handler, { tls: { ...TLS, clientCa: mine.ca } })
+  const ask = async (socket: TLSSocket): Promise<string | undefined> => {
+    socket.on('error', () => {})
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    const { req, reply } = await all.next()
+    reply.answer(json(200, '{}'))
+    return tlsPrincipal(req.socket)
+  }
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
+    const first = connectTls({ port, host: 'localhost', ca: CA, cert: mine.cert, key: mine.key, maxVersion } as object)
+    t.teardown(() => void first.destroy())
+    const told = waitFor(first, 'session')
+    await waitFor(first, 'secureConnect')
+    const principal = await ask(first)
+    const [session] = await told
+    const again = await secure(t, port, { maxVersion, session, cert: mine.cert, key: mine.key })
+    t.ok(again.isSessionReused(), maxVersion)
+    t.match(principal, /^cert:[0-9a-f]{16}$/)
+    t.equal(await ask(again), principal)
+  }
+})
+
 t.test('who was asked for no certificate is nobody', async t => {
   trackLeaks(t)
   const { handler, all } = conversations()

@@ -303,3 +303,25 @@ t.test('more of a body than was announced, or less, is never a request', async t
     await othersGoOn()
   }
 })
+
+t.test('answers that are not taken fill their connection up, and nothing else', async t => {
+  const { raw, seen, port, othersGoOn } = await attack(t)
+  const body = Buffer.alloc(48 * 1024 * 1024)
+  // The window of the connection is 64 KiB, and never grows.
+  for (let n = 0; n < 2; n++) raw.write(frame(TYPE.headers, OPEN, 2 * n + 1, get(port)))
+  while (seen.length < 2) await new Promise(resolve => setImmediate(resolve))
+  for (const { reply } of seen) reply.answer({ status: 200, headers: [], body })
+  raw.write(frame(TYPE.headers, OPEN, 5, get(port)))
+  while (seen.length < 3) await new Promise(resolve => setImmediate(resolve))
+  t.pass('as much as two of the largest messages leaves room')
+  seen[2]!.reply.answer({ status: 200, headers: [], body })
+  await othersGoOn()
+  raw.write(frame(TYPE.headers, OPEN, 7, get(port)))
+  t.equal(await raw.reset(7), REFUSED)
+  t.equal(seen.length, 3)
+  raw.write(...[1, 3, 5].map(stream => frame(TYPE.reset, 0, stream, u32(CANCEL))))
+  for (const { events } of seen) t.equal(await events.next(), 'gone')
+  raw.write(frame(TYPE.headers, OPEN, 9, get(port)))
+  while (seen.length < 4) await new Promise(resolve => setImmediate(resolve))
+  await othersGoOn()
+})

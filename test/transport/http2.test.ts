@@ -74,6 +74,19 @@ for (const wire of [CLEAR, SECURE]) {
     while (server.connections > 0) await new Promise(resolve => setImmediate(resolve))
   })
 
+  t.test(`${wire.name}: a client that has closed its half is gone`, async t => {
+    trackLeaks(t)
+    const { handler, all } = conversations()
+    const { port } = await serve(t, wire, handler)
+    const raw = await rawClient(t, wire, port)
+    raw.write(frame(TYPE.headers, END_HEADERS | END_STREAM, 1, get(port)))
+    const { reply, events } = await all.next()
+    reply.head(STREAM_HEAD())
+    raw.socket.end()
+    t.equal(await events.next(), 'gone')
+    await within(raw.closed)
+  })
+
   t.test(`${wire.name}: curl`, async t => {
     trackLeaks(t)
     const { port } = await serve(t, wire, (req, reply) =>
@@ -175,6 +188,39 @@ t.test('clients that leave before they have said which protocol they speak', asy
   while (server.connections > 0) await new Promise(resolve => setImmediate(resolve))
 })
 
+t.test('closing while clients have not said which protocol they speak', async t => {
+  trackLeaks(t)
+  for (const wire of [CLEAR, SECURE]) {
+    const { server, port } = await serve(t, wire, () => t.fail('nothing was asked'))
+    const sockets = ['', wire.tls ? '\x16\x03\x01' : 'PRI * HT'].map(bytes => {
+      const socket = connectTcp(port, '127.0.0.1', () => void socket.write(bytes))
+      socket.on('error', () => {})
+      socket.resume()
+      return socket
+    })
+    while (server.connections < 2) await new Promise(resolve => setImmediate(resolve))
+    const closed = Promise.all(sockets.map(socket => new Promise(resolve => socket.once('close', resolve))))
+    await server.close()
+    await within(closed)
+    t.equal(server.connections, 0)
+  }
+})
+
+t.test('a client that says it speaks HTTP/2 when the server is stopping is sent away', async t => {
+  trackLeaks(t)
+  const { server, port } = await serve(t, CLEAR, () => t.fail('nothing was begun'))
+  const socket = connectTcp(port, '127.0.0.1')
+  t.teardown(() => void socket.destroy())
+  const heard: Buffer[] = []
+  socket.on('data', (bytes: Buffer) => heard.push(bytes))
+  while (server.connections < 1) await new Promise(resolve => setImmediate(resolve))
+  server.stopAccepting()
+  socket.write(Buffer.concat([PREFACE, frame(TYPE.settings, 0, 0)]))
+  await waitFor(socket, 'close')
+  // GOAWAY, with the last stream and the error both 0.
+  t.ok(Buffer.concat(heard).includes(frame(TYPE.goaway, 0, 0, Buffer.alloc(8))))
+})
+
 t.test('Upgrade: h2c is ignored', async t => {
   trackLeaks(t)
   const { port } = await serve(t, CLEAR, (req, reply) => reply.answer(json(200, `"${req.httpVersion}"`)))
@@ -246,6 +292,23 @@ t.test("Node's own pair, for code that knows nothing else", async t => {
   left.leave()
   t.equal(await closed.until(what => what === 'gone'), 'gone')
   await server.flushed(1_000)
+})
+
+t.test('a request is whole when its end has come, whether anybody reads that or not', async t => {
+  trackLeaks(t)
+  const { handler, all } = conversations()
+  const { server, port } = await serve(t, CLEAR, handler, { clientTimeout: 200 })
+  const raw = await rawClient(t, CLEAR, port)
+  raw.write(frame(TYPE.headers, END_HEADERS, 1, get(port)), frame(TYPE.data, END_STREAM, 1, Buffer.of(1)))
+  const { reply, events } = await all.next()
+  reply.head(STREAM_HEAD())
+  // As long as another that is refused for it.
+  raw.write(frame(TYPE.headers, END_HEADERS, 3, get(port)))
+  await raw.frames.until(f => f.type === TYPE.data && f.stream === 3 && f.payload.includes('request_timeout'))
+  t.equal(server.refusals.request_timeout, 1)
+  t.equal(events.items.length, 0)
+  reply.end()
+  await raw.frames.until(f => f.stream === 1 && (f.flags & END_STREAM) > 0)
 })
 
 t.test('a connection on which nothing is asked is left after a while, one with a stream is not', async t => {

@@ -152,6 +152,13 @@ export class HttpReply implements Reply {
     return this.#write(encodeMessageEvent(message.oneLine()))
   }
 
+  farewell(message: Message): boolean {
+    if (this.state !== 'sse' || !this.#atBoundary) return false
+    this.#writeHead()
+    this.#write(encodeMessageEvent(message.oneLine()))
+    return true
+  }
+
   /** What the answer will be is settled, and with it that silence does not make it a stream. False: it is one. */
   settle(): boolean {
     clearTimeout(this.#streamTimer)
@@ -247,13 +254,6 @@ export class HttpReply implements Reply {
   /** Request and response as Node's own, for code that answers on these. Nothing may have been read or said here before. */
   handOver(req: IncomingMessage): { readonly req: IncomingMessage; readonly res: ServerResponse } {
     return this.res.handOver?.() ?? { req, res: this.res as ServerResponse }
-  }
-
-  farewell(message: Message): boolean {
-    if (this.state !== 'sse' || !this.#atBoundary) return false
-    this.#writeHead()
-    this.#write(encodeMessageEvent(message.oneLine()))
-    return true
   }
 
   keepAlive(): void {

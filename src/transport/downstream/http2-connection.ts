@@ -1,6 +1,8 @@
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
+import { Queue, QueueNode } from '../../queue.ts'
 import { Allowance } from './allowance.ts'
+import type { Http2Response } from './http2-response.ts'
 
 // Loaded with this module, which is loaded where HTTP/2 is asked for.
 const { constants } = process.getBuiltinModule('node:http2')
@@ -24,7 +26,7 @@ export class Http2Connection {
   readonly #resets = new Allowance(RESETS.burst, RESETS.perSecond)
   readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
   readonly #onFlood: () => void
-  #open = 0
+  readonly #open = new Queue<Http2Response>()
   #idleSince = performance.now()
   #draining = false
   #timer: NodeJS.Timeout | undefined
@@ -41,16 +43,18 @@ export class Http2Connection {
     socket.once('close', () => clearTimeout(this.#timer))
   }
 
-  /** A request has begun. */
-  opened(): void {
-    this.#open++
+  /** A request has begun; the place is for its end. */
+  opened(response: Http2Response): QueueNode<Http2Response> {
+    const place = new QueueNode(response)
+    this.#open.push(place)
+    return place
   }
 
   /** And is over. */
-  closed(reset: boolean): void {
-    this.#open--
+  closed(place: QueueNode<Http2Response>, reset: boolean): void {
+    this.#open.remove(place)
     if (reset) this.reset()
-    if (this.#open > 0) return
+    if (this.#open.size > 0) return
     this.#idleSince = performance.now()
     if (this.#draining) this.leave()
   }
@@ -60,9 +64,16 @@ export class Http2Connection {
     if (!this.#session.destroyed && !this.#resets.take()) this.#calm()
   }
 
+  /** Bytes that its client has not taken yet. */
+  get queued(): number {
+    let bytes = 0
+    for (let node = this.#open.head; node; node = node.next) bytes += node.value.writableLength
+    return bytes
+  }
+
   /** Since when nothing is asked, by `performance.now()`; undefined while something is. */
   get idleSince(): number | undefined {
-    return this.#open > 0 ? undefined : this.#idleSince
+    return this.#open.size > 0 ? undefined : this.#idleSince
   }
 
   /**
@@ -71,7 +82,7 @@ export class Http2Connection {
    */
   drain(): void {
     this.#draining = true
-    if (this.#open === 0) this.leave()
+    if (this.#open.size === 0) this.leave()
   }
 
   /** GOAWAY: what was asked is answered, and nothing else. */

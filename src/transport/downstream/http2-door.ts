@@ -32,8 +32,14 @@ const MAX_FIELDS = 256
 /** RFC 9113 §6.5.2 counts so much for each field besides its bytes. */
 const FIELD_OVERHEAD = 32
 
-/** Of one connection, in MiB: what waits for a slow client, above all. Beyond it new streams are refused. */
-const MAX_MEMORY = 128
+/** Bytes that may wait for the client of one connection; beyond it new streams are refused. */
+const MAX_QUEUED = 128 * 1024 * 1024
+
+/**
+ * Node's own bound for the same, in MB, is out of the way: what it counts for a stream that is reset with bytes unsent it never
+ * takes off again, so that a connection that was used long enough would have no stream any more.
+ */
+const NO_BOUND = 1_000_000
 
 /** Frames that break the rules on one connection. */
 const MAX_INVALID = 100
@@ -68,7 +74,7 @@ export class Http2Door {
     this.#handler = handler
     this.#session = {
       maxHeaderListPairs: MAX_FIELDS,
-      maxSessionMemory: MAX_MEMORY,
+      maxSessionMemory: NO_BOUND,
       maxSessionInvalidFrames: MAX_INVALID,
       maxSessionRejectedStreams: MAX_REJECTED,
       // As over HTTP/1.1: what a server said twice goes out twice.
@@ -130,15 +136,16 @@ export class Http2Door {
     stream.on('error', ignore)
     // Opened and reset in one breath: nobody has to hear of it.
     if (stream.destroyed || stream.closed) return connection.reset()
+    if (connection.queued > MAX_QUEUED) return stream.close(constants.NGHTTP2_REFUSED_STREAM)
     const { clientTimeout, maxHeaderSize, replies, refused } = this.#options
     const request = new Http2Request(stream, headers, raw, connection.socket)
     const response = new Http2Response(request, clientTimeout)
     const reply = new HttpReply(response, replies)
     const coming = stream.endAfterHeaders ? undefined : this.#await(stream, response)
-    connection.opened()
+    const place = connection.opened(response)
     stream.once('close', () => {
       if (coming) this.#coming.remove(coming)
-      connection.closed(stream.rstCode !== constants.NGHTTP2_NO_ERROR && !response.broken)
+      connection.closed(place, stream.rstCode !== constants.NGHTTP2_NO_ERROR && !response.broken)
     })
     const fault = request.fault(maxHeaderSize)
     if (fault) {
@@ -171,7 +178,8 @@ export class Http2Door {
     const { clientTimeout, idleTimeout } = this.#options
     for (let head = this.#coming.head; head && now - head.value.since >= clientTimeout; head = this.#coming.head) {
       this.#coming.remove(head)
-      this.#tooSlow(head.value)
+      // All of it may be here, and nobody reads it: a GET has nothing to say.
+      if (head.value.stream.state.remoteClose !== 1) this.#tooSlow(head.value)
     }
     for (const connection of this.#connections) {
       const since = connection.idleSince

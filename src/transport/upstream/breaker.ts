@@ -49,12 +49,13 @@ const JITTER = 0.1
 export class Breaker {
   /** Counted calls that are not over. */
   inFlight = 0
+  /** Of these, the ones made since the last head of any, where others can answer in its place. */
+  silent = 0
   readonly timed: boolean
   readonly #options: BreakerOptions
   readonly #now: () => number
-  /** Counted calls without a head; of those, the ones made since the last head of any. */
+  /** Counted calls without a head. */
   #waiting = 0
-  #silent = 0
   /** When the server last said something, or was first asked since it had nothing to do. */
   #quietSince = 0
   #probeAt = 0
@@ -115,7 +116,7 @@ export class Breaker {
     this.inFlight++
     if (!this.timed) return true
     if (this.#waiting++ === 0) this.#quietSince = this.#now()
-    this.#silent++
+    this.silent++
     return true
   }
 
@@ -139,12 +140,15 @@ export class Breaker {
     this.inFlight--
     if (!this.timed || answered) return
     this.#waiting--
-    if (this.#silent > 0) this.#silent--
+    if (this.silent > 0) this.silent--
   }
 
-  /** The call has failed; to be told before `left`. Errors that say nothing of the server do not count. */
-  failed(call: object, code: ErrorCode): void {
-    const why = FAILURES.get(code)
+  /**
+   * The call has failed; to be told before `left`. Errors that say nothing of the server do not count, nor does it that a
+   * stream broke: whatever stands in between may close streams that have been silent for long.
+   */
+  failed(call: object, counts: boolean, code: ErrorCode): void {
+    const why = (counts ? FAILURES : NO_CONNECTION).get(code)
     if (why !== undefined) this.#failure(call, why, code === 'upstream_unreachable')
   }
 
@@ -184,9 +188,9 @@ export class Breaker {
 
   #upRank(now: number): Rank {
     const { peers } = this.#options
-    if (!peers || this.#silent < 2) return RANK.fit
+    if (!peers || this.silent < 2) return RANK.fit
     const quiet = now - this.#quietSince >= QUIET_AFTER + 2 * peers.slowest
-    if (!quiet && this.#silent < BUSY_CALLS) return RANK.fit
+    if (!quiet && this.silent < BUSY_CALLS) return RANK.fit
     if (this.#hangs(now)) return RANK.none
     if (this.#probeAt === 0) this.#probeAt = now + PROBE_EVERY
     if (now >= this.#probeAt) return RANK.trial
@@ -195,10 +199,10 @@ export class Breaker {
 
   #hangs(now: number): boolean {
     const { failures, peers } = this.#options
-    if (!peers || failures === 0 || this.#silent < Math.max(2, failures)) return false
+    if (!peers || failures === 0 || this.silent < Math.max(2, failures)) return false
     const quietFor = now - this.#quietSince
     if (quietFor < HANGS_AFTER + 4 * peers.slowest || peers.lastHeadAt <= this.#quietSince) return false
-    this.#eject(`no answer to ${this.#silent} calls for ${Math.round(quietFor / 1000)} s, while others answer`, false)
+    this.#eject(`no answer to ${this.silent} calls for ${Math.round(quietFor / 1000)} s, while others answer`, false)
     return true
   }
 
@@ -208,7 +212,7 @@ export class Breaker {
       this.#waiting--
       this.#options.peers?.head(now - enteredAt, now)
     }
-    this.#silent = 0
+    this.silent = 0
     this.#probeAt = 0
     this.#quietSince = now
   }
@@ -261,9 +265,12 @@ export class Breaker {
 const monotonic = (): number => performance.now()
 
 /** What a server has done that has failed. Nothing that a client can bring about by what it asks for. */
-const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
+const NO_CONNECTION: ReadonlyMap<ErrorCode, string> = new Map([
   ['upstream_unreachable', 'no connection could be made'],
-  ['upstream_connect_timeout', 'no connection in time'],
+  ['upstream_connect_timeout', 'no connection in time']
+])
+const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
+  ...NO_CONNECTION,
   ['upstream_reset', 'it broke the connection'],
   ['upstream_timeout', 'no answer in time']
 ])

@@ -111,6 +111,10 @@ class TransportProbe implements CallReceiver, UpstreamCall {
     return this.#receiver?.onUnsent?.(reason, error) ?? false
   }
 
+  get attempts(): number {
+    return this.#receiver?.attempts ?? 0
+  }
+
   onAgain(reason: RetryReason, error: CatflapError | undefined): void {
     this.#receiver?.onAgain?.(reason, error)
   }

@@ -246,7 +246,8 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
       return this.#finish()
     }
     const delay = retryDelay(failure, this.#attempts)
-    if (this.#attempts >= MAX_ATTEMPTS || delay === undefined || !this.#upstream.options.retries?.take())
+    const made = this.#attempts + (this.#receiver?.attempts ?? 0)
+    if (made >= MAX_ATTEMPTS || delay === undefined || !this.#upstream.options.retries?.take())
       return this.#fail(failure)
     this.#watched?.end(failure.code)
     this.#watched = undefined
@@ -270,8 +271,9 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
     if (known === 'nothing') return
     this.#known = 'nothing'
     const { breaker } = this.#upstream.options
-    if (error && known !== 'failed') breaker?.failed(this, error)
-    breaker?.left(this, !isLasting(this.#input), known !== 'waits', whole && known === 'answered')
+    const counts = !isLasting(this.#input)
+    if (error && known !== 'failed') breaker?.failed(this, counts, error)
+    breaker?.left(this, counts, known !== 'waits', whole && known === 'answered')
   }
 
   #fail(error: CatflapError): void {

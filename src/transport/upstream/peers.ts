@@ -5,7 +5,8 @@ export class Peers {
   /** `performance.now()` of the newest head, whoever sent it. */
   lastHeadAt = 0
 
-  head(took: number, now: number): void {
+  head(ms: number, now: number): void {
+    const took = Math.min(ms, LONGEST)
     this.lastHeadAt = now
     this.slowest = took >= this.slowest ? took : this.slowest - (this.slowest - took) / FADING
   }
@@ -13,3 +14,5 @@ export class Peers {
 
 /** After so many short answers about a third of a long one is left. */
 const FADING = 64
+/** What took longer, in ms, may have been a server that hung, and must not make all look fast that come after it. */
+const LONGEST = 30_000
