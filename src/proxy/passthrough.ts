@@ -102,6 +102,12 @@ export class Passthrough {
     return { requests: this.#open.size, webSockets: this.#webSockets.size }
   }
 
+  /** Nothing is in flight but what may go on for ever: WebSockets, and streams of events. */
+  get idle(): boolean {
+    for (const passage of this.#open) if (!passage.endless) return false
+    return true
+  }
+
   /** Whether a path (what stands behind `?` does not matter) is one of those that are passed. */
   handles(path: string): boolean {
     return this.#paths.handles(path)
@@ -150,12 +156,9 @@ export class Passthrough {
     if (passage.upstream) this.#oversee(passage.upstream, passage)
   }
 
-  /**
-   * Resolves when no request is in flight any more, or after `ms`. Says whether all had ended. What may go on for ever is not
-   * waited for: WebSockets, and streams of events.
-   */
+  /** Resolves when it is idle, or after `ms`, and says whether it is. */
   async drained(ms: number): Promise<boolean> {
-    if (this.#isIdle()) return true
+    if (this.idle) return true
     return await new Promise(resolve => {
       const done = (all: boolean): void => {
         clearTimeout(timer)
@@ -179,12 +182,8 @@ export class Passthrough {
     this.#agent.destroy()
   }
 
-  #isIdle(): boolean {
-    return ![...this.#open].some(passage => !passage.endless)
-  }
-
   #tellIdle(): void {
-    if (this.#idle.size > 0 && this.#isIdle()) for (const idle of this.#idle) idle()
+    if (this.#idle.size > 0 && this.idle) for (const idle of this.#idle) idle()
   }
 
   #passage(

@@ -194,12 +194,14 @@ export class Reverse {
 
   /** Closes it once its last session has ended. */
   #retire(place: Place): void {
-    const stop = retire(place.route.core, () => {
+    const pages = place.pages?.passthrough
+    const done = (): void => {
       this.#waits.delete(stop)
       this.#router.forget(place)
       const leaving: Promise<void> = closePlace(place).finally(() => this.#leaving.delete(leaving))
       this.#leaving.add(leaving)
-    })
+    }
+    const stop = retire(place.route.core, done, pages && (() => !pages.idle))
     this.#waits.add(stop)
   }
 

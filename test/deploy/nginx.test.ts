@@ -1,5 +1,6 @@
 /** nginx itself, with the example's file, in front of catflap. */
 import { writeFileSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
 import { type ClientHttp2Session, connect } from 'node:http2'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -15,6 +16,7 @@ import { POST_HEADERS, rpc } from '../helpers/rpc.ts'
 import { spawnPeer } from '../helpers/stdio-peer.ts'
 import { waitFor } from '../helpers/wait.ts'
 import { openDoor } from '../integration/http-door.ts'
+import { openReverse, to } from '../integration/reverse-door.ts'
 import { asking, dial, passDoor } from '../proxy/passthrough-door.ts'
 import {
   type Config,
@@ -127,6 +129,43 @@ t.test('what a client says of itself does not pass; what nginx says does', { ski
   })
   t.notMatch(JSON.stringify(headers), /1\.2\.3\.4|evil/)
 })
+
+t.test(
+  'catflap takes from it who the client is',
+  { skip: skip || (process.platform !== 'linux' && 'needs 127.0.0.2') },
+  async t => {
+    trackLeaks(t)
+    const server = await startRawHttp(echoWithHandshake())
+    t.teardown(() => server.close())
+    const { allowHosts } = (config.routes as Record<string, { allowHosts: string[] }>).everything!
+    const proxy = await openReverse(
+      t,
+      { everything: to(server, { allowHosts }) },
+      { trustedProxies: config.trustedProxies }
+    )
+    const nginx = await startNginx(t, portIn(proxy.origins[0]!))
+    const headers = { ...POST_HEADERS, host: 'mcp.example.com', 'x-forwarded-for': '1.2.3.4' }
+    const at = {
+      port: nginx.port,
+      path: '/everything/mcp',
+      method: 'POST',
+      localAddress: '127.0.0.2',
+      agent: false,
+      headers
+    }
+    const req = request(at).end(JSON.stringify(rpc(1, 'x')))
+    const [res] = (await waitFor(req, 'response')) as [IncomingMessage]
+    t.equal(res.statusCode, 200)
+    res.resume()
+    t.match((await server.exchange()).headers, {
+      'x-forwarded-for': '127.0.0.2, 127.0.0.1',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-host': 'mcp.example.com',
+      'x-forwarded-prefix': '/everything',
+      forwarded: 'for=127.0.0.2;proto=http, by=_catflap;for=127.0.0.1;host=mcp.example.com;proto=http'
+    })
+  }
+)
 
 t.test('its connections to catflap are used again, and large messages pass', { skip }, async t => {
   trackLeaks(t)

@@ -2,7 +2,7 @@
 import { connect, type OutgoingHttpHeaders } from 'node:http2'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import type { Reverse, ReverseOptions, RouteOptions } from '../../src/index.ts'
+import { MemorySessionStore, type Reverse, type ReverseOptions, type RouteOptions } from '../../src/index.ts'
 import { echo, echoWithHandshake, type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { CA, SERVER_TLS } from '../fixtures/tls/certificates.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -10,7 +10,7 @@ import { rawPost, rawRequest, send } from '../helpers/raw-client.ts'
 import { rpc } from '../helpers/rpc.ts'
 import { waitFor } from '../helpers/wait.ts'
 import { asking, dial } from '../proxy/passthrough-door.ts'
-import { openReverse, to } from './reverse-door.ts'
+import { ANYWHERE, openReverse, to } from './reverse-door.ts'
 
 interface Front {
   readonly server: RawHttpServer
@@ -176,6 +176,31 @@ t.test('rules for headers hold for pages as for MCP', async t => {
   t.equal((await get(`${origin}/everything/page`)).headers['x-front'], 'catflap')
   t.equal((await rawPost(`${origin}/everything/mcp`, rpc(1, 'x'))).headers['x-front'], 'catflap')
   for (const n of [1, 2]) t.equal((await server.exchange(n)).headers['x-team'], 'blue')
+})
+
+t.test('a page under way when its route is replaced is finished by the old one', async t => {
+  trackLeaks(t)
+  const [first, second] = [await startRawHttp(() => {}), await startRawHttp(x => x.respond(200, 'text/plain', 'new'))]
+  for (const server of [first, second]) t.teardown(() => server.close())
+  const store = new MemorySessionStore({ maxSessions: 1, idleTtl: 1_000, maxTtl: 1_000 })
+  const closed = new Promise<void>(resolve => {
+    const close = store.close.bind(store)
+    store.close = async () => {
+      await close()
+      resolve()
+    }
+  })
+  const passthrough = ['/everything/*']
+  // The second has nothing under way: it goes as soon as a route may, and tells so.
+  const proxy = await openReverse(t, { everything: to(first, { passthrough }), idle: to(first, { store }) })
+  const page = `${proxy.origins[0]}/everything/page`
+  const old = get(page)
+  const x = await first.exchange()
+  await proxy.reload({ listeners: ANYWHERE, routes: { everything: to(second, { passthrough }) } })
+  t.equal((await get(page)).text, 'new')
+  await closed
+  x.respond(200, 'text/plain', 'old')
+  t.equal((await old).text, 'old')
 })
 
 t.test('a page that is not finished does not keep the proxy from closing', async t => {

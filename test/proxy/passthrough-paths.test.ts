@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { PassthroughPaths, requestTarget } from '../../src/proxy/passthrough-paths.ts'
@@ -209,17 +210,14 @@ t.test('what is handled means the same to every server: its plain reading is the
       const target = requestTarget(path)!
       for (const name of [target.path, p.up(target.path)]) {
         const url = new URL(name, 'http://front.example')
-        t.equal(url.host, 'front.example')
-        t.equal(url.pathname, name, 'nothing to resolve')
+        assert.equal(url.host, 'front.example')
+        assert.equal(url.pathname, name, 'there is nothing to resolve')
+        assert.equal(safeDecode(name).split('/').length, name.split('/').length, 'as many segments')
         let decoded = name
         for (let i = 0; i < 3; i++) {
           decoded = safeDecode(decoded)
-          t.notOk(
-            decoded.split(/[/\\]/).some(s => s === '..' || s === '.'),
-            name
-          )
+          assert.ok(!decoded.split(/[/\\]/).some(s => s === '..' || s === '.'), name)
         }
-        t.equal(safeDecode(name).split('/').length, name.split('/').length, 'as many segments')
       }
     }),
     { numRuns: 2_000 }
@@ -229,12 +227,19 @@ t.test('what is handled means the same to every server: its plain reading is the
 
 t.test('what a pattern does not name is never handled', async t => {
   const p = paths(['/health', '/pages/*'])
+  let handled = 0
+  const near = fc.tuple(fc.constantFrom('', '/pages', '/health', '/pages/..', '/pagesx', '//pages'), anyPath)
   fc.assert(
-    fc.property(anyPath, path => {
-      const [plain = ''] = path.split('?')
-      if (p.handles(path)) t.ok(plain === '/health' || plain.startsWith('/pages/'), path)
-    })
+    fc.property(near, ([folder, rest]) => {
+      const path = folder + rest
+      if (!p.handles(path)) return
+      handled++
+      const { pathname } = new URL(path, 'http://front.example')
+      assert.ok(pathname === '/health' || pathname.startsWith('/pages/'), path)
+    }),
+    { numRuns: 2_000 }
   )
+  t.ok(handled > 50, `${handled} of them`)
 })
 
 t.test('a Location leads back to the path that it came from', async t => {
@@ -245,9 +250,10 @@ t.test('a Location leads back to the path that it came from', async t => {
     fc.property(route, plain, plain, fc.boolean(), (here, there, path, inside) => {
       const p = paths(['/*'], here, `http://up.test${there}`)
       const asked = inside ? p.prefix + path : path
-      t.equal(p.up(p.location(`http://up.test${p.up(asked)}`, asked)), p.up(asked))
+      assert.equal(p.up(p.location(`http://up.test${p.up(asked)}`, asked)), p.up(asked))
     })
   )
+  t.pass()
 })
 
 t.test('reading a request target never throws, and takes no time', async t => {
