@@ -138,7 +138,8 @@ const ENDS: Readonly<Record<SessionEnd, string>> = {
   lost: 'its server lost it',
   shutdown: 'catflap stopped',
   failed: 'it never came to be',
-  admin: 'an operator ended it'
+  admin: 'an operator ended it',
+  revoked: 'its token is no longer accepted'
 }
 
 function others(more: number): string {

@@ -7,6 +7,7 @@ import { MAX_NAMES, type MetricsOptions } from '../proxy/metering.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
 import type { TargetOptions } from '../proxy/target.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
+import { adminToken } from './admin-token.ts'
 import { DEFAULT_LISTEN, type ForwardArgs, optionName } from './forward-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -152,8 +153,7 @@ function readCa(file: string): string {
 function adminOf({ admin, stdio }: ForwardArgs): ForwardOptions['admin'] {
   if (admin === undefined) return undefined
   if (stdio) throw new UsageError('--admin and --stdio exclude each other: a client on stdio is served alone')
-  const token = process.env.CATFLAP_ADMIN_TOKEN
-  return { ...listenOf('--admin', admin), ...(token ? { token } : {}) }
+  return { ...listenOf('--admin', admin), ...adminToken() }
 }
 
 function metricsOf(args: ForwardArgs): MetricsOptions | undefined {

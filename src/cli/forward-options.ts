@@ -158,6 +158,10 @@ export const SHARED = [
   'allow-host',
   'allow-origin',
   'via',
+  'session-loss',
+  'metrics',
+  'admin',
+  'tail',
   'log-level',
   'log-format'
 ] as const

@@ -1,8 +1,15 @@
 import { mayListen } from '../proxy/bind.ts'
 import { checkHost, checkOrigin } from '../proxy/check-options.ts'
-import { LISTENER_SETTINGS, type ListenerOptions, type ReverseOptions } from '../proxy/reverse-options.ts'
+import { SETTINGS } from '../proxy/options.ts'
+import {
+  LISTENER_SETTINGS,
+  type ListenerOptions,
+  type ReverseMetrics,
+  type ReverseOptions
+} from '../proxy/reverse-options.ts'
+import { adminToken } from './admin-token.ts'
 import { listenOf, named, settingsOf } from './forward-args.ts'
-import { DEFAULT_LISTEN } from './forward-options.ts'
+import { DEFAULT_LISTEN, optionName } from './forward-options.ts'
 import { REVERSE_OPTIONS, type ReverseArgs } from './reverse-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -23,27 +30,44 @@ export function reverseOptionsOf(args: ReverseArgs): ReverseOptions {
       )
   for (const host of args['allow-host']) named('--allow-host', () => checkHost(host))
   for (const origin of args['allow-origin']) named('--allow-origin', () => checkOrigin(origin))
-  const shared = { ...access, allowHosts: args['allow-host'], allowOrigins: args['allow-origin'], settings }
+  const { 'session-loss': sessionLoss, 'allow-host': allowHosts, 'allow-origin': allowOrigins } = args
+  const shared = { ...access, allowHosts, allowOrigins, settings, sessionLoss }
   const routes = routesOf(args.routes ?? [])
   return {
     listeners,
     routes: Object.fromEntries([...routes].map(([name, url]) => [name, { ...shared, targets: [{ url }] }])),
     via: args.via === false || args.via === '' ? false : String(args.via),
-    drainTimeout: settings.drainTimeout
+    drainTimeout: settings.drainTimeout,
+    live: args.tail,
+    ...(args.metrics !== undefined && { metrics: metricsOf(args.metrics, access) }),
+    ...(args.admin !== undefined && { admin: { ...listenOf('--admin', args.admin), ...adminToken() } })
   }
+}
+
+function metricsOf(text: string, access: { tokens: readonly string[]; allowUnauthenticated: boolean }): ReverseMetrics {
+  const address = listenOf('--metrics', text)
+  if (mayListen(address.host, access)) return { ...address, ...access }
+  throw new UsageError(
+    `--metrics ${text}: other machines can reach this; add --token SECRET, or --allow-unauthenticated`
+  )
 }
 
 /** What a file says is said there, and nowhere else. */
 export function onlyConfig(args: ReverseArgs): void {
-  const allowed: readonly string[] = ['config', 'log-level', 'log-format']
-  const given = Object.entries(args).find(([name, value]) => {
-    if (allowed.includes(name) || !Object.hasOwn(REVERSE_OPTIONS, name)) return false
-    return Array.isArray(value) ? value.length > 0 : value === true && name !== 'via'
-  })
-  if (given) throw new UsageError(`--${given[0]} and --config exclude each other: say it in the file`)
+  for (const [name, value] of Object.entries(args)) {
+    const known = Object.hasOwn(facts, name) || settingNames.has(name)
+    if (!known || BESIDE_FILE.includes(name) || value === undefined) continue
+    if (Array.isArray(value) ? value.length > 0 : value !== facts[name]?.default)
+      throw new UsageError(`--${name} and --config exclude each other: say it in the file`)
+  }
   if ((args.routes ?? []).length > 0)
     throw new UsageError('name=url and --config exclude each other: say it in the file')
 }
+
+/** What is about the one who starts it rather than about what is served. */
+const BESIDE_FILE: readonly string[] = ['config', 'log-level', 'log-format', 'tail']
+const facts = REVERSE_OPTIONS as Readonly<Record<string, { readonly default?: unknown }>>
+const settingNames: ReadonlySet<string> = new Set(Object.keys(SETTINGS).map(optionName))
 
 function routesOf(given: readonly string[]): Map<string, string> {
   if (given.length === 0)

@@ -11,6 +11,11 @@ export interface ReverseArgs {
   'allow-host': string[]
   'allow-origin': string[]
   via: string | boolean
+  tail: boolean
+  'session-loss'?: 'reinitialize' | 'propagate'
+  admin?: string
+  metrics?: string
+  'access-log': 'text' | 'json' | 'off'
   'log-level': LogLevel
   'log-format': 'text' | 'json'
 }
@@ -30,6 +35,12 @@ export const REVERSE_OPTIONS = {
     defaultDescription: DEFAULT_LISTEN,
     describe: 'where clients connect, [host:]port; port 0 = any free one; repeatable'
   },
+  'access-log': {
+    choices: ['text', 'json', 'off'],
+    default: 'off',
+    requiresArg: true,
+    describe: 'a line on stdout for each exchange'
+  },
   ...Object.fromEntries(SHARED.map(name => [name, OPTIONS[name]]))
 } satisfies Record<string, Options>
 
@@ -41,9 +52,9 @@ export function reverseOptions(args: Argv): Argv<ReverseArgs> {
     )
     .positional('routes', { type: 'string', array: true, describe: "a name and the server's URL: docs=http://…" })
     .options(REVERSE_OPTIONS)
-    .group(['config', 'listen', 'via'], 'Clients and servers:')
+    .group(['config', 'listen', 'via', 'session-loss'], 'Clients and servers:')
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
-    .group(['log-level', 'log-format'], 'Log:')
+    .group(['log-level', 'log-format', 'access-log', 'metrics', 'admin', 'tail'], 'Log, metrics and operators:')
     .example(
       '$0 reverse docs=http://127.0.0.1:3001/mcp shop=http://127.0.0.1:3002/mcp',
       'served at http://127.0.0.1:7890/docs/mcp and /shop/mcp'

@@ -19,8 +19,8 @@ export async function reverse(args: ReverseArgs): Promise<void> {
   const redactor = new Redactor({ secrets: allSecrets(options) })
   const log = logOf(args, redactor.scrub)
   await runUntilStopped(log, async () => {
-    const proxy = await createReverse({ ...options, log })
-    announce(proxy, args['log-format'], false)
+    const proxy = await createReverse({ ...options, ...accessLogOf(args['access-log']), log })
+    announce(proxy, args['log-format'], options.admin?.token === undefined)
     return runnable(proxy)
   })
 }
@@ -35,11 +35,11 @@ async function withFile(args: ReverseArgs, path: string): Promise<void> {
   const level = chosen(args, 'log-level', first.log.level)
   const log = logOf({ 'log-format': format, 'log-level': level }, text => redactor.scrub(text))
   await runUntilStopped(log, async () => {
-    const proxy = await createReverse({ ...optionsOf(first), log })
+    const proxy = await createReverse({ ...optionsOf(first), live: args.tail, log })
     const following = file.follow(log, async ({ options, secrets }: Configuration) => {
       // Both, as what the old one knew may still turn up.
       redactor = new Redactor({ secrets: [...new Set([...first.secrets, ...secrets])] })
-      return await proxy.reload(options)
+      return await proxy.reload({ ...options, live: args.tail })
     })
     announce(proxy, format, first.options.admin?.token === undefined)
     return {
@@ -57,8 +57,12 @@ function optionsOf({ options, metrics, accessLog }: Configuration): ReverseOptio
   return {
     ...options,
     metrics,
-    ...(accessLog !== 'off' && { accessLog: { format: accessLog, write: descriptorWriter(STDOUT) } })
+    ...accessLogOf(accessLog)
   }
+}
+
+function accessLogOf(format: 'text' | 'json' | 'off'): Pick<ReverseOptions, 'accessLog'> {
+  return format === 'off' ? {} : { accessLog: { format, write: descriptorWriter(STDOUT) } }
 }
 
 const STDOUT = 1

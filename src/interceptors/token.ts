@@ -36,10 +36,7 @@ export function token(secrets: readonly string[]): Interceptor {
 
 /** Who presents a token: the principal it stands for, undefined for one that nobody has. */
 export function tokenJudge(secrets: readonly string[]): (presented: string | undefined) => string | undefined {
-  const known = secrets.map(secret => ({
-    digest: sha256(secret),
-    principal: `token:${sha256(secret).toString('hex').slice(0, 16)}`
-  }))
+  const known = secrets.map(secret => ({ digest: sha256(secret), principal: principalOfToken(secret) }))
   return presented => {
     if (presented === undefined) return undefined
     const digest = sha256(presented)
@@ -48,6 +45,11 @@ export function tokenJudge(secrets: readonly string[]): (presented: string | und
     for (const one of known) if (timingSafeEqual(one.digest, digest)) found = one.principal
     return found
   }
+}
+
+/** Whom a token stands for. It can be told, but not used. */
+export function principalOfToken(secret: string): string {
+  return `token:${sha256(secret).toString('hex').slice(0, 16)}`
 }
 
 export function bearerOf(authorization: string | undefined): string | undefined {

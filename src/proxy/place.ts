@@ -45,6 +45,8 @@ export interface Common {
   readonly forwarding: Forwarding
   readonly metrics: RoutesMetrics | undefined
   readonly accessLog: { readonly lines: Lines; readonly format: 'text' | 'json' } | undefined
+  /** Offer the traffic to `catflap tail` of the same user. */
+  readonly live: boolean | undefined
   /** How many routes there are. */
   readonly among: number
 }
@@ -61,7 +63,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
   const allowHosts = [...(given.allowHosts ?? []), ...hosts, ...(given.host === undefined ? [] : [given.host])]
   const route = await openRoute({
     ...given,
-    ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log },
+    ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log, live: common.live },
     settings: settings(given.settings),
     redactor: new Redactor({
       redactHeaders: given.redactHeaders,

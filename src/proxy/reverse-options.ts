@@ -20,6 +20,8 @@ export interface ReverseOptions {
   readonly accessLog?: AccessLogOptions
   /** Keep numbers (docs/observability.md). `true`: for `exportMetrics()` and the admin listener. Default: with `admin` only. */
   readonly metrics?: ReverseMetrics | boolean
+  /** Offer the traffic to `catflap tail` of the same user. Default false. */
+  readonly live?: boolean
   /** Wait for requests in flight when catflap stops, in ms. Default: the setting's. */
   readonly drainTimeout?: number
   readonly log?: Log

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Audit } from '../admin/audit.ts'
 import type { ServedRoute } from '../admin/proxy-view.ts'
 import { ProxyView } from '../admin/proxy-view.ts'
+import { principalOfToken } from '../interceptors/token.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
@@ -169,7 +170,9 @@ export class Reverse {
     }
     const gone = this.#router.serve(places)
     this.#options = options
-    for (const place of gone) this.#retire(place)
+    for (const place of places)
+      if (before.get(place.name) !== place) await place.route.offer(`${this.origins[0]}${place.path}`)
+    for (const place of gone) this.#retire(place, options.routes[place.name]?.tokens)
     const names = places.map(({ name }) => name)
     return {
       added: names.filter(name => !before.has(name)),
@@ -179,12 +182,12 @@ export class Reverse {
     }
   }
 
-  #common({ listeners, via, trustedProxies, routes }: ReverseOptions): Common {
+  #common({ listeners, via, trustedProxies, routes, live }: ReverseOptions): Common {
     const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
     const name = via === false ? undefined : (via ?? DEFAULT_VIA)
     const { log, audit, metrics, accessLog } = this.#lasting
     return {
-      ...{ log, audit, metrics, accessLog, hosts },
+      ...{ log, audit, metrics, accessLog, hosts, live },
       host: Listeners.widest(hosts),
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
@@ -192,8 +195,9 @@ export class Reverse {
     }
   }
 
-  /** Closes it once its last session has ended. */
-  #retire(place: Place): void {
+  /** Closes it once its last session has ended; `tokens` are those that its successor takes. */
+  #retire(place: Place, tokens: readonly string[] = []): void {
+    if (tokens.length > 0) endRevoked(place, new Set(tokens.map(principalOfToken)))
     const pages = place.pages?.passthrough
     const done = (): void => {
       this.#waits.delete(stop)
@@ -318,6 +322,13 @@ async function openPlaces(
     await Promise.all(opened.map(closePlace))
     throw error
   }
+}
+
+/** A token that was taken back opens nothing, not even what it had opened. */
+function endRevoked({ route }: Place, principals: ReadonlySet<string>): void {
+  const { sessions } = route.core
+  for (const session of [...sessions.live])
+    if (session.stored && !principals.has(session.record.principal)) void sessions.end(session, 'revoked')
 }
 
 /** What every route is made with besides its own options. */

@@ -52,7 +52,7 @@ export class Session {
   }
 }
 
-export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed' | 'admin'
+export type SessionEnd = 'client' | 'expired' | 'lost' | 'shutdown' | 'failed' | 'admin' | 'revoked'
 
 export interface SessionManagerOptions {
   readonly store: SessionStore

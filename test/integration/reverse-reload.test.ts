@@ -116,3 +116,18 @@ t.test('under load nothing is lost, however often it is reloaded', async t => {
   await Promise.all(workers)
   t.ok(calls >= 200)
 })
+
+t.test('a token that was taken back opens nothing, not even the session it had opened; others live on', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const proxy = await openReverse(t, { a: to(server, { tokens: ['one', 'two'] }) })
+  const url = proxy.urlOf('a')
+  const [one, two] = [{ 'catflap-token': 'one' }, { 'catflap-token': 'two' }]
+  const ids = [await rawSession(url, undefined, one), await rawSession(url, undefined, two)]
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { tokens: ['two', 'three'] }) } })
+  const status = async (id: string, token: Record<string, string>): Promise<number> =>
+    (await rawPost(url, rpc(1, 'tools/list'), { ...legacyHeaders(id), ...token })).status
+  t.equal(await status(ids[0]!, one), 401)
+  t.equal(await status(ids[1]!, two), 200)
+  t.equal(server.sessions.size, 1)
+})
