@@ -15,6 +15,8 @@ const ROUNDS: Readonly<Record<string, (plan: Plan) => number>> = {
   'fixed-rates': plan => plan.rates.length * openLoop(plan),
   'half-load': openLoop,
   'first-event': openLoop,
+  hanging: openLoop,
+  http2: plan => 3 * (Math.max(1, seconds(plan.ms)) + AROUND),
   'start-up': () => START,
   idle: plan => START + plan.idle / 1_500 + 5 * seconds(plan.settle),
   largest: plan => START + plan.largestResult / 300e6 + seconds(plan.settle),

@@ -1,5 +1,6 @@
 /** catflap in its default configuration, and with what each scenario adds to it. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import path from 'node:path'
 import { type Built, stripped } from './build.ts'
 import { type Peer, type PeerKind, type Target, urlOf } from './peer.ts'
@@ -22,6 +23,8 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     withMetrics(built, profiler('catflap-metrics')),
     reversed(built, profiler('catflap-reverse'), 'catflap-reverse', '`catflap reverse` with one route', 1),
     reversed(built, profiler('catflap-reverse-ten'), 'catflap-reverse-ten', '`catflap reverse` with ten routes', 10),
+    twoServers(built, profiler('catflap-two'), 'catflap-two', 'two servers for one route', false),
+    twoServers(built, profiler('catflap-two-hanging'), 'catflap-two-hanging', 'two servers, one of which hangs', true),
     asLibrary(built, profiler, 'library', 'catflap as a library, no interceptors', 0, 'none'),
     asLibrary(built, profiler, 'library-ten', passing, 10, 'passing'),
     asLibrary(built, profiler, 'library-ten-reading', reading, 10, 'reading')
@@ -82,6 +85,48 @@ function reversed(built: Built, profiler: readonly string[], name: string, says:
       return { ...peer, url: peer.url.replace(/\/mcp$/, `/${names.at(-1)}/mcp`) }
     }
   }
+}
+
+/** The one server under two addresses, or beside one that takes connections and says nothing. */
+function twoServers(built: Built, profiler: readonly string[], name: string, says: string, hangs: boolean): PeerKind {
+  return {
+    name,
+    says: `\`catflap reverse\`, ${says}`,
+    fronts: ['http'],
+    only: [],
+    start: async (target, folder) => {
+      await mkdir(folder, { recursive: true })
+      const url = urlOf(target)
+      const silent = hangs ? await silentServer() : undefined
+      const targets = [url, silent ? `http://127.0.0.1:${silent.port}/mcp` : url.replace('127.0.0.1', 'localhost')]
+      const peer = await startListening(async port => {
+        const file = path.join(folder, 'catflap.json')
+        const listeners = [{ address: `127.0.0.1:${port}` }]
+        await writeFile(file, JSON.stringify({ listeners, routes: { two: { path: '/mcp', targets } } }))
+        return [process.execPath, ...profiler, built.command, 'reverse', '--config', file]
+      })
+      const stop = async (): Promise<void> => {
+        await peer.stop()
+        silent?.close()
+      }
+      return { ...peer, stop }
+    }
+  }
+}
+
+async function silentServer(): Promise<{ readonly port: number; close(): void }> {
+  const sockets = new Set<Socket>()
+  const server = createServer(socket => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.resume()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const close = (): void => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  return { port: (server.address() as AddressInfo).port, close }
 }
 
 /** From a program of one's own: `hooks` says how many interceptors it has, and which hooks these implement. */

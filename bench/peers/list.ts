@@ -47,6 +47,8 @@ export const PEER_NAMES: readonly string[] = [
     'catflap-metrics',
     'catflap-reverse',
     'catflap-reverse-ten',
+    'catflap-two',
+    'catflap-two-hanging',
     'library',
     'library-ten',
     'library-ten-reading'

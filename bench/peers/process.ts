@@ -155,9 +155,9 @@ export function programPath(name: string): string | undefined {
 /** What takes no part because the machine does not have it; the message says what to do about that. */
 export class NotInstalled extends Error {}
 
-export function requiredProgram(name: string): string {
+export function requiredProgram(name: string, inPackage = name): string {
   const file = programPath(name)
-  if (file === undefined) throw new NotInstalled(`${name} is not installed; on Debian: apt-get install ${name}`)
+  if (file === undefined) throw new NotInstalled(`${name} is not installed; on Debian: apt-get install ${inPackage}`)
   return file
 }
 

@@ -46,6 +46,15 @@ const KINDS: readonly Kind[] = [
     'catflap-reverse'
   ),
   ratio('ten routes, to one', 'routes', 'rate', 'catflap-reverse', 0.97, 'more', 'catflap-reverse-ten'),
+  ratio(
+    'one of two servers hangs, p99, to both well',
+    'hanging',
+    'p99',
+    'catflap-two',
+    2,
+    'less',
+    'catflap-two-hanging'
+  ),
   ratio('stdio behind, requests/s, to mcp-proxy', 'stdio', 'rate', 'mcp-proxy', 3, 'more'),
   ratio('stdio behind, requests/s, to supergateway', 'stdio', 'rate', 'supergateway', 3, 'more'),
   value('resident memory for an idle session with its stream open', 'idle', 'kbStream', 'KB', 45),

@@ -1,4 +1,5 @@
 import { modern, oneConnection, result8m, result64k, sessions, small } from './calls.ts'
+import { hanging, http2 } from './fronts.ts'
 import { growthRequests, growthResults, growthSessions } from './growth.ts'
 import { idle } from './idle.ts'
 import { largest, slowReader } from './large.ts'
@@ -28,6 +29,8 @@ export const SCENARIOS: readonly Scenario[] = [
   metrics,
   interceptors,
   routes,
+  http2,
+  hanging,
   idle,
   largest,
   slowReader,
