@@ -1,7 +1,9 @@
 /** What a reverse proxy has besides its routes: operators, pages, TLS and HTTP/2, who sent a request, what is written down. */
 
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:http2'
+import path from 'node:path'
 import t from 'tap'
 import { Agent, request } from 'undici'
 import { createForward, createReverse } from '../../src/index.ts'
@@ -211,4 +213,24 @@ t.test('streams of both eras and both kinds of servers end when it drains', asyn
   await proxy.close({ drainTimeout: 10_000 })
   t.ok(performance.now() - began < 5_000, 'nobody waits for streams')
   t.same(await Promise.all(streams.map(stream => stream.ended)), ['end', 'end', 'end'])
+})
+
+t.test('each route has its own tape, and what one says is not on that of another', async t => {
+  trackLeaks(t)
+  const [one, two] = [await sdkServer(t), await sdkServer(t)]
+  const folder = t.testdir()
+  const tape = (name: string): string => path.join(folder, `${name}.tape.jsonl`)
+  const proxy = await openReverse(t, {
+    one: to(one, { record: { path: tape('one') }, tokens: ['secret-of-one'] }),
+    two: to(two, { record: { path: tape('two') } })
+  })
+  await rawSession(proxy.urlOf('one'), undefined, { 'catflap-token': 'secret-of-one' })
+  const id = await rawSession(proxy.urlOf('two'))
+  await rawPost(proxy.urlOf('two'), rpc(7, 'prompts/list'), legacyHeaders(id))
+  await proxy.close({ drainTimeout: 0 })
+  const [first, second] = [readFileSync(tape('one'), 'utf8'), readFileSync(tape('two'), 'utf8')]
+  t.match(first, /initialize/)
+  t.notMatch(first, /prompts\/list|secret-of-one/)
+  t.match(second, /prompts\/list/)
+  t.notMatch(second, id)
 })
