@@ -2,7 +2,7 @@
  * Writes the numbers of a run into docs/performance.md, with its curves and the raw data beside it. A run that is not
  * whole makes a page too: what is missing is told as not measured.
  *
- *   node bench/write.ts RAW.json [DOCS]
+ *   node bench/write.ts RAW.json [DOCS [PAGE]]     PAGE: performance (the default), or reverse-performance
  */
 import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -13,9 +13,9 @@ import type { Run } from './report/results.ts'
 const DOCS = path.join(import.meta.dirname, '../docs')
 const BIOME = path.join(DOCS, '../node_modules/@biomejs/biome/bin/biome')
 
-const [file, docs = DOCS] = process.argv.slice(2)
+const [file, docs = DOCS, name = 'performance'] = process.argv.slice(2)
 if (file === undefined) {
-  process.stderr.write('write: no raw data given: node bench/write.ts RAW.json [DOCS]\n')
+  process.stderr.write('write: no raw data given: node bench/write.ts RAW.json [DOCS [PAGE]]\n')
   process.exit(2)
 }
 
@@ -23,9 +23,9 @@ const raw = await readFile(file, 'utf8')
 const run = JSON.parse(raw) as Run
 if (run.version !== 1) throw new Error(`${file}: this is no raw data of version 1`)
 if (run.profiled) throw new Error(`${file}: catflap was slowed by its profiler in this run; make one without --profile`)
-const folder = path.join(docs, 'performance')
+const folder = path.join(docs, name)
 const data = path.join(folder, 'run.json')
-const page = path.join(docs, 'performance.md')
+const page = path.join(docs, `${name}.md`)
 await mkdir(folder, { recursive: true })
 await writeFile(page, filledPage(await readFile(page, 'utf8'), run))
 await writeFile(data, raw)
@@ -33,6 +33,6 @@ await writeFile(data, raw)
 spawnSync(process.execPath, [BIOME, 'format', '--write', data], { stdio: 'ignore' })
 const drawn = pictures(run)
 // A run without a curve must not leave another run's beside the page.
-for (const name of await readdir(folder))
-  if (name.endsWith('.svg') && !drawn.has(name)) await rm(path.join(folder, name))
-for (const [name, svg] of drawn) await writeFile(path.join(folder, name), svg)
+for (const picture of await readdir(folder))
+  if (picture.endsWith('.svg') && !drawn.has(picture)) await rm(path.join(folder, picture))
+for (const [picture, svg] of drawn) await writeFile(path.join(folder, picture), svg)

@@ -169,14 +169,14 @@ async function pageOf(t: Test, raw: string): Promise<void> {
 }
 
 /** The page, its pictures and the raw data say the same, and no other picture lies there. */
-function checkPage(t: Test, docs: string): Run {
-  const page = readFileSync(path.join(docs, 'performance.md'), 'utf8')
-  const raw = JSON.parse(readFileSync(path.join(docs, 'performance/run.json'), 'utf8')) as Run
-  t.equal(filledPage(page, raw), page, 'run: node bench/write.ts docs/performance/run.json')
+function checkPage(t: Test, docs: string, name = 'performance'): Run {
+  const page = readFileSync(path.join(docs, `${name}.md`), 'utf8')
+  const raw = JSON.parse(readFileSync(path.join(docs, name, 'run.json'), 'utf8')) as Run
+  t.equal(filledPage(page, raw), page, `run: node bench/write.ts docs/${name}/run.json docs ${name}`)
   const drawn = pictures(raw)
-  const there = readdirSync(path.join(docs, 'performance')).filter(name => name.endsWith('.svg'))
+  const there = readdirSync(path.join(docs, name)).filter(file => file.endsWith('.svg'))
   t.strictSame(there.sort(), [...drawn.keys()].sort())
-  for (const [name, svg] of drawn) t.equal(readFileSync(path.join(docs, 'performance', name), 'utf8'), svg, name)
+  for (const [file, svg] of drawn) t.equal(readFileSync(path.join(docs, name, file), 'utf8'), svg, file)
   return raw
 }
 
@@ -285,4 +285,9 @@ t.test('docs/performance.md is what its raw data makes of it', async t => {
   const other = { ...raw, scenarios: raw.scenarios.toSpliced(0, 1) }
   t.not(filledPage(page, other), page, 'other data would make another page')
   t.throws(() => filledPage('<!-- bench what -->\n<!-- /bench -->', raw), /a block 'what' that nobody fills/)
+})
+
+t.test('docs/reverse-performance.md is what its raw data makes of it', async t => {
+  const raw = checkPage(t, DOCS, 'reverse-performance')
+  t.ok(goalsOf(raw, 'reverse').every(({ measured }) => measured !== undefined))
 })

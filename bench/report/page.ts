@@ -33,6 +33,8 @@ function block(name: string, run: Run): string {
   switch (name) {
     case 'goals':
       return goalsTable(goalsOf(run))
+    case 'reverse-goals':
+      return goalsTable(goalsOf(run, 'reverse'))
     case 'run':
       return about(run)
     case 'peers':
@@ -48,7 +50,7 @@ function block(name: string, run: Run): string {
         .map(section)
         .join('\n\n')
     default:
-      throw new Error(`docs/performance.md has a block '${name}' that nobody fills`)
+      throw new Error(`the page has a block '${name}' that nobody fills`)
   }
 }
 
