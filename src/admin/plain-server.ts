@@ -20,7 +20,10 @@ const LIMITS = {
 /** A small HTTP/1.1 server for operators and probes, with bounds on all that one can do to it. */
 export class PlainServer {
   readonly #server: Server
+  /** In the order in which they came. */
   readonly #sockets = new Set<Socket>()
+  /** Of these, the ones that are being answered. */
+  readonly #busy = new Set<Socket>()
 
   constructor(handler: (req: IncomingMessage, res: ServerResponse) => void, limits: Partial<typeof LIMITS> = {}) {
     const { connections, headerSize, request, silence, leaving } = { ...LIMITS, ...limits }
@@ -33,13 +36,17 @@ export class PlainServer {
       noDelay: true
     })
     this.#server.timeout = silence
-    this.#server.maxConnections = connections
-    this.#server.on('request', handler)
+    this.#server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+      this.#busy.add(req.socket)
+      res.once('close', () => this.#busy.delete(req.socket))
+      handler(req, res)
+    })
     // No request here has a body, so that nobody is told to go on and send one.
     this.#server.on('checkContinue', handler)
     this.#server.on('clientError', (error, socket) => refuse(error, socket as Socket, leaving))
     this.#server.on('connection', socket => {
       this.#sockets.add(socket)
+      if (this.#sockets.size > connections) this.#dropOldest(socket)
       socket.once('close', () => this.#sockets.delete(socket))
     })
   }
@@ -54,6 +61,12 @@ export class PlainServer {
       })
     })
     return this.#server.address() as AddressInfo
+  }
+
+  /** Connections on which nothing is asked must not keep probes out: the oldest of them makes room. */
+  #dropOldest(newest: Socket): void {
+    for (const socket of this.#sockets) if (socket !== newest && !this.#busy.has(socket)) return void socket.destroy()
+    newest.destroy()
   }
 
   /** Closes everything that is open and resolves when it is. */

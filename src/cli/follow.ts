@@ -2,9 +2,6 @@ import { stat } from 'node:fs/promises'
 
 /** Files are looked at so often, in ms: it works on every file system, and where a whole folder is swapped by its link. */
 const LOOK_EVERY = 1_000
-/** Editors and deployments write several files, and each in steps, in ms. */
-const SETTLE = 100
-
 /** Watches files whose content decides what a program does. */
 export class Follower {
   readonly #changed: () => void
@@ -12,7 +9,8 @@ export class Follower {
   /** What each was like; undefined: it is to be looked at for the first time. */
   #files = new Map<string, string | undefined>()
   #since = 0
-  #timer: NodeJS.Timeout | undefined
+  /** Some have changed, and may still be being written. */
+  #pending = false
   #look: Promise<void> | undefined
 
   constructor(changed: () => void, { every = LOOK_EVERY } = {}) {
@@ -35,7 +33,6 @@ export class Follower {
 
   async close(): Promise<void> {
     clearInterval(this.#looking)
-    clearTimeout(this.#timer)
     this.#files = new Map()
     await this.looked
   }
@@ -46,27 +43,29 @@ export class Follower {
     })
   }
 
+  /** A change counts at the first look that finds nothing more changed: several files are written, and each in steps. */
   async #lookAtAll(): Promise<void> {
     const files = this.#files
+    let some = false
     for (const [file, before] of files) {
       const now = await stateOf(file)
       // One that is gone is about to be replaced, or that is a mistake: what was read goes on to hold.
       if (!now || this.#files !== files) continue
       files.set(file, now.signature)
-      if (before === undefined ? now.written >= this.#since : now.signature !== before) this.#soon()
+      if (before === undefined ? now.written >= this.#since : now.signature !== before) some = true
     }
-  }
-
-  #soon(): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(this.#changed, SETTLE)
+    if (some) this.#pending = true
+    else if (this.#pending && this.#files === files) {
+      this.#pending = false
+      this.#changed()
+    }
   }
 }
 
 async function stateOf(file: string): Promise<{ readonly signature: string; readonly written: number } | undefined> {
   try {
     const { mtimeMs, ctimeMs, ino, size } = await stat(file)
-    return { signature: `${mtimeMs} ${ino} ${size}`, written: Math.max(mtimeMs, ctimeMs) }
+    return { signature: `${mtimeMs} ${ctimeMs} ${ino} ${size}`, written: Math.max(mtimeMs, ctimeMs) }
   } catch {
     return undefined
   }

@@ -91,7 +91,7 @@ export class Following {
       this.#stale = false
       try {
         await this.#source.again()
-        this.#log.debug('config-read', 'the configuration was read again')
+        this.#log.info('config-read', 'the configuration was read again, and holds from now on')
       } catch (error) {
         const problems =
           error instanceof Refused ? error.problems : [error instanceof Error ? error.message : String(error)]

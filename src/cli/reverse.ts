@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { descriptorWriter } from '../admin/line-sink.ts'
 import type { Configuration } from '../config/build.ts'
 import { createLog, type Log } from '../log.ts'
@@ -19,50 +20,109 @@ export async function reverse(args: ReverseArgs): Promise<void> {
   const redactor = new Redactor({ secrets: allSecrets(options) })
   const log = logOf(args, redactor.scrub)
   await runUntilStopped(log, async () => {
-    const proxy = await createReverse({ ...options, ...accessLogOf(args['access-log']), log })
-    announce(proxy, args['log-format'], options.admin?.token === undefined)
+    const proxy = await createReverse({ ...options, ...accessLogOf(args['access-log'], redactor.scrub), log })
+    announce(proxy, args['log-format'], { madeUp: options.admin?.token === undefined, scrub: redactor.scrub })
     return runnable(proxy)
   })
 }
 
 async function withFile(args: ReverseArgs, path: string): Promise<void> {
   onlyConfig(args)
+  // Whoever has just changed the file may say so while it is being read for the first time.
+  const early = (): void => {}
+  process.on('SIGHUP', early)
   const file = new ConfigFile(path)
   const first = await file.readFirst()
-  if (!first) return
-  let redactor = new Redactor({ secrets: first.secrets })
+  if (!first) return void process.off('SIGHUP', early)
+  const secrets = new Secrets(first.secrets)
   const format = chosen(args, 'log-format', first.log.format)
   const level = chosen(args, 'log-level', first.log.level)
-  const log = logOf({ 'log-format': format, 'log-level': level }, text => redactor.scrub(text))
-  await runUntilStopped(log, async () => {
-    const proxy = await createReverse({ ...optionsOf(first), live: args.tail, log })
-    const following = file.follow(log, async ({ options, secrets }: Configuration) => {
-      // Both, as what the old one knew may still turn up.
-      redactor = new Redactor({ secrets: [...new Set([...first.secrets, ...secrets])] })
-      return await proxy.reload({ ...options, live: args.tail })
-    })
-    announce(proxy, format, first.options.admin?.token === undefined)
-    return {
-      ...runnable(proxy),
-      reload: () => following.again(),
-      close: async how => {
-        await following.close()
-        await proxy.close(how)
+  const log = logOf({ 'log-format': format, 'log-level': level }, secrets.scrub)
+  await runUntilStopped(
+    log,
+    async () => {
+      process.off('SIGHUP', early)
+      const proxy = await createReverse({ ...optionsOf(first, secrets.scrub), live: args.tail, log })
+      let now = first
+      warnOfEnvironment(log, first.secrets)
+      const following = file.follow(log, async (next: Configuration) => {
+        // Before: what is refused may be told with what it says.
+        secrets.add(next.secrets)
+        const done = await proxy.reload({ ...next.options, live: args.tail })
+        warnOfRest(log, now, next)
+        now = next
+        return done
+      })
+      announce(proxy, format, { madeUp: first.options.admin?.token === undefined, scrub: secrets.scrub })
+      return {
+        ...runnable(proxy),
+        reload: () => following.again(),
+        close: async how => {
+          await following.close()
+          await proxy.close(how)
+        }
       }
-    }
-  })
+    },
+    { reloads: true }
+  )
 }
 
-function optionsOf({ options, metrics, accessLog }: Configuration): ReverseOptions {
-  return {
-    ...options,
-    metrics,
-    ...accessLogOf(accessLog)
+/** Everything that was ever a secret here: sessions that began with an older file go on, and so do its servers. */
+class Secrets {
+  readonly #known = new Set<string>()
+  #redactor = new Redactor({})
+
+  constructor(secrets: readonly string[]) {
+    this.add(secrets)
+  }
+
+  add(secrets: readonly string[]): void {
+    const before = this.#known.size
+    for (const secret of secrets) if (this.#known.size < MAX_SECRETS) this.#known.add(secret)
+    if (this.#known.size > before) this.#redactor = new Redactor({ secrets: [...this.#known] })
+  }
+
+  readonly scrub = (text: string): string => this.#redactor.scrub(text)
+}
+
+/** Of all files that one process has read. */
+const MAX_SECRETS = 10_000
+
+/** On the command line these are tokens; a file says itself what it takes from where. */
+function warnOfEnvironment(log: Log, taken: readonly string[]): void {
+  for (const name of ['CATFLAP_TOKEN', 'CATFLAP_ADMIN_TOKEN']) {
+    const value = process.env[name]
+    if (value && !taken.includes(value))
+      log.warn('unused-variable', `${name} is set, but the file does not take it: write \${${name}} where it belongs`)
   }
 }
 
-function accessLogOf(format: 'text' | 'json' | 'off'): Pick<ReverseOptions, 'accessLog'> {
-  return format === 'off' ? {} : { accessLog: { format, write: descriptorWriter(STDOUT) } }
+/** What lasts as long as the process does not follow the file; nobody is left to believe that it does. */
+function warnOfRest(log: Log, before: Configuration, now: Configuration): void {
+  const parts = ({ options, metrics, accessLog, log: how }: Configuration): Record<string, unknown> => ({
+    ...{ admin: options.admin, metrics, accessLog, log: how }
+  })
+  const [was, is] = [parts(before), parts(now)]
+  const changed = Object.keys(is).filter(name => !isDeepStrictEqual(was[name], is[name]))
+  if (changed.length > 0)
+    log.warn('restart-needed', `${changed.join(', ')}: what has changed there needs a restart`, { keys: changed })
+}
+
+function optionsOf({ options, metrics, accessLog }: Configuration, scrub: (text: string) => string): ReverseOptions {
+  return {
+    ...options,
+    metrics,
+    ...accessLogOf(accessLog, scrub)
+  }
+}
+
+function accessLogOf(
+  format: 'text' | 'json' | 'off',
+  scrub: (text: string) => string
+): Pick<ReverseOptions, 'accessLog'> {
+  if (format === 'off') return {}
+  const write = descriptorWriter(STDOUT)
+  return { accessLog: { format, write: text => write(scrub(text)) } }
 }
 
 const STDOUT = 1
@@ -92,12 +152,16 @@ function allSecrets({ routes }: ReverseOptions): string[] {
 }
 
 /** The lines people wait for: they are printed whatever the log level. A token that was `madeUp` nobody could know otherwise. */
-function announce(proxy: Reverse, format: 'text' | 'json', madeUp: boolean): void {
+function announce(
+  proxy: Reverse,
+  format: 'text' | 'json',
+  { madeUp, scrub }: { readonly madeUp: boolean; readonly scrub: (text: string) => string }
+): void {
   const routes = proxy.routes.map(({ name, path, host, route }) => ({
     name,
     url: `${proxy.origins[0]}${path}`,
     ...(host !== undefined && { host }),
-    target: route.core.target.label
+    target: scrub(route.core.target.label)
   }))
   const { adminUrl, adminToken, metricsUrl } = proxy
   if (format === 'json') {

@@ -15,7 +15,7 @@ export interface Runnable {
   /** Resolves when it is over by itself. */
   readonly ended?: Promise<StdioEnd>
   close(options?: { readonly drainTimeout?: number }): Promise<void>
-  /** Asked by SIGHUP, which stops whatever has no such thing. */
+  /** Asked by SIGHUP, where the one who runs it says so; it stops all others. */
   reload?(): void
 }
 
@@ -23,7 +23,11 @@ export interface Runnable {
  * Starts a proxy and runs it until a signal or, on stdio, the end of the conversation. The first signal lets calls in flight
  * finish; a second one ends at once. Sets the exit code: 0 clean end, 1 failure (with one line that says why).
  */
-export async function runUntilStopped(log: Log, start: () => Promise<Runnable>): Promise<void> {
+export async function runUntilStopped(
+  log: Log,
+  start: () => Promise<Runnable>,
+  { reloads = false }: { readonly reloads?: boolean } = {}
+): Promise<void> {
   let stop: (signal: NodeJS.Signals) => void = () => {}
   const stopped = new Promise<NodeJS.Signals>(resolve => {
     stop = resolve
@@ -31,7 +35,8 @@ export async function runUntilStopped(log: Log, start: () => Promise<Runnable>):
   let signals = 0
   let running: Runnable | undefined
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (signal === 'SIGHUP' && running?.reload) return running.reload()
+    // Before it runs there is nothing to read again: what it starts with is as new as it can be.
+    if (signal === 'SIGHUP' && reloads) return running?.reload?.()
     // Children are ended by their exit hook and, should that fail, by the guardian.
     if (++signals > 1) endNow(SIGNAL_EXIT[signal] ?? 1)
     stop(signal)

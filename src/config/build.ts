@@ -36,7 +36,7 @@ export const DEFAULT_LISTENER = { host: '127.0.0.1', port: 7890 }
 
 /** Of values in which no problem was found. */
 export function configurationOf(values: FileValues, secrets: readonly string[]): Configuration {
-  const { admin, log, trustedProxies, via, drainTimeout, accessLog = 'off' } = values
+  const { admin, log, trustedProxies, via, drainTimeout, drainGrace, accessLog = 'off' } = values
   const options: ReverseOptions = {
     listeners: values.listeners?.map(listener => listenerOf(listener, values)) ?? [
       { ...DEFAULT_LISTENER, settings: listenerSettings({}, values.defaults) }
@@ -44,15 +44,18 @@ export function configurationOf(values: FileValues, secrets: readonly string[]):
     routes: Object.fromEntries(
       Object.entries(values.routes ?? {}).map(([name, route]) => [name, routeOf(merged(route, values.defaults))])
     ),
-    ...given({ trustedProxies, via, drainTimeout }),
-    ...(admin && { admin: { ...(admin.address ?? LOCAL), ...given({ token: admin.token }) } })
+    ...given({ trustedProxies, via, drainTimeout, drainGrace }),
+    ...(admin && {
+      admin: { ...(admin.address ?? LOCAL), ...given({ token: admin.token, allowHosts: admin.allowHosts }) }
+    })
   }
+  const all = [...new Set([...secrets, ...secretsIn(options, values)])]
   return {
-    options,
+    options: { ...options, ...(all.length > 0 && { secrets: all }) },
     log: { level: log?.level ?? 'info', format: log?.format ?? 'text' },
     accessLog,
     metrics: metricsOf(values),
-    secrets: [...new Set([...secrets, ...secretsIn(options, values)])]
+    secrets: all
   }
 }
 

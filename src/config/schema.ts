@@ -196,7 +196,8 @@ const listener = object({
 
 const admin = object({
   address: key(f.address, 'where operators ask and act', { fallback: '127.0.0.1:0' }),
-  token: key(f.secret, 'what they must present', { otherwise: 'one is made up, and printed at the start' })
+  token: key(f.secret, 'what they must present', { otherwise: 'one is made up, and printed at the start' }),
+  allowHosts: part.allowHosts
 })
 
 const metrics = object({
@@ -261,7 +262,14 @@ export const file = object(
     via: key(offOr(f.pseudonym), "catflap's name in `Via` and `Forwarded`; false: neither is added", {
       fallback: 'catflap'
     }),
-    drainTimeout: key(f.duration(true), 'wait for requests in flight when catflap stops', { fallback: '10s' })
+    drainTimeout: key(f.duration(true), 'wait for requests in flight when catflap stops', { fallback: '10s' }),
+    drainGrace: key(
+      f.duration(true),
+      'before that: not ready any more, but serving as ever, so that load balancers see it',
+      {
+        fallback: '0s'
+      }
+    )
   },
   {
     hints: {

@@ -216,6 +216,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     throw error
   })
   const { core, recorder } = route
+  let server: HttpServer | undefined
   try {
     const parts = { route, metrics, metricsUrl: await serveMetrics(metrics, options) }
     if ('input' in listen) {
@@ -228,7 +229,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     }
     const path = listen.path ?? '/mcp'
     const handler = endpoint(core, { path, sse: ssePaths(path), via: viaOf(options) })
-    const server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, handler)
+    server = new HttpServer({ ...chosen, host, port: listen.port ?? 0 }, handler)
     const address = await server.listen()
     metrics?.watch({ core, server, stdio: undefined, recorder })
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
@@ -236,7 +237,12 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     const operators = options.admin && (await openForwardAdmin(options.admin, { route, server, metrics, path, url }))
     return new Forward({ ...parts, url, server, stdio: undefined, operators })
   } catch (error) {
-    const steps: Step[] = [['the sessions', () => core.sessions.close()], ...route.closing]
+    const listening = server
+    const steps: Step[] = [
+      ['the listener', () => listening?.close()],
+      ['the sessions', () => core.sessions.close()],
+      ...route.closing
+    ]
     await closeAll([...steps, ['metrics', () => metrics?.close()]], CLOSE_PATIENCE, log)
     await route.endTape()
     throw error

@@ -77,6 +77,7 @@ export class HttpTarget implements Target {
     this.#upstream = new HttpUpstream(url, {
       headers: options.headers ?? [],
       via,
+      scrub,
       connections: settings.maxUpstreamConnections,
       maxPending: settings.maxPending,
       connectTimeout: settings.connectTimeout,

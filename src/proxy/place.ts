@@ -47,6 +47,8 @@ export interface Common {
   readonly accessLog: { readonly lines: Lines; readonly format: 'text' | 'json' } | undefined
   /** Offer the traffic to `catflap tail` of the same user. */
   readonly live: boolean | undefined
+  /** To be kept off tapes and out of texts. */
+  readonly secrets: readonly string[]
   /** How many routes there are. */
   readonly among: number
 }
@@ -68,7 +70,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     redactor: new Redactor({
       redactHeaders: given.redactHeaders,
       redactJson: given.redactJson,
-      secrets: secrets(given)
+      secrets: [...secrets(given), ...common.secrets]
     }),
     interceptors: [...(given.headers ? [routeHeaders(given.headers)] : []), ...(given.interceptors ?? [])],
     health: given.health ?? {},

@@ -22,8 +22,12 @@ export interface ReverseOptions {
   readonly metrics?: ReverseMetrics | boolean
   /** Offer the traffic to `catflap tail` of the same user. Default false. */
   readonly live?: boolean
+  /** Texts to be kept off tapes, and out of what clients and operators are told, besides those in these options. */
+  readonly secrets?: readonly string[]
   /** Wait for requests in flight when catflap stops, in ms. Default: the setting's. */
   readonly drainTimeout?: number
+  /** Before that: not ready any more, but serving as ever, so that load balancers can see it, in ms. Default 0. */
+  readonly drainGrace?: number
   readonly log?: Log
 }
 

@@ -182,12 +182,12 @@ export class Reverse {
     }
   }
 
-  #common({ listeners, via, trustedProxies, routes, live }: ReverseOptions): Common {
+  #common({ listeners, via, trustedProxies, routes, live, secrets = [] }: ReverseOptions): Common {
     const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
     const name = via === false ? undefined : (via ?? DEFAULT_VIA)
     const { log, audit, metrics, accessLog } = this.#lasting
     return {
-      ...{ log, audit, metrics, accessLog, hosts, live },
+      ...{ log, audit, metrics, accessLog, hosts, live, secrets },
       host: Listeners.widest(hosts),
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
@@ -214,7 +214,8 @@ export class Reverse {
    * setting's), ends streams, upstream sessions and children, writes the tapes. Afterwards nothing is left open.
    */
   close(options: { readonly drainTimeout?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.drainTimeout ?? this.#drainTimeout)
+    const { drainTimeout } = options
+    this.#closing ??= this.#close(drainTimeout ?? this.#drainTimeout, drainTimeout !== undefined)
     return this.#closing
   }
 
@@ -222,13 +223,15 @@ export class Reverse {
     return this.#options.drainTimeout ?? settings().drainTimeout
   }
 
-  async #close(timeout: number): Promise<void> {
+  async #close(timeout: number, hurried: boolean): Promise<void> {
     const { log, metrics, accessLog } = this.#lasting
     await this.#reloading
     for (const stop of this.#waits) stop()
     const startedAt = performance.now()
+    const draining = this.#view.drainProgress !== undefined
     const drain = this.#view.startDrain({ timeout })
-    drain.hurry(timeout)
+    // Whoever says how long it may take has no patience for more; nor has who asks a second time.
+    if (hurried || draining) drain.hurry(timeout)
     await drain.run()
     const places = this.#places()
     await Promise.all(
@@ -256,7 +259,13 @@ export class Reverse {
     )
   }
 
-  #drain({ timeout = this.#drainTimeout, grace }: { readonly timeout?: number; readonly grace?: number }): Drain {
+  #drain({
+    timeout = this.#drainTimeout,
+    grace = this.#options.drainGrace
+  }: {
+    readonly timeout?: number
+    readonly grace?: number
+  }): Drain {
     const { log, audit } = this.#lasting
     return new Drain({
       cores: () => this.#places().map(({ route }) => route.core),

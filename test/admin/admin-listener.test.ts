@@ -139,9 +139,10 @@ t.test('what is no request is told so; connections, heads and time have bounds',
   t.match(await talk(url, 'GET / HTTP/1.1\r\nHos'), /^HTTP\/1\.1 408 /, 'slow clients')
   const open = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   await Promise.all(open.map(socket => new Promise(resolve => socket.once('connect', resolve))))
-  const third = connect(port, '127.0.0.1')
-  await new Promise(resolve => third.once('close', resolve).once('error', () => {}))
-  t.pass('one too many is closed')
+  const oldest = new Promise(resolve => open[0]!.once('close', resolve).once('error', () => {}))
+  open.push(connect(port, '127.0.0.1'))
+  await oldest
+  t.same([open[1]!.destroyed, open[2]!.destroyed], [false, false], 'the oldest of one too many is closed, and no other')
   for (const socket of open) socket.destroy()
 })
 
@@ -354,4 +355,16 @@ t.test('whatever is asked, the answer is JSON of a known status, and never a fau
     { numRuns: 300 }
   )
   for (const status of ['200', '401', '404', '405']) t.ok(seen.has(status), status)
+})
+
+t.test('connections on which nobody says anything keep no probe out', async t => {
+  const { stage } = await rawStage(t)
+  const { admin } = await openAdmin(t, stage)
+  const port = Number(new URL(admin).port)
+  const silent = Array.from({ length: 80 }, () => connect(port, '127.0.0.1').on('error', () => {}))
+  t.teardown(() => {
+    for (const socket of silent) socket.destroy()
+  })
+  await Promise.all(silent.map(socket => new Promise(resolve => socket.once('connect', resolve))))
+  for (let i = 0; i < 5; i++) t.equal((await get(`${admin}/livez`, {})).status, 200)
 })

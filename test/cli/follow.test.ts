@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { Follower } from '../../src/cli/follow.ts'
@@ -32,4 +32,32 @@ t.test('a file that is written, replaced, or reached by a link that is turned ha
   follower.follow([link], 0)
   await changes.next()
   follower.follow([], 0)
+})
+
+t.test('a file that is still being written is waited for', async t => {
+  trackLeaks(t)
+  const file = path.join(t.testdir({ 'a.yaml': '' }), 'a.yaml')
+  let changes = 0
+  let grown = 0
+  const done = new Inbox<string>('changes')
+  const follower = new Follower(
+    () => {
+      changes++
+      done.push(`after ${grown}`)
+    },
+    { every: 50 }
+  )
+  t.teardown(() => follower.close())
+  follower.follow([file], Date.now() + 60_000)
+  await follower.looked
+  await new Promise<void>(resolve => {
+    const timer = setInterval(() => {
+      appendFileSync(file, `line ${++grown}\n`)
+      if (grown < 20) return
+      clearInterval(timer)
+      resolve()
+    }, 10)
+  })
+  t.equal(await done.next(), 'after 20')
+  t.equal(changes, 1)
 })

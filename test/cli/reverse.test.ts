@@ -5,7 +5,7 @@ import t from 'tap'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { runCatflap } from '../helpers/catflap.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { rawPost } from '../helpers/raw-client.ts'
+import { rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize } from '../helpers/rpc.ts'
 
 t.test('names and URLs on the command line are served at /NAME/mcp, until a signal', async t => {
@@ -118,4 +118,64 @@ t.test('a file with mistakes is not started with: all of them are told', async t
   const said = run.stderr.items.join('\n')
   t.match(said, /catflap\.yaml:3:5: /)
   t.match(said, /catflap\.yaml:5:13: /)
+})
+
+t.test('operators have what the file or the command line gives them', async t => {
+  trackLeaks(t)
+  const server = await startRawHttp()
+  t.teardown(() => server.close())
+  const file = path.join(t.testdir(), 'catflap.yaml')
+  const write = (more: readonly string[]): void =>
+    writeFileSync(
+      file,
+      ['listeners: [{ address: "127.0.0.1:0" }]', `routes: { a: { target: "${server.url}" } }`, ...more].join('\n')
+    )
+  const admin = (token: string): string => `admin: { address: "127.0.0.1:0", token: "${token}" }`
+  write([admin('operator-one'), 'accessLog: json', 'metrics: { address: "127.0.0.1:0" }', 'drainTimeout: 1s'])
+  const run = runCatflap(['reverse', '--config', file], { env: { CATFLAP_TOKEN: 'not-taken' } })
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(event => event.event === 'listening', { timeoutMs: 15_000 })
+  t.equal(told.adminToken, undefined, 'a token that was given is not repeated')
+  t.match((await run.events.until(event => event.event === 'unused-variable')).text, /CATFLAP_TOKEN/)
+  const headers = { authorization: 'Bearer operator-one' }
+  const status = await rawRequest(`${told.admin}/api/status`, { method: 'GET', headers })
+  t.match(status.json(), { state: 'ready', routes: [{ name: 'a' }] })
+  await rawPost((told.routes as { url: string }[])[0]!.url, initialize())
+  t.match(JSON.parse(await run.stdout.until(line => line.startsWith('{'))), { route: 'a', method: 'initialize' })
+  t.match((await rawRequest(String(told.metrics), { method: 'GET' })).text, /^catflap_exchanges_total/m)
+
+  write([admin('operator-two'), 'accessLog: json', 'metrics: { address: "127.0.0.1:0" }', 'drainTimeout: 1s'])
+  run.proc.kill('SIGHUP')
+  t.match(await run.events.until(event => event.event === 'restart-needed'), { keys: ['admin'] })
+  t.equal((await run.close()).code, 0)
+  t.notMatch(run.stderr.items.join('\n'), /operator-one|operator-two|not-taken/)
+})
+
+t.test('an admin token that was made up is printed, on the command line as well', async t => {
+  trackLeaks(t)
+  const args = ['a=http://127.0.0.1:1/mcp', '--listen', '0', '--admin', '0', '--metrics', '0', '--access-log', 'text']
+  const run = runCatflap(['reverse', ...args])
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(event => event.event === 'listening', { timeoutMs: 15_000 })
+  const ask = (headers: Record<string, string>) => rawRequest(`${told.admin}/api/status`, { method: 'GET', headers })
+  t.equal((await ask({ 'catflap-token': String(told.adminToken) })).status, 200)
+  t.equal((await ask({ 'catflap-token': 'x' })).status, 401)
+  await rawPost((told.routes as { url: string }[])[0]!.url, initialize())
+  t.match(await run.stdout.next(), /route=a .*method=initialize .*status=502/)
+  t.equal((await run.close()).code, 0)
+})
+
+t.test('a secret in the path of a URL is shown to nobody', async t => {
+  trackLeaks(t)
+  const text = `listeners: [{ address: "127.0.0.1:0" }]\nroutes: { a: { target: "$\{SECRET_URL}" } }\naccessLog: text\n`
+  const file = path.join(t.testdir({ 'catflap.yaml': text }), 'catflap.yaml')
+  const env = { SECRET_URL: 'http://127.0.0.1:1/s/a-path-that-is-secret-4711/mcp' }
+  const run = runCatflap(['reverse', '--config', file], { env })
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(event => event.event === 'listening', { timeoutMs: 15_000 })
+  const answer = await rawPost((told.routes as { url: string }[])[0]!.url, initialize())
+  t.equal(answer.status, 502)
+  await run.stdout.next()
+  t.equal((await run.close()).code, 0)
+  for (const said of [answer.text, run.stdout.items.join(), run.stderr.items.join()]) t.notMatch(said, /4711/)
 })

@@ -67,7 +67,7 @@ export const KEYS: Case[] = [
   [
     'a key without a value',
     `${ROUTE}admin:\n`,
-    /^4:1: admin: is empty; give an object with the keys address and token/
+    /^4:1: admin: is empty; give an object with the keys address, token and allowHosts/
   ],
   ['a list in the place of an object', `${ROUTE}admin: []\n`, /^4:1: admin: is a list; give an object/],
   [

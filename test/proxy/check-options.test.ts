@@ -66,3 +66,11 @@ t.test('a start that fails closes the store it was given, once', async t => {
   )
   t.equal(closed, 2)
 })
+
+t.test('an admin port that is taken fails the start, and leaves no listener', async t => {
+  trackLeaks(t)
+  const first = await createForward({ target, admin: {} })
+  t.teardown(() => first.close())
+  const port = Number(new URL(first.adminUrl!).port)
+  await t.rejects(createForward({ target, admin: { port } }), /EADDRINUSE/)
+})

@@ -13,6 +13,8 @@ export interface HttpUpstreamOptions extends PoolOptions {
   readonly headers: readonly string[]
   /** Our name in the Via header of answers; undefined: none is added. */
   readonly via?: string
+  /** Takes secrets out of what people are shown of the URL. */
+  readonly scrub?: (text: string) => string
   /** Calls that may wait for a free connection. */
   readonly maxPending: number
   /** How long ending a session upstream may take, in ms. */
@@ -44,7 +46,9 @@ export class HttpUpstream {
     this.url.username = ''
     this.url.password = ''
     this.origin = this.url.origin
-    this.label = `${this.origin}${this.url.pathname}`
+    const label = `${this.origin}${this.url.pathname}`
+    // Some services have a secret in the path.
+    this.label = options.scrub?.(label) ?? label
     this.path = `${this.url.pathname}${this.url.search}`
     this.options = credentials ? { ...options, headers: ['Authorization', credentials, ...options.headers] } : options
     this.pools = openPools(this.url, options)
