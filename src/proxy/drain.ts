@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import type { Session } from '../session/manager.ts'
 import type { Core } from './core.ts'
@@ -12,9 +13,19 @@ export interface DrainOptions {
   readonly timeout: number
   /** From the beginning (when readiness should say no) until nothing new is accepted, in ms. Default 0. */
   readonly grace?: number
+  /** What is in flight beside exchanges: pages. */
+  readonly others?: () => Iterable<Passing>
   readonly log: Log
   readonly onBegin?: (progress: DrainProgress) => void
   readonly onEnd?: (progress: DrainProgress) => void
+}
+
+/** Requests that are no exchanges. */
+export interface Passing {
+  /** That somebody waits for. */
+  readonly calls: number
+  /** Ends all, and takes no more. */
+  stop(): void
 }
 
 export interface DrainProgress {
@@ -125,7 +136,9 @@ export class Drain {
 
   /** Until all calls have ended, at most `ms`. */
   async #turn(ms: number): Promise<void> {
-    await Promise.all([...this.#options.cores()].map(core => core.drained(ms)))
+    const waits: Promise<unknown>[] = [...this.#options.cores()].map(core => core.drained(ms))
+    if (this.#passing() > 0) waits.push(sleep(ms))
+    await Promise.all(waits)
   }
 
   #tell({ calls, streams }: { calls: number; streams: number }): void {
@@ -161,6 +174,13 @@ export class Drain {
       for (const x of all) if (x.longLived) x.finish()
       core.cancelAll('shutdown')
     }
+    for (const other of this.#options.others?.() ?? []) other.stop()
+  }
+
+  #passing(): number {
+    let calls = 0
+    for (const other of this.#options.others?.() ?? []) calls += other.calls
+    return calls
   }
 
   #age(): number {
@@ -168,7 +188,7 @@ export class Drain {
   }
 
   #left(): { calls: number; streams: number } {
-    let calls = 0
+    let calls = this.#passing()
     let streams = 0
     for (const core of this.#options.cores())
       for (const x of core.inFlight)
