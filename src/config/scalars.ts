@@ -90,7 +90,8 @@ function keepSecret(
 function shown(node: ScalarNode, { secrecy }: Pick<TextRules<unknown>, 'secrecy'>): string {
   if (node.value === '') return "''"
   if (secrecy === 'always' && !refers(node.text)) return 'what is given here'
-  return `'${excerpt(node.text.replace(/\/\/[^/@]*@/g, '//…@').replace(/\?.*/s, '?…'), 80)}'`
+  // A password may hold what would end it (`/`, `#`) if it is not escaped: all before the last @ goes.
+  return `'${excerpt(node.text.replace(/\/\/.*@/gs, '//…@').replace(/\?.*/s, '?…'), 80)}'`
 }
 
 /** What editors cannot judge: it is known only where catflap runs. */

@@ -127,6 +127,8 @@ function withoutSource(message: string): string {
   if (/multiple documents/.test(message)) return 'a second document begins here, and a file holds one'
   if (/call stack/.test(message)) return TOO_DEEP
   if (/all keys must be strings/.test(message)) return 'a key is a plain name here'
+  // A text that begins like a tag may be a secret that was not quoted.
+  if (/^Unresolved tag/.test(message)) return 'an unknown tag (!…); a text that begins with ! is quoted'
   return excerpt(message.replace(/: ".*$/s, '').replace(/\s+/g, ' '), 200)
 }
 
@@ -195,8 +197,9 @@ class Converter {
 
   #alias(name: string, at: number, path: Path): Node {
     const found = this.#anchors.get(name)
-    if (found === undefined) return this.#refused(at, path, `*${excerpt(name, 64)} names nothing above it`)
-    if (found === 'open') return this.#refused(at, path, `*${excerpt(name, 64)} stands within what it names`)
+    if (found === undefined)
+      return this.#refused(at, path, 'the alias (*…) names nothing above it; a text that begins with * is quoted')
+    if (found === 'open') return this.#refused(at, path, 'the alias (*…) stands within what it names')
     // What it stands for is read as often as it is named: thousands of names for each other would make millions of values.
     this.#count += found.size
     if (this.#count > MAX_VALUES)

@@ -25,7 +25,22 @@ export const SYNTAX: Case[] = [
   ],
   ['a key twice in JSON', '{"via": "a",\n "via": "b"}', /^2:2: via: is given twice; the first is in line 1/],
   ['a key that is no name', '? [a]\n: b\n', /^1:3: a key is a plain name here/],
-  ['an alias of nothing', 'routes: *a\n', /^1:9: routes: \*a names nothing above it/],
+  ['an alias of nothing', 'routes: *a\n', /^1:9: routes: the alias \(\*…\) names nothing above it/],
+  [
+    'a secret that looks like an alias',
+    'routes: { a: { target: http://a/, tokens: [*s3cr3t] } }\n',
+    /^(?!.*s3cr3t).*alias/
+  ],
+  [
+    'a secret that looks like a tag',
+    'routes: { a: { target: http://a/, tokens: [!s3cr3t x] } }\n',
+    /^(?!.*s3cr3t).*tag/
+  ],
+  [
+    'a password that ends a URL',
+    'routes: { a: { target: "ftp://bob:pa/SS#s@host/" } }\n',
+    /^(?!.*(?:SS|pa\/)).*ftp:\/\/…@host/
+  ],
   ['an alias of itself', 'routes: &a\n  b: *a\n', /^2:6: routes\.b: \*a stands within what it names/]
 ]
 
