@@ -166,7 +166,7 @@ const table = {
   target_unavailable: {
     status: 503,
     rpc: -31039,
-    help: 'The server failed too often, or its health check fails, so that it is not asked for a while. The error tells why, and when to try again.'
+    help: 'The health check of the server fails, so that it is not asked for now. The error tells why, and when to try again.'
   },
   child_start_failed: {
     status: 502,

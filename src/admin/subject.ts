@@ -91,9 +91,16 @@ export interface SessionView {
   readonly member?: string
 }
 
-/** Whether clients of this route can be served, as far as that is known: a target that nobody watches counts as up. */
+/**
+ * Whether clients of this route can be served, as far as that is known: a target that nobody watches counts as up, and so does
+ * one that would be asked again now, as only a client's call can tell whether it is back.
+ */
 export function isServable(route: RouteView): boolean {
-  return route.targets.some(({ state }) => state === 'up' || state === 'unknown')
+  const now = Date.now()
+  return route.targets.some(
+    ({ state, until }) =>
+      state === 'up' || state === 'unknown' || (state === 'ejected' && until !== undefined && until <= now)
+  )
 }
 
 /** One sentence, where they cannot. */

@@ -42,7 +42,8 @@ export class Member implements Candidate {
     this.rank = breaker.rank(now)
     // Of servers that are all busy, the one that hangs has the most that came after its last answer.
     const calls = this.rank === RANK.fit ? (balance === 'round-robin' ? 0 : breaker.inFlight) : breaker.silent
-    this.load = calls / weight
+    // Where all are left out, the one whose time ends first is asked: nobody gains by an answer of ours.
+    this.load = this.rank === RANK.lastResort ? breaker.endsAt : calls / weight
   }
 }
 

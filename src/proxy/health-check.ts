@@ -15,7 +15,7 @@ const JITTER = 0.1
 /** How long a check that was given up may take to end, in ms. */
 const CLOSING = 1_000
 
-/** Asks a server again and again, and tells what it found when that has changed often enough in a row to count. */
+/** Asks a server again and again, and tells that it is down when that was found often enough in a row to count, and that it is up. */
 export class HealthChecker {
   readonly #settings: CheckSettings
   readonly #probe: HealthProbe
@@ -32,7 +32,7 @@ export class HealthChecker {
     this.#probe = probe()
   }
 
-  /** Begins at once. `tell`: why the server is down, or undefined when it is up again. */
+  /** Begins at once. `tell`: why the server is down, once; or undefined, as often as it is found to be up. */
   start(tell: (down: string | undefined) => void): void {
     this.#tell = tell
     this.#next(0)
@@ -78,6 +78,8 @@ export class HealthChecker {
     const { unhealthyAfter, healthyAfter } = this.#settings
     if ((why !== undefined) === this.#down) {
       this.#others = 0
+      // Its calls may have said otherwise meanwhile.
+      if (!this.#down) this.#tell(undefined)
       return
     }
     if (++this.#others < (this.#down ? healthyAfter : unhealthyAfter)) return

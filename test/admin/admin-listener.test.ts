@@ -179,6 +179,13 @@ t.test('ready as long as every route has a target that is not known to be down; 
     withHealth(core, () => states.map(state => member(state, 'it refused 5 times')))
     t.equal((await get(`${admin}/readyz`, {})).status, status, states.join())
   }
+  const until = async (after: number): Promise<number> => {
+    withHealth(core, () => [{ ...member('ejected', 'it refused 5 times'), until: Date.now() + after }])
+    return (await get(`${admin}/readyz`, {})).status
+  }
+  t.equal(await until(60_000), 503, 'left out still')
+  t.equal(await until(0), 200, 'its trial is due, and only a client’s call can be one')
+  withHealth(core, () => [member('down', 'it refused 5 times'), member('parked')])
   t.same((await get(`${admin}/readyz`, {})).json(), { status: 'not ready' })
   t.match((await get(`${admin}/readyz`)).json(), {
     routes: [

@@ -71,6 +71,24 @@ t.test('all are down: who comes is told so at once', async t => {
   }
 })
 
+t.test('a good check ends an ejection, without waiting for a call', async t => {
+  trackLeaks(t)
+  let bad = true
+  const [a, b] = [
+    await raw(t, x => (bad && x.method === 'POST' ? x.respond(502, 'text/plain', '') : page(() => 200)(x))),
+    await raw(
+      t,
+      page(() => 200)
+    )
+  ]
+  const check: HealthCheck = { kind: 'http', ...QUICK, interval: 1_000 }
+  const door = await groupDoor(t, [a.url, b.url], { health: { ejection: 60_000, check } })
+  for (let i = 0; i < 20; i++) await door.call(i)
+  t.match(await door.health.next(), { state: 'ejected', member: a.url })
+  bad = false
+  t.match(await door.health.next(), { state: 'up', member: a.url, ms: Number })
+})
+
 t.test('a page that hangs is no page; what it says without end is not read', async t => {
   trackLeaks(t)
   const hangs = await raw(t, () => {})

@@ -17,7 +17,7 @@ function setUp(given: Partial<BreakerOptions> = {}) {
   })
   const rank = () => breaker.rank(clock.now)
   /** A call that fails; false: it may not be made. */
-  const fail = (code: Parameters<Breaker['failed']>[2] = 'upstream_reset'): boolean => {
+  const fail = (code: Parameters<Breaker['failed']>[2] = 'upstream_connect_timeout'): boolean => {
     const call = {}
     if (!breaker.enter(call, true)) return false
     breaker.failed(call, true, code)
@@ -55,17 +55,17 @@ t.test('failures in a row eject; one success in between does not let them add up
   t.equal(breaker.state, 'up')
   fail()
   t.equal(breaker.state, 'ejected')
-  t.match(breaker.reason, /^3 failures in a row, the last: it broke the connection$/)
+  t.match(breaker.reason, /^3 failures in a row, the last: no connection in time$/)
   t.equal(changes.length, 1)
   t.match(changes[0], { state: 'ejected', reason: String })
   t.ok(changes[0]!.ms! >= 900 && changes[0]!.ms! <= 1_100, 'a tenth more or less')
 })
 
 t.test('what clients bring about by what they ask counts for nothing', async t => {
-  const { breaker, fail, begin } = setUp()
+  const { breaker, fail, begin } = grouped()
   for (const code of ['upstream_protocol', 'upstream_redirect', 'upstream_queue_full', 'cancelled'] as const)
     for (let i = 0; i < 4; i++) fail(code)
-  for (const status of [400, 401, 404, 405, 429, 500, 501]) {
+  for (const status of [400, 401, 404, 405, 429, 500, 501, 503]) {
     const call = begin()
     call?.head(status)
     call?.end()
@@ -75,53 +75,172 @@ t.test('what clients bring about by what they ask counts for nothing', async t =
   t.equal(breaker.inFlight, 0)
 })
 
-t.test('502, 503 and 504 count', async t => {
-  const { breaker, begin } = setUp()
-  for (const status of [502, 503, 504]) {
+t.test('alone, no status, no timeout and no broken connection ejects: nobody could answer instead', async t => {
+  const { breaker, begin, fail, changes } = setUp()
+  for (let i = 0; i < 30; i++) {
+    const call = begin()
+    call?.head([502, 503, 504][i % 3])
+    call?.giveUp()
+    t.ok(fail('upstream_timeout'))
+    t.ok(fail('upstream_reset'))
+  }
+  t.equal(breaker.state, 'up')
+  t.same(changes, [])
+})
+
+t.test('502 and 504 count by their part of all answers, not in a row', async t => {
+  const { breaker, clock, begin, succeed } = grouped()
+  const bad = (status: number): void => {
     const call = begin()
     t.equal(call?.head(status), false)
     call?.giveUp()
   }
+  for (let i = 0; i < 10; i++) succeed()
+  for (let i = 0; i < 10; i++) bad(502)
+  t.equal(breaker.state, 'up', 'half of them')
+  clock.now += 31_000
+  for (let i = 0; i < 9; i++) bad(504)
+  t.equal(breaker.state, 'up', 'what was long ago does not count, and nine are too few')
+  bad(504)
   t.equal(breaker.state, 'ejected')
-  t.match(breaker.reason, /status 504/)
+  t.match(breaker.reason, /^10 of its latest 10 answers failed, the last: status 504$/)
 })
 
-t.test('after the ejection one call is on trial, and others are refused until it is judged', async t => {
-  const { breaker, clock, fail, begin, succeed, changes } = setUp()
+t.test('connections that break count like these, before a head and in the middle of an answer', async t => {
+  for (const answered of [false, true]) {
+    const { breaker, clock } = grouped()
+    for (let i = 0; i < 10; i++) {
+      t.equal(breaker.state, 'up')
+      const call = {}
+      breaker.enter(call, true)
+      if (answered) breaker.head(call, true, clock.now, 200)
+      breaker.failed(call, true, 'upstream_reset', answered, clock.now)
+      breaker.left(call, true, answered, false)
+    }
+    t.match(breaker.reason, /^10 of its latest 10 answers failed, the last: it broke the connection$/)
+  }
+})
+
+t.test('busy (503) is no failure: others go first for a moment', async t => {
+  const { breaker, clock, begin, rank } = grouped()
+  for (let i = 0; i < 30; i++) {
+    const call = begin()
+    t.equal(call?.head(503), true)
+    call?.end()
+  }
+  t.equal(breaker.state, 'up')
+  t.equal(rank(), RANK.busy)
+  clock.now += 1_001
+  t.equal(rank(), RANK.fit)
+})
+
+t.test('a timeout counts only where the server answered nobody meanwhile, and had not begun to', async t => {
+  const { breaker, clock, succeed } = grouped()
+  const timeout = (answered: boolean, meanwhile: () => void): void => {
+    const call = {}
+    const at = clock.now
+    breaker.enter(call, true)
+    if (answered) breaker.head(call, true, at, 200)
+    clock.now += 10
+    meanwhile()
+    clock.now += 10
+    breaker.failed(call, true, 'upstream_timeout', answered, at)
+    breaker.left(call, true, answered, false)
+  }
+  for (let i = 0; i < 20; i++) timeout(true, () => {})
+  for (let i = 0; i < 20; i++) timeout(false, succeed)
+  t.equal(breaker.state, 'up')
+  for (let i = 0; i < 3; i++) timeout(false, () => {})
+  t.equal(breaker.state, 'ejected')
+})
+
+t.test('after the ejection one call is on trial; what has nowhere else to go passes beside it, and before', async t => {
+  const { breaker, clock, fail, begin, succeed, changes, rank } = grouped()
   for (let i = 0; i < 3; i++) fail()
-  t.equal(begin(), undefined, 'refused while ejected')
-  clock.now += 1_100
+  t.equal(rank(), RANK.lastResort, 'others first while ejected')
+  t.ok(begin(), 'a session that lives there')
+  clock.now += 1_101
+  t.equal(rank(), RANK.trial)
   const trial = begin()
   t.ok(trial)
-  t.equal(begin(), undefined, 'one alone')
+  t.equal(rank(), RANK.lastResort, 'one alone')
+  t.ok(begin(), 'a session that lives there')
   trial?.head()
   t.equal(breaker.state, 'up')
   t.ok(begin())
   trial?.end()
   succeed()
-  t.match(changes, [{ state: 'ejected' }, { state: 'up', ms: 1_100 }])
+  t.match(changes, [{ state: 'ejected' }, { state: 'up', ms: 1_101 }])
+})
+
+t.test('a good check ends an ejection at once', async t => {
+  const { breaker, fail, changes } = grouped()
+  for (let i = 0; i < 3; i++) fail()
+  breaker.checked(undefined)
+  t.equal(breaker.state, 'up')
+  breaker.checked(undefined)
+  t.match(changes, [{ state: 'ejected' }, { state: 'up', ms: Number }])
+  t.equal(changes.length, 2)
+})
+
+t.test('alone, a server whose check fails still gets a call a second: the check may be wrong', async t => {
+  const { breaker, clock, begin, succeed } = setUp()
+  breaker.checked('its check fails')
+  t.equal(begin(), undefined)
+  clock.now += 1_000
+  t.ok(begin())
+  t.equal(begin(), undefined)
+  clock.now += 1_000
+  succeed()
+  t.equal(breaker.state, 'down', 'the check decides')
+})
+
+t.test('one of several that nobody reaches for long has lost its sessions', async t => {
+  const { breaker, clock, fail, begin } = grouped()
+  fail('upstream_unreachable')
+  clock.now += 29_999
+  fail('upstream_unreachable')
+  t.notOk(breaker.lost)
+  clock.now += 1
+  t.ok(breaker.lost)
+  begin()?.head(502)
+  t.notOk(breaker.lost, 'somebody is there')
+  breaker.checked('its check fails')
+  clock.now += 29_999
+  t.notOk(breaker.lost)
+  clock.now += 1
+  t.ok(breaker.lost)
+  breaker.checked(undefined)
+  t.notOk(breaker.lost)
+  const alone = setUp()
+  alone.fail('upstream_unreachable')
+  alone.clock.now += 60_000
+  alone.fail('upstream_unreachable')
+  t.notOk(alone.breaker.lost, 'alone, there is nowhere else to go')
 })
 
 t.test('a trial that its client gives up is not judged: the next call is on trial', async t => {
-  const { clock, fail, begin } = setUp()
+  const { clock, fail, begin, rank } = grouped()
   for (let i = 0; i < 3; i++) fail()
-  clock.now += 1_100
-  begin()?.giveUp()
-  t.ok(begin())
+  clock.now += 1_101
+  const trial = begin()
+  t.equal(rank(), RANK.lastResort)
+  trial?.giveUp()
+  t.equal(rank(), RANK.trial)
 })
 
 t.test('a trial without an answer is one that has failed', async t => {
-  const { breaker, clock, fail, begin } = grouped()
+  const { breaker, clock, fail, begin, rank } = grouped()
   for (let i = 0; i < 3; i++) fail()
-  clock.now += 1_100
+  clock.now += 1_101
   const trial = begin()
   t.ok(trial)
   clock.now += 1_200
-  t.equal(begin(), undefined, 'ejected again, for longer')
+  t.equal(rank(), RANK.lastResort, 'ejected again, for longer')
   clock.now += 1_700
-  t.equal(begin(), undefined)
+  t.equal(rank(), RANK.lastResort)
   clock.now += 600
-  t.ok(begin())
+  t.equal(rank(), RANK.trial)
   trial?.head()
   t.equal(breaker.state, 'up', 'its late answer is as good as any')
 })
@@ -165,8 +284,10 @@ t.test('a head alone lets it back, but one more failure ejects it again', async 
 })
 
 t.test('alone, a server that refuses connections is asked each time: it may be back any moment', async t => {
-  const { breaker, fail } = setUp()
+  const { breaker, fail, succeed } = setUp()
   for (let i = 0; i < 20; i++) t.ok(fail('upstream_unreachable'))
+  t.equal(breaker.state, 'ejected', 'for those who look')
+  succeed()
   t.equal(breaker.state, 'up')
 })
 
@@ -237,7 +358,7 @@ t.test('a quiet server hangs, and is ejected, when others answer meanwhile; not 
   t.not(rank(), RANK.none, 'nobody answers: it may be the calls')
   peers.head(1, clock.now)
   clock.now += 1
-  t.equal(rank(), RANK.none)
+  t.equal(rank(), RANK.lastResort)
   t.match(breaker.reason, /^no answer to 4 calls for 5 s, while others answer$/)
 })
 
@@ -259,8 +380,8 @@ t.test('streams are let through beside a trial, and end nothing by being open', 
   t.ok(breaker.enter(stream, false))
   t.equal(breaker.inFlight, 0)
   for (let i = 0; i < 3; i++) fail()
-  t.notOk(breaker.enter({}, false), 'refused while ejected')
-  clock.now += 1_100
+  t.ok(breaker.enter({}, false), 'of a session')
+  clock.now += 1_101
   t.ok(breaker.enter({}, false))
   t.ok(breaker.enter({}, true), 'it was no trial')
   breaker.head(stream, false, 0, 200)
@@ -335,7 +456,7 @@ t.test('whatever happens: one trial at a time, counts that add up, and a way bac
           breaker.head(one.call, true, one.at, 'status' in s ? s.status : 200)
         }
         const code = { fail: 'upstream_reset', refuse: 'upstream_unreachable', timeout: 'upstream_timeout' } as const
-        if (s.do in code) breaker.failed(one.call, true, code[s.do as keyof typeof code])
+        if (s.do in code) breaker.failed(one.call, true, code[s.do as keyof typeof code], one.answered, one.at)
         if (s.do !== 'head' && s.do !== 'status') leave(i, s.do === 'end')
         if (breaker.inFlight !== open.length || breaker.silent < 0 || breaker.silent > open.length) return false
       }

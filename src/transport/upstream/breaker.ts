@@ -1,8 +1,9 @@
 import { CatflapError, type ErrorCode } from '../../errors.ts'
+import { AnswerShare } from './answer-share.ts'
 import type { Peers } from './peers.ts'
 
 export interface BreakerOptions {
-  /** In a row, after which the server is left out for a while; 0: never. */
+  /** Calls in a row that get no connection, or no answer though none else does, after which the server is left out for a while; 0: never. */
   readonly failures: number
   /** How long it is left out at first, and at most, in ms. Each time in a row twice as long. */
   readonly ejection: number
@@ -38,11 +39,19 @@ const PROBE_EVERY = 1_000
 const HANGS_AFTER = 2_000
 /** Part by which a time is longer or shorter, so that what fell ill together is not asked again together. */
 const JITTER = 0.1
+/** Where another could take a call, one that has said it is busy is not asked for so long, in ms. */
+const BUSY_FOR = 1_000
+/** A server that could not be reached for so long, in ms, has lost its sessions, as far as their clients are concerned. */
+const LOST_AFTER = 30_000
 
 /**
- * How one server is doing, as its calls tell, and whether it is to be asked: a circuit breaker. After so many failures in a
- * row the server is left out for a while (ejected); then one call is let through on trial, whose outcome decides. It does no
- * I/O and has no timers.
+ * How one server is doing, as its calls tell, and how gladly it is to be asked: a circuit breaker. After so many failures the
+ * server is left out for a while (ejected); then one call is let through on trial, whose outcome decides. It does no I/O and
+ * has no timers.
+ *
+ * One client can make any server fail its calls. So an ejection keeps away only what others can answer: what has nowhere else
+ * to go (a session's calls, and all of them where there is one server) is refused only where an active check fails. And a
+ * server that has no others is ejected for nothing but connections that cannot be made.
  *
  * Calls that are meant to last (streams) are not counted, as their heads may come with their first event.
  */
@@ -67,12 +76,19 @@ export class Breaker {
   #until = 0
   #ejectedFor = 0
   #reason = ''
-  /** No connection could be made: to try costs nothing. */
-  #refuses = false
+  readonly #share = new AnswerShare()
+  #lastHeadAt = Number.NEGATIVE_INFINITY
+  /** It has said that it is busy. */
+  #busyUntil = 0
   #trial: object | undefined
   #trialUntil = 0
   /** Why its active check fails. */
   #down: string | undefined
+  #downSince = 0
+  /** Alone and down, it still gets a call now and then. */
+  #downTrialAt = 0
+  /** When a connection failed first since there was one; 0: it is reached. */
+  #goneSince = 0
 
   constructor(options: BreakerOptions) {
     this.#options = options
@@ -96,12 +112,24 @@ export class Breaker {
     return Math.round(Date.now() + Math.max(0, this.#until - this.#now()))
   }
 
+  /** When its ejection ends, by the clock that it was given; 0: it is not ejected. */
+  get endsAt(): number {
+    return this.#until
+  }
+
+  /** It is one of several, and could not be reached for so long that its sessions should not wait for it any more. */
+  get lost(): boolean {
+    if (!this.timed) return false
+    const now = this.#now()
+    if (this.#down !== undefined && now - this.#downSince >= LOST_AFTER) return true
+    return this.#goneSince > 0 && now - this.#goneSince >= LOST_AFTER
+  }
+
   /** May be asked now; and how gladly, seen beside others. */
   rank(now: number): Rank {
     if (this.#down !== undefined) return RANK.none
     if (this.#until === 0) return this.#upRank(now)
-    if (this.#trialDue(now)) return RANK.trial
-    return this.#refuses ? RANK.lastResort : RANK.none
+    return this.#trialDue(now) ? RANK.trial : RANK.lastResort
   }
 
   /** It was chosen for its rank of `trial`. */
@@ -122,11 +150,15 @@ export class Breaker {
 
   /** The head of an answer is there, `enteredAt` known where the breaker is `timed`. False: it says that the server has failed. */
   head(call: object, counts: boolean, enteredAt: number, status: number): boolean {
-    if (this.timed) this.#alive(counts, enteredAt)
-    if (status >= 502 && status <= 504) {
-      this.#failure(call, `status ${status}`, false)
+    const now = this.#now()
+    if (this.timed) this.#alive(counts, enteredAt, now)
+    this.#goneSince = 0
+    if (status === 502 || status === 504) {
+      this.#badAnswer(call, `status ${status}`, false)
       return false
     }
+    if (status === 503) this.#busyUntil = now + BUSY_FOR
+    if (counts) this.#share.good(now)
     if (this.#until > 0) this.#back()
     if (!counts) this.#succeeded()
     return true
@@ -145,19 +177,35 @@ export class Breaker {
 
   /**
    * The call has failed; to be told before `left`. Errors that say nothing of the server do not count, nor does it that a
-   * stream broke: whatever stands in between may close streams that have been silent for long.
+   * stream broke: whatever stands in between may close streams that have been silent for long. `answered`: it had a head.
    */
-  failed(call: object, counts: boolean, code: ErrorCode): void {
-    const why = (counts ? FAILURES : NO_CONNECTION).get(code)
-    if (why !== undefined) this.#failure(call, why, code === 'upstream_unreachable')
+  failed(call: object, counts: boolean, code: ErrorCode, answered = false, enteredAt = Number.POSITIVE_INFINITY): void {
+    const unreached = NO_CONNECTION.get(code)
+    if (unreached !== undefined) {
+      if (this.#goneSince === 0) this.#goneSince = this.#now()
+      return this.#failure(call, unreached)
+    }
+    // A client that asks for what breaks, or takes long, must not cost others their server where nobody could take its place.
+    if (!counts || !this.timed) return
+    if (code === 'upstream_reset') this.#badAnswer(call, 'it broke the connection', answered)
+    // What others are answered meanwhile shows that it was the call, and not the server.
+    if (code === 'upstream_timeout' && !answered && this.#lastHeadAt < enteredAt)
+      this.#failure(call, 'no answer in time')
   }
 
-  /** An active check has found that it is down, and why; undefined: that it is up. */
+  /** An active check has found that it is down, and why; undefined: that it is up, which ends an ejection. */
   checked(down: string | undefined): void {
     const before = this.#down
     this.#down = down
-    if (before === undefined && down !== undefined) this.#options.onChange?.({ state: 'down', reason: down })
-    else if (before !== undefined && down === undefined && this.#until === 0) this.#options.onChange?.({ state: 'up' })
+    if (down === undefined) {
+      this.#goneSince = 0
+      if (this.#until > 0) this.#back()
+      else if (before !== undefined) this.#options.onChange?.({ state: 'up' })
+    } else if (before === undefined) {
+      this.#downSince = this.#now()
+      this.#downTrialAt = this.#downSince + PROBE_EVERY
+      this.#options.onChange?.({ state: 'down', reason: down })
+    }
   }
 
   /** What a call is told that may not be made. */
@@ -168,13 +216,20 @@ export class Breaker {
   }
 
   #admits(call: object, counts: boolean): boolean {
-    if (this.#down !== undefined) return false
-    if (this.#until === 0) return true
+    if (this.#down !== undefined) return this.#triedDown(counts)
+    if (this.#until === 0 || !counts) return true
     const now = this.#now()
-    if (!this.#trialDue(now)) return this.#refuses
-    if (!counts) return true
+    if (!this.#trialDue(now)) return true
     this.#trial = call
     this.#trialUntil = now + Math.max(this.#ejectedFor, this.#options.ejection)
+    return true
+  }
+
+  /** The check may be wrong, and there is no other server. */
+  #triedDown(counts: boolean): boolean {
+    const now = this.#now()
+    if (this.timed || !counts || now < this.#downTrialAt) return false
+    this.#downTrialAt = now + PROBE_EVERY
     return true
   }
 
@@ -182,16 +237,17 @@ export class Breaker {
   #trialDue(now: number): boolean {
     if (now < this.#until) return false
     if (this.#trial === undefined) return true
-    if (now >= this.#trialUntil) this.#eject(this.#reason, this.#refuses)
+    if (now >= this.#trialUntil) this.#eject(this.#reason)
     return false
   }
 
   #upRank(now: number): Rank {
     const { peers } = this.#options
-    if (!peers || this.silent < 2) return RANK.fit
+    const fit = now < this.#busyUntil ? RANK.busy : RANK.fit
+    if (!peers || this.silent < 2) return fit
     const quiet = now - this.#quietSince >= QUIET_AFTER + 2 * peers.slowest
-    if (!quiet && this.silent < BUSY_CALLS) return RANK.fit
-    if (this.#hangs(now)) return RANK.none
+    if (!quiet && this.silent < BUSY_CALLS) return fit
+    if (this.#hangs(now)) return RANK.lastResort
     if (this.#probeAt === 0) this.#probeAt = now + PROBE_EVERY
     if (now >= this.#probeAt) return RANK.trial
     return quiet ? RANK.quiet : RANK.busy
@@ -202,12 +258,12 @@ export class Breaker {
     if (!peers || failures === 0 || this.silent < Math.max(2, failures)) return false
     const quietFor = now - this.#quietSince
     if (quietFor < HANGS_AFTER + 4 * peers.slowest || peers.lastHeadAt <= this.#quietSince) return false
-    this.#eject(`no answer to ${this.silent} calls for ${Math.round(quietFor / 1000)} s, while others answer`, false)
+    this.#eject(`no answer to ${this.silent} calls for ${Math.round(quietFor / 1000)} s, while others answer`)
     return true
   }
 
-  #alive(counts: boolean, enteredAt: number): void {
-    const now = this.#now()
+  #alive(counts: boolean, enteredAt: number, now: number): void {
+    this.#lastHeadAt = now
     if (counts) {
       this.#waiting--
       this.#options.peers?.head(now - enteredAt, now)
@@ -217,16 +273,25 @@ export class Breaker {
     this.#quietSince = now
   }
 
-  #failure(call: object, why: string, refused: boolean): void {
+  #failure(call: object, why: string): void {
     const { failures } = this.#options
-    // A server that is being restarted is asked as soon as it is there, where nobody else could be asked meanwhile.
-    if (refused && !this.timed) return
     if (this.#until > 0) {
-      if (this.#trial === call) this.#eject(`its trial failed: ${why}`, refused)
+      if (this.#trial === call) this.#eject(`its trial failed: ${why}`)
       return
     }
     if (failures === 0 || ++this.#inRow < failures) return
-    this.#eject(failures === 1 ? why : `${failures} failures in a row, the last: ${why}`, refused)
+    this.#eject(failures === 1 ? why : `${failures} failures in a row, the last: ${why}`)
+  }
+
+  /** What one client can bring about: it is its part of all answers that counts. */
+  #badAnswer(call: object, why: string, begun: boolean): void {
+    if (!this.timed) return
+    this.#share.bad(this.#now(), begun)
+    const { failures } = this.#options
+    if (this.#until > 0) {
+      if (this.#trial === call) this.#eject(`its trial failed: ${why}`)
+    } else if (failures > 0 && this.#share.isBad(failures))
+      this.#eject(`${this.#share.failures} of its latest ${this.#share.all} answers failed, the last: ${why}`)
   }
 
   #succeeded(): void {
@@ -235,7 +300,7 @@ export class Breaker {
     this.#ejections = 0
   }
 
-  #eject(reason: string, refuses: boolean): void {
+  #eject(reason: string): void {
     const { ejection, maxEjection } = this.#options
     // Where nobody else can answer, nobody gains by a longer pause.
     const most = this.timed ? Math.max(ejection, maxEjection) : ejection
@@ -245,8 +310,8 @@ export class Breaker {
     const before = this.#until
     this.#until = now + this.#ejectedFor
     this.#reason = reason
-    this.#refuses = refuses
     this.#trial = undefined
+    this.#share.clear()
     if (before > 0) return
     this.#outSince = now
     this.#options.onChange?.({ state: 'ejected', reason, ms: Math.round(this.#ejectedFor) })
@@ -264,13 +329,8 @@ export class Breaker {
 
 const monotonic = (): number => performance.now()
 
-/** What a server has done that has failed. Nothing that a client can bring about by what it asks for. */
+/** Nothing that a client can bring about by what it asks for. */
 const NO_CONNECTION: ReadonlyMap<ErrorCode, string> = new Map([
   ['upstream_unreachable', 'no connection could be made'],
   ['upstream_connect_timeout', 'no connection in time']
-])
-const FAILURES: ReadonlyMap<ErrorCode, string> = new Map([
-  ...NO_CONNECTION,
-  ['upstream_reset', 'it broke the connection'],
-  ['upstream_timeout', 'no answer in time']
 ])

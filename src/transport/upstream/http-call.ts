@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { CatflapError, type ErrorCode } from '../../errors.ts'
-import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader } from '../../protocol/headers.ts'
+import { addVia, contentTypeOf, forwardableResponseHeaders, getHeader, SESSION_HEADER } from '../../protocol/headers.ts'
 import type { QueueNode } from '../../queue.ts'
 import type {
   CallInput,
@@ -272,16 +272,22 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
     this.#known = 'nothing'
     const { breaker } = this.#upstream.options
     const counts = !isLasting(this.#input)
-    if (error && known !== 'failed') breaker?.failed(this, counts, error)
+    if (error && known !== 'failed') breaker?.failed(this, counts, error, known === 'answered', this.#enteredAt)
     breaker?.left(this, counts, known !== 'waits', whole && known === 'answered')
   }
 
   #fail(error: CatflapError): void {
     const receiver = this.#receiver
     this.#judged(false, error.code)
+    const told = this.#upstream.options.breaker?.lost && this.#isOfSession ? withLoss(error) : error
     this.#finish()
     if (receiver) this.#watched?.end(error.code)
-    receiver?.onError(error)
+    receiver?.onError(told)
+  }
+
+  /** Asked only where a connection failed: after an answer it is not known any more. */
+  get #isOfSession(): boolean {
+    return getHeader(this.#headers, SESSION_HEADER) !== undefined
   }
 
   #finish(): void {
@@ -317,6 +323,19 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
     return to
   }
 }
+
+/** The session's server could not be reached for so long that it counts as having lost it. */
+function withLoss(error: CatflapError): CatflapError {
+  if (!UNREACHED.has(error.code)) return error
+  const { code, message, data, cause } = error
+  return new CatflapError(code, message, { data: { ...data, lost: true }, cause })
+}
+
+const UNREACHED: ReadonlySet<ErrorCode> = new Set([
+  'upstream_unreachable',
+  'upstream_connect_timeout',
+  'target_unavailable'
+])
 
 function replyHead(
   status: number,
