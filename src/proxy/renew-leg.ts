@@ -61,7 +61,8 @@ export async function renewLeg(
   }
 }
 
-function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
+/** Speaks to a server over HTTP in the place of the client, with the headers that it sends now. */
+export function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
   const { core, era, query } = x
   const { bus, tap } = core
   // As they are now: a client may have another token than when it began.

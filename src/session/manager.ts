@@ -33,6 +33,10 @@ export class Session {
   streams = 0
   /** Once its server has lost it. */
   recovery: Recovery | undefined
+  /** On this leg a GET gets 404, and the session is well. */
+  streamless: Leg | undefined
+  /** The server is being asked whether it still knows the session. */
+  doubt: Promise<boolean> | undefined
   ended = false
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
   authorization: string | undefined
