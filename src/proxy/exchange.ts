@@ -18,7 +18,7 @@ import { callEach } from './hook-calls.ts'
 import type { Answer, Outcome } from './interceptor.ts'
 import { refusal, sendOwn, subscriptionEnd } from './own-message.ts'
 import { applyChange } from './rederive.ts'
-import { isLost, keepSession, mayBeLost, readyAgain } from './session-loss.ts'
+import { endsUnheard, isGivenUp, isLost, keepSession, mayBeLost, readyAgain, withoutServer } from './session-loss.ts'
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -258,6 +258,25 @@ export class Exchange implements Listener, ReplyListener {
     if (this.core.bus.active) this.core.tap.refusal(this, held.head)
     const leg = await kept
     return leg ? this.#sendAgain(call, leg) : this.#releaseHeld(call, held)
+  }
+
+  /** The server could not be asked. True: the client need not hear of that, or will hear something else. */
+  outOfReach(error: CatflapError): boolean {
+    const call = this.#call
+    if (!call || this.#ended) return false
+    if (endsUnheard(this, error)) {
+      this.#answerInstead({ http: { status: 200, headers: [], body: undefined } })
+      return true
+    }
+    if (this.again || !isGivenUp(this, error)) return false
+    this.again = true
+    void this.#guard(this.#elsewhere(call, error))
+    return true
+  }
+
+  async #elsewhere(call: Call, error: CatflapError): Promise<void> {
+    const next = await withoutServer(this, error)
+    return next instanceof CatflapError ? this.fail(next) : this.#sendAgain(call, next)
   }
 
   #releaseHeld(call: Call, held: HeldAnswer): void {

@@ -1,3 +1,4 @@
+import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import { Channel } from '../session/channel.ts'
 import { factsOf } from '../session/facts.ts'
@@ -12,6 +13,15 @@ import type { Exchange } from './exchange.ts'
 interface Holder {
   session?: Session
   leg?: Leg
+  /** Why the leg is gone, where it went by itself. */
+  lost?: CatflapError
+}
+
+/** A leg that is no session's yet. */
+export interface TriedLeg {
+  readonly leg: Leg
+  /** Why it is gone, where it is. */
+  readonly lost?: CatflapError
 }
 
 /**
@@ -48,9 +58,34 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
   return session
 }
 
-/** Another leg for a session whose own is gone; it is the session's once that has learned of it. */
-export function openAnotherLeg(core: Core, session: Session, from: Exchange): Promise<Leg> {
-  return openPipe(core, { session }, from)
+/**
+ * Another leg for a session whose own is gone; it is the session's once that has learned of it. Rejects as `openSessionLeg` does, and
+ * with the signal's reason: a leg that comes later than that is closed.
+ */
+export async function openAnotherLeg(
+  core: Core,
+  session: Session,
+  from: Exchange,
+  signal: AbortSignal
+): Promise<TriedLeg> {
+  const holder: Holder = { session }
+  const opening = openPipe(core, holder, from)
+  const late = Promise.withResolvers<never>()
+  const abort = (): void => late.reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  if (signal.aborted) abort()
+  try {
+    await Promise.race([opening, late.promise])
+    return holder as TriedLeg
+  } catch (error) {
+    opening.then(
+      leg => leg.close(),
+      () => {}
+    )
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }
 
 async function openPipe(core: Core, holder: Holder, from: Exchange): Promise<Leg> {
@@ -93,6 +128,7 @@ function legEvents(core: Core, holder: Holder): LegEvents {
     lost(error, facts) {
       observe.lost(error, facts)
       if (facts.expected !== 1) core.log.warn(lossOf(core), error.message, facts)
+      holder.lost = error
       const session = holder.session
       // One that was only tried is the concern of who tried it.
       if (!session || (holder.leg && session.leg !== holder.leg)) return

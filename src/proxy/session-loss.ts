@@ -1,3 +1,4 @@
+import { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
 import type { Session } from '../session/manager.ts'
 import { Recovery } from '../session/recovery.ts'
@@ -41,6 +42,33 @@ async function asked(x: Exchange, session: Session): Promise<boolean> {
   const lost = await refusesPing(x, session)
   if (!lost) session.streamless = leg
   return lost
+}
+
+/** Nothing of the request has left: it can be sent to another server, and is carried out once. */
+const UNSENT: ReadonlySet<string> = new Set(['upstream_unreachable', 'upstream_connect_timeout', 'target_unavailable'])
+/** The server did not answer, or not with what HTTP allows. */
+const UNANSWERED: ReadonlySet<string> = new Set([...UNSENT, 'upstream_reset', 'upstream_timeout', 'upstream_protocol'])
+
+/** The client ends a session whose server does not answer: it has ended, whatever becomes of that. */
+export function endsUnheard(x: Exchange, error: CatflapError): boolean {
+  const { session, leg, kind, connection } = x
+  if (kind !== 'terminate' || !session || connection || leg?.upstreamId === undefined) return false
+  if (!UNANSWERED.has(error.code)) return false
+  void x.core.sessions.end(session, 'client')
+  return true
+}
+
+/** The session's server has been out of reach for so long that the session counts as lost. */
+export function isGivenUp(x: Exchange, error: CatflapError): boolean {
+  return error.data?.lost === true && mayBeLost(x)
+}
+
+/** Where the session goes on, and with what. What may have reached the server that was given up is not sent again. */
+export async function withoutServer(x: Exchange, error: CatflapError): Promise<Leg | CatflapError> {
+  const leg = await keepSession(x, true)
+  if (leg) return UNSENT.has(error.code) ? leg : error
+  if (x.session) endLost(x, x.session, 'its server has been out of reach for too long')
+  return new CatflapError('session_not_found')
 }
 
 /**
