@@ -22,6 +22,7 @@ export class StdioTarget implements Target {
   readonly label: string
   readonly era: Era | undefined
   readonly sessionless = undefined
+  giveUpSession: (() => boolean) | undefined
   readonly #options: CommandTarget & CommandLimits
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
@@ -46,7 +47,7 @@ export class StdioTarget implements Target {
     this.#room = new ChildRoom(
       options.maxChildren ?? Number.POSITIVE_INFINITY,
       this.#legs,
-      () => this.#shared?.giveUpIdle() === true
+      () => this.#shared?.giveUpIdle() === true || this.giveUpSession?.() === true
     )
   }
 
@@ -130,7 +131,8 @@ export class StdioTarget implements Target {
         exclusiveIdle: this.#settings.logChildIdle,
         idle: this.#settings.childIdle,
         starts: this.#starts,
-        room: this.#room
+        room: this.#room,
+        makeRoom: () => this.giveUpSession?.() === true
       },
       events()
     )

@@ -15,8 +15,10 @@ export class ChildRoom {
   #promised = 0
   readonly #waiting: PromiseWithResolvers<void>[] = []
   #closed = false
+  /** Told of room that nobody waits for here. */
+  onRoom: (() => void) | undefined
 
-  /** `giveUpIdle` ends a child that nobody uses, and says whether there was one. */
+  /** `giveUpIdle` ends a child that nobody uses, or will soon, and says whether there was one. */
   constructor(max: number, children: ReadonlySet<Roomer>, giveUpIdle: () => boolean) {
     this.#max = max
     this.#children = children
@@ -52,6 +54,7 @@ export class ChildRoom {
       this.#promised++
       this.#waiting.shift()!.resolve()
     }
+    if (this.left > 0) this.onRoom?.()
   }
 
   close(): void {
