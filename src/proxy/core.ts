@@ -34,8 +34,11 @@ export interface Target {
    * `headers` and `query` are what the client itself sent, where it is one of HTTP.
    */
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
-  /** The same as soon as there may be one more, where that is limited. Rejects with `command_parked`, `too_many_children`. */
-  start?(events: LegEvents): Promise<Leg>
+  /**
+   * The same as soon as there may be one more, where that is limited. Rejects with `command_parked`, and with `too_many_children`, also
+   * where the signal says that it takes too long.
+   */
+  start?(events: LegEvents, signal?: AbortSignal): Promise<Leg>
   /** Ends a session that has not been used for a while, as there is no room for another child. False: there is none. */
   giveUpSession?: (() => boolean) | undefined
   /** The leg behind a server's own session id; `member` is the one of several servers that it belongs to. */

@@ -58,10 +58,7 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
   return session
 }
 
-/**
- * Another leg for a session whose own is gone; it is the session's once that has learned of it. Rejects as `openSessionLeg` does, and
- * with the signal's reason: a leg that comes later than that is closed.
- */
+/** Another leg for a session whose own is gone; it is the session's once that has learned of it. Rejects as `openSessionLeg` does. */
 export async function openAnotherLeg(
   core: Core,
   session: Session,
@@ -69,29 +66,14 @@ export async function openAnotherLeg(
   signal: AbortSignal
 ): Promise<TriedLeg> {
   const holder: Holder = { session }
-  const opening = openPipe(core, holder, from)
-  const late = Promise.withResolvers<never>()
-  const abort = (): void => late.reject(signal.reason)
-  signal.addEventListener('abort', abort)
-  if (signal.aborted) abort()
-  try {
-    await Promise.race([opening, late.promise])
-    return holder as TriedLeg
-  } catch (error) {
-    opening.then(
-      leg => leg.close(),
-      () => {}
-    )
-    throw error
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
+  await openPipe(core, holder, from, signal)
+  return holder as TriedLeg
 }
 
-async function openPipe(core: Core, holder: Holder, from: Exchange): Promise<Leg> {
+async function openPipe(core: Core, holder: Holder, from: Exchange, signal?: AbortSignal): Promise<Leg> {
   const { target } = core
   const events = legEvents(core, holder)
-  holder.leg = target.start ? await target.start(events) : target.open(events, from)
+  holder.leg = target.start ? await target.start(events, signal) : target.open(events, from)
   return holder.leg
 }
 

@@ -92,17 +92,20 @@ export class StdioTarget implements Target {
     return leg
   }
 
-  async start(events: LegEvents): Promise<Leg> {
+  async start(events: LegEvents, signal?: AbortSignal): Promise<Leg> {
     const { refusal } = this.#starts
     if (refusal) throw refusal
+    const closing = this.#closing.signal
+    const over = signal ? AbortSignal.any([closing, signal]) : closing
     for (let ms = this.#starts.pause; ms > 0; ms = this.#starts.pause) {
-      await sleep(ms, undefined, { signal: this.#closing.signal }).catch(() => {})
-      if (this.#closing.signal.aborted) throw new CatflapError('shutting_down')
+      await sleep(ms, undefined, { signal: over }).catch(() => {})
+      if (closing.aborted) throw new CatflapError('shutting_down')
+      if (over.aborted) throw new CatflapError('too_many_children')
       // Whoever went first may have had no luck.
       const parked = this.#starts.refusal
       if (parked) throw parked
     }
-    await this.#room.take()
+    await this.#room.take(signal)
     this.#room.taken()
     return this.open(events)
   }

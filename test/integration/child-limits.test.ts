@@ -240,23 +240,26 @@ t.test('so it does for requests of the modern era, with logs or without', async 
   t.equal(door.stats.sessions, 0)
 })
 
+/** Speaks both eras, and dies when it is told to. */
+const SLOW_TO_END = `
+  const lines = require('node:readline').createInterface({ input: process.stdin })
+  lines.on('line', line => {
+    const { id, method } = JSON.parse(line)
+    if (id === undefined) return
+    if (method === 'die') process.exit(3)
+    const serverInfo = { name: 'x', version: '1' }
+    const old = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo }
+    const supportedVersions = ['2026-07-28']
+    const found = { resultType: 'complete', supportedVersions, capabilities: {}, serverInfo }
+    const result = method === 'initialize' ? old : method === 'server/discover' ? found : { resultType: 'complete' }
+    console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
+  })
+  // Takes its time to end, so that others come meanwhile.
+  lines.on('close', () => setTimeout(() => {}, Number(process.env.LINGER ?? 400)))`
+
 t.test('a request with logs that waits has the room that comes free, whoever had it', async t => {
-  const code = `
-    const lines = require('node:readline').createInterface({ input: process.stdin })
-    lines.on('line', line => {
-      const { id, method } = JSON.parse(line)
-      if (id === undefined) return
-      const serverInfo = { name: 'x', version: '1' }
-      const old = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo }
-      const supportedVersions = ['2026-07-28']
-      const found = { resultType: 'complete', supportedVersions, capabilities: {}, serverInfo }
-      const result = method === 'initialize' ? old : method === 'server/discover' ? found : { resultType: 'complete' }
-      console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
-    })
-    // Takes its time to end, so that others come meanwhile.
-    lines.on('close', () => setTimeout(() => {}, 400))`
   const { url } = await pipeDoor(t, 'puppet-stdio.ts', {
-    target: script(code, { maxChildren: 3 }),
+    target: script(SLOW_TO_END, { maxChildren: 3 }),
     settings: { killAfter: 3_000 }
   })
   const log = (n: number) => {
@@ -281,4 +284,20 @@ t.test('a session whose child is gone makes no room', async t => {
   later(t, 61_000)
   t.ok((await pipeSession(url)).id)
   t.equal(door.stats.sessions, 2, 'the other one has made it')
+})
+
+t.test('a session that waits too long for room for its new process goes on when there is some', async t => {
+  const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', {
+    target: script(SLOW_TO_END, { maxChildren: 1, env: { LINGER: '2000' } }),
+    sessionLoss: 'reinitialize',
+    settings: { killAfter: 6_000, requestTimeout: 1_500 }
+  })
+  const gone = await pipeSession(url)
+  await gone.post(rpc(1, 'die'))
+  const other = await pipeSession(url)
+  await rawRequest(url, { method: 'DELETE', headers: other.headers })
+  const refused = await gone.post(rpc(2, 'ping'))
+  t.match(refused.json(), { id: 2, error: { data: { code: 'too_many_children' } } })
+  t.equal(door.stats.sessions, 1)
+  t.equal((await gone.post(rpc(3, 'ping'))).status, 200)
 })

@@ -71,3 +71,16 @@ t.test('room that nobody waits for is told of', async t => {
   gone(start())
   t.equal(told, 1)
 })
+
+t.test('who waits no longer takes no room', async t => {
+  const { r, start, gone } = room(1)
+  await r.take()
+  const ending = start()
+  ending.ending = true
+  const late = new AbortController()
+  const taken = r.take(late.signal)
+  late.abort()
+  await t.rejects(taken, { code: 'too_many_children' })
+  gone(ending)
+  t.equal(r.left, 1)
+})

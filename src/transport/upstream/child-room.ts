@@ -31,12 +31,13 @@ export class ChildRoom {
   }
 
   /** Promises room for one child. Who has it says `taken` and starts the child in one go. Rejects with too_many_children. */
-  async take(): Promise<void> {
+  async take(signal?: AbortSignal): Promise<void> {
     if (this.#closed) throw new CatflapError('shutting_down')
     if (this.left <= 0) {
       if (this.#waiting.length >= this.#ending && !this.#giveUpIdle()) throw new CatflapError('too_many_children')
       const place = Promise.withResolvers<void>()
       this.#waiting.push(place)
+      signal?.addEventListener('abort', () => this.#leave(place), { once: true })
       // Whoever makes room hands it over.
       return await place.promise
     }
@@ -55,6 +56,14 @@ export class ChildRoom {
       this.#waiting.shift()!.resolve()
     }
     if (this.left > 0) this.onRoom?.()
+  }
+
+  /** Waits no longer; who has been given room meanwhile has it. */
+  #leave(place: PromiseWithResolvers<void>): void {
+    const at = this.#waiting.indexOf(place)
+    if (at < 0) return
+    this.#waiting.splice(at, 1)
+    place.reject(new CatflapError('too_many_children'))
   }
 
   close(): void {
