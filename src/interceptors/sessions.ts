@@ -13,6 +13,7 @@ import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
+import { endLost } from '../proxy/session-loss.ts'
 import {
   initialized,
   onAnswer,
@@ -252,13 +253,7 @@ function settle(x: Exchange, session: Session, head: ReplyHead): void | Promise<
   if (x.kind === 'terminate') {
     // 405: this server does not let clients end sessions, so it goes on.
     if (head.status < 300 || head.status === 404) void sessions.end(session, 'client')
-  } else if (head.status === 404 && !session.ended) {
-    x.core.log.info('session-lost', `session ${session.handle}: the server no longer knows it`, {
-      session: session.handle
-    })
-    if (x.core.bus.active) x.core.tap.note(x, 'session-lost', 'the server no longer knows the session')
-    void sessions.end(session, 'lost')
-  }
+  } else if (x.lost) endLost(x, session, 'the server no longer knows it')
   return x.kind === 'listen' ? streamOpened(x, session, head) : undefined
 }
 

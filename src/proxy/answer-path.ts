@@ -105,7 +105,9 @@ export class AnswerPath implements Attached {
   }
 
   onError(error: CatflapError): void {
-    this.#order.run(() => this.#x.fail(error))
+    this.#order.run(() => {
+      if (this.#head || !this.#x.outOfReach(error)) this.#x.fail(error)
+    })
   }
 
   /** The client will not see the rest. */

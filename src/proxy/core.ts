@@ -34,8 +34,13 @@ export interface Target {
    * `headers` and `query` are what the client itself sent, where it is one of HTTP.
    */
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg
-  /** The same as soon as there may be one more, where that is limited. Rejects with `command_parked`, `too_many_children`. */
-  start?(events: LegEvents): Promise<Leg>
+  /**
+   * The same as soon as there may be one more, where that is limited. Rejects with `command_parked`, and with `too_many_children`, also
+   * where the signal says that it takes too long.
+   */
+  start?(events: LegEvents, signal?: AbortSignal): Promise<Leg>
+  /** Ends a session that has not been used for a while, as there is no room for another child. False: there is none. */
+  giveUpSession?: (() => boolean) | undefined
   /** The leg behind a server's own session id; `member` is the one of several servers that it belongs to. */
   resume(upstreamId: string, member?: string): Leg | undefined
   /** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Absent for a URL. */
@@ -127,6 +132,7 @@ export class Core {
     this.tap = new Tap(parts.bus)
     this.target = parts.target
     this.sessions = parts.sessions
+    if (parts.target.kind === 'stdio') parts.target.giveUpSession = () => parts.sessions.giveUpIdle()
     this.deadlines = new Deadlines(parts.settings.requestTimeout)
     this.pipeline = parts.pipeline
     this.meter = parts.meter

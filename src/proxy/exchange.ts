@@ -18,7 +18,7 @@ import { callEach } from './hook-calls.ts'
 import type { Answer, Outcome } from './interceptor.ts'
 import { refusal, sendOwn, subscriptionEnd } from './own-message.ts'
 import { applyChange } from './rederive.ts'
-import { keepSession, readyAgain } from './session-loss.ts'
+import { endsUnheard, isGivenUp, isLost, keepSession, mayBeLost, readyAgain, withoutServer } from './session-loss.ts'
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -70,11 +70,15 @@ export class Exchange implements Listener, ReplyListener {
   greeting: readonly Message[] | undefined
   /** The server had lost the session, and this exchange has gone to it once more (or is about to). */
   again = false
+  /** The answer is a 404 that says so. */
+  lost = false
   /** Where numbers are kept: what watches the call. */
   probe: CallProbe | undefined
   #call: Call | undefined
   #brake: Brake | undefined
   #leave: (() => void) | undefined
+  /** Of a 404, while and after it was found out what it means. */
+  #judged: ReplyHead | undefined
   #ended = false
   #entered = false
 
@@ -233,19 +237,46 @@ export class Exchange implements Listener, ReplyListener {
   }
 
   /**
-   * The server answered 404 in a session. True: the session may live on, and until that is known the answer waits. If it does,
-   * the request is sent again, once, on the session's new leg; else the 404 goes out.
+   * The server answered 404 in a session. True: that may mean that the session is lost, and until it is known the answer waits. If
+   * it does, and the session can be kept, the request is sent again, once, on the session's new leg; else the 404 goes out.
    */
   sessionLost(head: ReplyHead): boolean {
     const call = this.#call
-    const kept = call && !this.again ? keepSession(this) : undefined
-    if (!call || !kept) return false
-    this.again = true
-    if (this.core.bus.active) this.core.tap.refusal(this, head)
-    const held = new HeldAnswer(head)
+    if (!call || head === this.#judged || !mayBeLost(this)) return false
+    this.#judged = head
+    const held = new HeldAnswer(head, this.kind !== 'listen')
     call.attach(held)
-    void this.#guard(kept.then(leg => (leg ? this.#sendAgain(call, leg) : this.#releaseHeld(call, held))))
+    void this.#guard(this.#judge(call, held))
     return true
+  }
+
+  async #judge(call: Call, held: HeldAnswer): Promise<void> {
+    this.lost = await isLost(this, held)
+    const kept = this.lost && !this.again ? keepSession(this) : undefined
+    if (!kept) return this.#releaseHeld(call, held)
+    this.again = true
+    if (this.core.bus.active) this.core.tap.refusal(this, held.head)
+    const leg = await kept
+    return leg ? this.#sendAgain(call, leg) : this.#releaseHeld(call, held)
+  }
+
+  /** The server could not be asked. True: the client need not hear of that, or will hear something else. */
+  outOfReach(error: CatflapError): boolean {
+    const call = this.#call
+    if (!call || this.#ended) return false
+    if (endsUnheard(this, error)) {
+      this.#answerInstead({ http: { status: 200, headers: [], body: undefined } })
+      return true
+    }
+    if (this.again || !isGivenUp(this, error)) return false
+    this.again = true
+    void this.#guard(this.#elsewhere(call, error))
+    return true
+  }
+
+  async #elsewhere(call: Call, error: CatflapError): Promise<void> {
+    const next = await withoutServer(this, error)
+    return next instanceof CatflapError ? this.fail(next) : this.#sendAgain(call, next)
   }
 
   #releaseHeld(call: Call, held: HeldAnswer): void {
@@ -256,6 +287,7 @@ export class Exchange implements Listener, ReplyListener {
 
   #sendAgain(call: Call, leg: Leg): void | Promise<void> {
     call.detach()
+    this.lost = false
     if (this.#ended) return
     // A refusal of a stream that never ends would last as long as one.
     if (this.kind === 'listen') call.cancel('client-gone')

@@ -1,41 +1,84 @@
 import { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
+import { unpacked } from '../transport/upstream/unpacked.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
+import { answersOne } from './answers-one.ts'
 import type { Attached } from './call.ts'
 
 /** Bytes of an answer that are kept while it is not clear whether it counts. */
 const MAX_HELD = 64 * 1024
+/** Bytes that these may hold when they are unpacked. */
+const MAX_UNPACKED = 1024 * 1024
 
 /**
  * Takes an answer in the place of the client while it is not clear whether the client is to have it. The server is not kept
  * waiting, as its connection may be needed to find out.
  */
 export class HeldAnswer implements Attached {
-  readonly #head: ReplyHead
+  readonly head: ReplyHead
+  /** Whoever waits for what is in it hears of it at once, so that a long answer need not be dropped. */
+  readonly #judged: boolean
+  readonly #settled = Promise.withResolvers<void>()
   #parts: Buffer[] = []
   #size = 0
   #end: 'open' | 'ended' | CatflapError = 'open'
 
-  constructor(head: ReplyHead) {
-    this.#head = head
+  constructor(head: ReplyHead, judged: boolean) {
+    this.head = head
+    this.#judged = judged
+  }
+
+  /**
+   * Whether it is, or may be, the response to one of these requests: then the server has looked at them. Resolves when that is
+   * known, which needs its end, or more of it than is kept.
+   */
+  async answers(requests: readonly Message[]): Promise<boolean> {
+    if (requests.length === 0) return false
+    // Only who has taken the request answers it with a stream.
+    if (this.head.type === 'sse') return true
+    await this.#settled.promise
+    if (this.#size > MAX_HELD) return this.#looksLikeJson()
+    const bytes = Buffer.concat(this.#parts)
+    // What was broken off in the middle may have been one.
+    if (this.#end !== 'ended') return this.#looksLikeJson()
+    const plain = await unpacked(bytes, this.head.encoding, MAX_UNPACKED)
+    return plain ? answersOne(plain, requests) : this.#looksLikeJson()
+  }
+
+  #looksLikeJson(): boolean {
+    if (this.head.type === 'json') return true
+    const first = this.#parts
+      .find(part => part.length > 0)
+      ?.subarray(0, 64)
+      .toString('latin1')
+      .trimStart()[0]
+    return first === '{' || first === '['
   }
 
   onHead(): void {}
 
   onData(chunk: Buffer): void {
     this.#size += chunk.length
-    if (this.#size > MAX_HELD) this.#parts = []
-    else this.#parts.push(chunk)
+    if (this.#size <= MAX_HELD || this.#keepsAll()) this.#parts.push(chunk)
+    else this.#parts = []
+    if (this.#size > MAX_HELD) this.#settled.resolve()
+  }
+
+  /** It is about to be released: an answer that long is the client's. */
+  #keepsAll(): boolean {
+    return this.#judged && this.#parts.length > 0 && (this.head.type === 'sse' || this.#looksLikeJson())
   }
 
   onMessage(_message: Message): void {}
 
   onEnd(): void {
     this.#end = 'ended'
+    this.#settled.resolve()
   }
 
   onError(error: CatflapError): void {
     this.#end = error
+    this.#settled.resolve()
   }
 
   onOtherTransport(): void {}
@@ -44,11 +87,11 @@ export class HeldAnswer implements Attached {
 
   /** It counts after all: tells everything so far, and whether more will come. */
   release(to: Attached): boolean {
-    if (this.#size > MAX_HELD) {
+    if (this.#size > MAX_HELD && this.#parts.length === 0) {
       to.onError(new CatflapError('session_not_found'))
       return false
     }
-    to.onHead(this.#head)
+    to.onHead(this.head)
     // Behind the last byte of an event stream, or in the middle of one: nothing of ours belongs into what is being refused.
     for (const chunk of this.#parts) to.onData(chunk, false)
     if (this.#end === 'ended') to.onEnd()

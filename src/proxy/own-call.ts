@@ -3,6 +3,7 @@ import { EVENT_ID_HEADER, removeHeader, setHeader, VERSION_HEADER } from '../pro
 import type { Message } from '../protocol/message.ts'
 import { ReplyReader } from '../transport/upstream/reply-reader.ts'
 import type { CallInput, HttpWatch, Leg, ReplyHead } from '../transport/upstream.ts'
+import { answersOne } from './answers-one.ts'
 import type { OwnContext } from './own-message.ts'
 
 /** What a server over HTTP answered. */
@@ -28,7 +29,7 @@ const MAX_ANSWER = 1024 * 1024
 
 /**
  * Says something to a server over HTTP on our own account, and waits for the answer. Rejects with what went wrong: the leg's
- * error, `upstream_status` for another status than 2xx, `upstream_timeout` when the signal says so.
+ * error, `upstream_status` for another status than 2xx (`data.lost`: a 404 that is no answer), `upstream_timeout` when the signal says so.
  */
 export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Promise<OwnAnswer> {
   const { label, signal } = options
@@ -36,9 +37,13 @@ export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Pr
   return new Promise((resolve, reject) => {
     let head: ReplyHead | undefined
     const over = (): void => signal.removeEventListener('abort', late)
-    const fail = (code: 'upstream_timeout' | 'upstream_status' | 'upstream_protocol', text: string): void => {
+    const fail = (
+      code: 'upstream_timeout' | 'upstream_status' | 'upstream_protocol',
+      text: string,
+      more?: { readonly lost: boolean }
+    ): void => {
       over()
-      reject(new CatflapError(code, `${label} ${text}`, { data: { target: label } }))
+      reject(new CatflapError(code, `${label} ${text}`, { data: { target: label, ...more } }))
     }
     const late = (): void => {
       reader.cancel()
@@ -69,7 +74,10 @@ export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Pr
         end(end) {
           over()
           if (end.how === 'failed') reject(end.error)
-          else if (end.how === 'refused') fail('upstream_status', `answered ${message.method} with ${end.head.status}.`)
+          else if (end.how === 'refused')
+            fail('upstream_status', `answered ${message.method} with ${end.head.status}.`, {
+              lost: end.head.status === 404 && !answersOne(end.body, [message])
+            })
           else if (asks || !head) fail('upstream_protocol', `did not answer ${message.method}.`)
           else resolve({ head, message: undefined })
         }

@@ -53,7 +53,7 @@ export async function renewLeg(
   if (!leg) throw new CatflapError('internal', 'no leg for a session that was just made')
   try {
     await ask(leg, Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' }), answer.protocolVersion)
-    await restore(x, session, message => ask(leg, message, answer.protocolVersion))
+    await restore(x, session, message => ask(leg, message, answer.protocolVersion), signal)
     return { leg, answer }
   } catch (error) {
     void leg.close(x.headers)
@@ -61,7 +61,8 @@ export async function renewLeg(
   }
 }
 
-function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
+/** Speaks to a server over HTTP in the place of the client, with the headers that it sends now. */
+export function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
   const { core, era, query } = x
   const { bus, tap } = core
   // As they are now: a client may have another token than when it began.
@@ -81,18 +82,22 @@ function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
   }
 }
 
-/** Log level and subscriptions, as the server last accepted them. One that it does not take any more is left out. */
+/**
+ * Log level and subscriptions, as the server last accepted them, several at once. One that it does not take any more is left out. Rejects
+ * with the signal's reason where it has not answered by then.
+ */
 export async function restore(
   x: Exchange,
   session: Session,
-  ask: (message: Message) => Promise<{ readonly message: Message | undefined }>
+  ask: (message: Message) => Promise<{ readonly message: Message | undefined }>,
+  signal: AbortSignal
 ): Promise<void> {
   const { logLevel, subscriptions = [] } = factsOf(session.record)
   const requests = subscriptions.map(uri => ({ method: 'resources/subscribe', params: { uri } as object }))
   if (logLevel !== undefined) requests.push({ method: 'logging/setLevel', params: { level: logLevel } })
   let left = 0
   const worker = async (): Promise<void> => {
-    for (let next = requests.pop(); next; next = requests.pop()) {
+    for (let next = requests.pop(); next && !signal.aborted; next = requests.pop()) {
       // No client counts like this.
       const message = Message.from({ jsonrpc: '2.0', id: `catflap-restore-${requests.length}`, ...next })
       const answer = await ask(message).catch(() => undefined)
@@ -100,6 +105,7 @@ export async function restore(
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  signal.throwIfAborted()
   if (left > 0)
     x.core.log.warn(
       'session-restore',

@@ -22,6 +22,13 @@ export function renewSession(x: Exchange, session: Session): Promise<Leg | undef
   return recover(x, session, signal => renewed(x, session, signal))
 }
 
+export interface RecoverOptions {
+  /** For all of it together, in ms. */
+  readonly time?: number
+  /** What is no reason for the session to end. */
+  readonly passing?: (error: unknown) => boolean
+}
+
 /**
  * Runs `renew`, and tells everybody who has to know how that went. Where it fails the session ends. Rejects only with what
  * `passing` says is no reason for that.
@@ -30,7 +37,7 @@ export async function recover(
   x: Exchange,
   session: Session,
   renew: (signal: AbortSignal) => Promise<LossOutcome>,
-  passing: (error: unknown) => boolean = () => false
+  { time = RENEWAL_TIME, passing = () => false }: RecoverOptions = {}
 ): Promise<Leg | undefined> {
   const { core } = x
   const { handle } = session
@@ -38,7 +45,8 @@ export async function recover(
   if (core.bus.active) core.tap.note(x, 'session-lost', 'the server no longer knows the session')
   const late = new AbortController()
   const { requestTimeout } = core.settings
-  const timer = setTimeout(() => late.abort(), Math.min(RENEWAL_TIME, requestTimeout || RENEWAL_TIME))
+  const tooLate = new CatflapError('upstream_timeout', `${core.target.label} did not take the session in time.`)
+  const timer = setTimeout(() => late.abort(tooLate), Math.min(time, requestTimeout || time))
   try {
     const outcome = await renew(late.signal)
     core.meter?.reinitialized(outcome)

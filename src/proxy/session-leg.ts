@@ -1,3 +1,4 @@
+import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import { Channel } from '../session/channel.ts'
 import { factsOf } from '../session/facts.ts'
@@ -12,6 +13,15 @@ import type { Exchange } from './exchange.ts'
 interface Holder {
   session?: Session
   leg?: Leg
+  /** Why the leg is gone, where it went by itself. */
+  lost?: CatflapError
+}
+
+/** A leg that is no session's yet. */
+export interface TriedLeg {
+  readonly leg: Leg
+  /** Why it is gone, where it is. */
+  readonly lost?: CatflapError
 }
 
 /**
@@ -48,15 +58,22 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
   return session
 }
 
-/** Another leg for a session whose own is gone; it is the session's once that has learned of it. */
-export function openAnotherLeg(core: Core, session: Session, from: Exchange): Promise<Leg> {
-  return openPipe(core, { session }, from)
+/** Another leg for a session whose own is gone; it is the session's once that has learned of it. Rejects as `openSessionLeg` does. */
+export async function openAnotherLeg(
+  core: Core,
+  session: Session,
+  from: Exchange,
+  signal: AbortSignal
+): Promise<TriedLeg> {
+  const holder: Holder = { session }
+  await openPipe(core, holder, from, signal)
+  return holder as TriedLeg
 }
 
-async function openPipe(core: Core, holder: Holder, from: Exchange): Promise<Leg> {
+async function openPipe(core: Core, holder: Holder, from: Exchange, signal?: AbortSignal): Promise<Leg> {
   const { target } = core
   const events = legEvents(core, holder)
-  holder.leg = target.start ? await target.start(events) : target.open(events, from)
+  holder.leg = target.start ? await target.start(events, signal) : target.open(events, from)
   return holder.leg
 }
 
@@ -93,6 +110,7 @@ function legEvents(core: Core, holder: Holder): LegEvents {
     lost(error, facts) {
       observe.lost(error, facts)
       if (facts.expected !== 1) core.log.warn(lossOf(core), error.message, facts)
+      holder.lost = error
       const session = holder.session
       // One that was only tried is the concern of who tried it.
       if (!session || (holder.leg && session.leg !== holder.leg)) return

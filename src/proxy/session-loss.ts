@@ -1,36 +1,111 @@
+import { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
 import type { Session } from '../session/manager.ts'
 import { Recovery } from '../session/recovery.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
+import type { HeldAnswer } from './held-answer.ts'
 import type { Answer } from './interceptor.ts'
 import { applyChange } from './rederive.ts'
 import { watchQuestions } from './session-state.ts'
 
+/** Whether it is in a session at a server over HTTP, which that server can lose. */
+export function mayBeLost({ session, leg, connection, kind }: Exchange): boolean {
+  if (!session || session.ended || connection || session.channel) return false
+  return leg?.upstreamId !== undefined && kind !== 'terminate'
+}
+
 /**
- * The server has answered 404 to an exchange in a session: resolves with the leg on which the session goes on, or with undefined
- * where it cannot. Undefined at once where the 404 is the client's in any case. However many exchanges notice, the session is made
- * anew once.
+ * Whether the 404 that is held means that the server has lost the session. It does not where it answers the request itself, which
+ * must then not be sent again; nor where it only says that there is no stream to be had.
  */
-export function keepSession(x: Exchange): Promise<Leg | undefined> | undefined {
+export async function isLost(x: Exchange, held: HeldAnswer): Promise<boolean> {
+  if (x.kind === 'listen') return await lostBehindGet(x, x.session!)
+  const requests = (x.batch ?? (x.message ? [x.message] : [])).filter(m => m.kind === 'request')
+  return !(await held.answers(requests))
+}
+
+/** A session is asked for once on each of its legs, however many GETs are refused. */
+async function lostBehindGet(x: Exchange, session: Session): Promise<boolean> {
+  const { leg } = x
+  if (leg !== session.leg || session.recovery?.pending) return true
+  if (session.streamless === leg) return false
+  session.doubt ??= asked(x, session).finally(() => {
+    session.doubt = undefined
+  })
+  return await session.doubt
+}
+
+async function asked(x: Exchange, session: Session): Promise<boolean> {
+  const { leg } = x
+  const { refusesPing } = await import('./session-doubt.ts')
+  const lost = await refusesPing(x, session)
+  if (!lost) session.streamless = leg
+  return lost
+}
+
+/** Nothing of the request has left: it can be sent to another server, and is carried out once. */
+const UNSENT: ReadonlySet<string> = new Set(['upstream_unreachable', 'upstream_connect_timeout', 'target_unavailable'])
+/** The server did not answer, or not with what HTTP allows. */
+const UNANSWERED: ReadonlySet<string> = new Set([...UNSENT, 'upstream_reset', 'upstream_timeout', 'upstream_protocol'])
+
+/** The client ends a session whose server does not answer: it has ended, whatever becomes of that. */
+export function endsUnheard(x: Exchange, error: CatflapError): boolean {
+  const { session, leg, kind, connection } = x
+  if (kind !== 'terminate' || !session || connection || leg?.upstreamId === undefined) return false
+  if (!UNANSWERED.has(error.code)) return false
+  void x.core.sessions.end(session, 'client')
+  return true
+}
+
+/** The session's server has been out of reach for so long that the session counts as lost. */
+export function isGivenUp(x: Exchange, error: CatflapError): boolean {
+  return error.data?.lost === true && mayBeLost(x)
+}
+
+/** Where the session goes on, and with what. What may have reached the server that was given up is not sent again. */
+export async function withoutServer(x: Exchange, error: CatflapError): Promise<Leg | CatflapError> {
+  const leg = await keepSession(x, true)
+  if (leg) return UNSENT.has(error.code) ? leg : error
+  if (x.session) endLost(x, x.session, 'its server has been out of reach for too long')
+  return new CatflapError('session_not_found')
+}
+
+/**
+ * The server of an exchange has lost its session: resolves with the leg on which the session goes on, or with undefined
+ * where it cannot. Undefined at once where the client is to begin anew in any case. However many exchanges notice, the session is
+ * made anew once. `left`: the server was given up, and may know the session still.
+ */
+export function keepSession(x: Exchange, left = false): Promise<Leg | undefined> | undefined {
   const { core, session, leg } = x
-  if (core.sessionLoss !== 'reinitialize' || !session || session.ended || leg?.upstreamId === undefined)
-    return undefined
-  if (x.connection || session.channel || x.kind === 'terminate' || x.message?.method === 'initialize') return undefined
+  if (core.sessionLoss !== 'reinitialize' || !session || session.ended) return undefined
+  if (x.message?.method === 'initialize') return undefined
   // Somebody has noticed before.
   if (leg !== session.leg) return Promise.resolve(session.leg)
   session.recovery ??= new Recovery()
   const recovery = session.recovery
-  recovery.pending ??= renew(x, session).finally(() => {
+  recovery.pending ??= renew(x, session, left).finally(() => {
     recovery.pending = undefined
   })
   return recovery.pending
 }
 
 /** Loaded when it happens, which for most proxies is never. */
-async function renew(x: Exchange, session: Session): Promise<Leg | undefined> {
+async function renew(x: Exchange, session: Session, left: boolean): Promise<Leg | undefined> {
   const { renewSession } = await import('./renew-session.ts')
-  return await renewSession(x, session)
+  const before = session.leg
+  const leg = await renewSession(x, session)
+  if (leg && left) void before.close(x.headers)
+  return leg
+}
+
+/** The session ends as its server has lost it, unless others have made it anew meanwhile, or are about to. */
+export function endLost(x: Exchange, session: Session, why: string): void {
+  const { core } = x
+  if (session.ended || x.leg !== session.leg || session.recovery?.pending) return
+  core.log.info('session-lost', `session ${session.handle}: ${why}`, { session: session.handle })
+  if (core.bus.active) core.tap.note(x, 'session-lost', why)
+  void core.sessions.end(session, 'lost')
 }
 
 /**

@@ -22,6 +22,7 @@ export class StdioTarget implements Target {
   readonly label: string
   readonly era: Era | undefined
   readonly sessionless = undefined
+  giveUpSession: (() => boolean) | undefined
   readonly #options: CommandTarget & CommandLimits
   readonly #settings: Settings
   readonly #scrub: OpenTarget['scrub']
@@ -46,7 +47,7 @@ export class StdioTarget implements Target {
     this.#room = new ChildRoom(
       options.maxChildren ?? Number.POSITIVE_INFINITY,
       this.#legs,
-      () => this.#shared?.giveUpIdle() === true
+      () => this.#shared?.giveUpIdle() === true || this.giveUpSession?.() === true
     )
   }
 
@@ -91,17 +92,20 @@ export class StdioTarget implements Target {
     return leg
   }
 
-  async start(events: LegEvents): Promise<Leg> {
+  async start(events: LegEvents, signal?: AbortSignal): Promise<Leg> {
     const { refusal } = this.#starts
     if (refusal) throw refusal
+    const closing = this.#closing.signal
+    const over = signal ? AbortSignal.any([closing, signal]) : closing
     for (let ms = this.#starts.pause; ms > 0; ms = this.#starts.pause) {
-      await sleep(ms, undefined, { signal: this.#closing.signal }).catch(() => {})
-      if (this.#closing.signal.aborted) throw new CatflapError('shutting_down')
+      await sleep(ms, undefined, { signal: over }).catch(() => {})
+      if (closing.aborted) throw new CatflapError('shutting_down')
+      if (over.aborted) throw new CatflapError('too_many_children')
       // Whoever went first may have had no luck.
       const parked = this.#starts.refusal
       if (parked) throw parked
     }
-    await this.#room.take()
+    await this.#room.take(signal)
     this.#room.taken()
     return this.open(events)
   }
@@ -130,7 +134,8 @@ export class StdioTarget implements Target {
         exclusiveIdle: this.#settings.logChildIdle,
         idle: this.#settings.childIdle,
         starts: this.#starts,
-        room: this.#room
+        room: this.#room,
+        makeRoom: () => this.giveUpSession?.() === true
       },
       events()
     )

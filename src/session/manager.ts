@@ -33,6 +33,12 @@ export class Session {
   streams = 0
   /** Once its server has lost it. */
   recovery: Recovery | undefined
+  /** On this leg a GET gets 404, and the session is well. */
+  streamless: Leg | undefined
+  /** `performance.now()` when it was last used here. */
+  usedAt: number = performance.now()
+  /** The server is being asked whether it still knows the session. */
+  doubt: Promise<boolean> | undefined
   ended = false
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
   authorization: string | undefined
@@ -68,6 +74,8 @@ export interface SessionManagerOptions {
   readonly onRenew?: (session: Session) => void
 }
 
+/** Who pauses for less may be about to go on, in ms. */
+const SURELY_IDLE = 60_000
 const FAREWELLS_AT_ONCE = 128
 /** Milliseconds for all that is said to servers when catflap stops. */
 const FAREWELL_TIME = 5_000
@@ -184,6 +192,7 @@ export class SessionManager {
 
   /** A store that fails keeps no exchange from going on, or from ending. */
   touch(session: Session): void {
+    session.usedAt = performance.now()
     if (!session.stored) return
     try {
       const touched = this.#options.store.touch(session.id)
@@ -278,6 +287,24 @@ export class SessionManager {
       this.#storeFailed(error)
       return true
     }
+  }
+
+  /**
+   * Ends the session that has been idle for longest, so that others have its child. False: all are in use, or were a moment ago.
+   * Asked only where there is no room, so looking at all of them does no harm.
+   */
+  giveUpIdle(): boolean {
+    let longest: Session | undefined
+    for (const session of this.#live.values()) {
+      if (session.ended || session.inFlight > 0) continue
+      // A client on a pipe is there as long as its pipe; and whose child is gone makes no room.
+      if (!session.stored || session.pipe || session.recovery?.lost) continue
+      if (session.usedAt < (longest?.usedAt ?? Number.POSITIVE_INFINITY)) longest = session
+    }
+    if (!longest || performance.now() - longest.usedAt < SURELY_IDLE) return false
+    this.#options.log.info('session-given-up', `session ${longest.handle} ends: others need its child, and it was idle`)
+    void this.end(longest, 'expired')
+    return true
   }
 
   /** Ends what has expired. A session with something open is in use and goes on, up to its absolute age. */

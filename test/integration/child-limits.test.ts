@@ -1,5 +1,5 @@
 /** Commands that fail, or want more than they may have. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { settings } from '../../src/proxy/options.ts'
 import type { CommandRoute } from '../../src/proxy/reverse-options.ts'
 import { StdioTarget } from '../../src/proxy/stdio-target.ts'
@@ -199,4 +199,105 @@ t.test('a command on a route gets a short environment, and what the route gives'
   t.match(short, { TEST_OF_CATFLAP_WANTED: 'yes', OWN: '1', PATH: process.env.PATH })
   t.notOk('TEST_OF_CATFLAP_SECRET' in short)
   t.match(await env(script(code)), { TEST_OF_CATFLAP_SECRET: 'hunter2' })
+})
+
+/** Lets so many ms pass for whoever asks what time it is. */
+function later(t: Test, ms: number): void {
+  const now = performance.now.bind(performance)
+  t.intercept(performance, 'now', { value: () => now() + ms })
+}
+
+t.test('where all children are of sessions that do nothing, the one idle for longest makes room', async t => {
+  const target = fixture('stdio-server.ts', { maxChildren: 3 })
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts', { target })
+  const [streams, idle, newer] = [await pipeSession(url), await pipeSession(url), await pipeSession(url)]
+  const stream = await streams.listen()
+  t.equal((await newer.post(rpc(1, 'ping'))).status, 200)
+  t.match((await rawPost(url, initialize(9))).json(), { error: { data: { code: 'too_many_children' } } })
+  later(t, 61_000)
+  t.ok((await pipeSession(url)).id)
+  t.equal((await idle.post(rpc(2, 'ping'))).status, 404, 'as when its time is over')
+  t.equal((await newer.post(rpc(2, 'ping'))).status, 200)
+  t.match((await rawPost(url, initialize(9))).json(), { error: { data: { code: 'too_many_children' } } })
+  t.equal(door.stats.sessions, 3)
+  stream.close()
+})
+
+t.test('so it does for requests of the modern era, with logs or without', async t => {
+  const target = fixture('stdio-server.ts', { maxChildren: 2 })
+  const { url, door } = await pipeDoor(t, 'stdio-server.ts', { target })
+  await pipeSession(url)
+  await pipeSession(url)
+  const ask = (n: number, meta: object = {}) => {
+    const message = modern(rpc(n, 'tools/call', { name: 'echo', arguments: {} }), {}, meta as Record<string, unknown>)
+    return rawPost(url, message, modernHeaders(message))
+  }
+  t.equal((await ask(1)).status, 503)
+  later(t, 61_000)
+  t.equal((await ask(2)).status, 200)
+  t.equal(door.stats.sessions, 1)
+  t.equal((await ask(3, { 'io.modelcontextprotocol/logLevel': 'debug' })).status, 200)
+  t.equal(door.stats.sessions, 0)
+})
+
+/** Speaks both eras, and dies when it is told to. */
+const SLOW_TO_END = `
+  const lines = require('node:readline').createInterface({ input: process.stdin })
+  lines.on('line', line => {
+    const { id, method } = JSON.parse(line)
+    if (id === undefined) return
+    if (method === 'die') process.exit(3)
+    const serverInfo = { name: 'x', version: '1' }
+    const old = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo }
+    const supportedVersions = ['2026-07-28']
+    const found = { resultType: 'complete', supportedVersions, capabilities: {}, serverInfo }
+    const result = method === 'initialize' ? old : method === 'server/discover' ? found : { resultType: 'complete' }
+    console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
+  })
+  // Takes its time to end, so that others come meanwhile.
+  lines.on('close', () => setTimeout(() => {}, Number(process.env.LINGER ?? 400)))`
+
+t.test('a request with logs that waits has the room that comes free, whoever had it', async t => {
+  const { url } = await pipeDoor(t, 'puppet-stdio.ts', {
+    target: script(SLOW_TO_END, { maxChildren: 3 }),
+    settings: { killAfter: 3_000 }
+  })
+  const log = (n: number) => {
+    const message = modern(rpc(n, 'tools/list'), {}, { 'io.modelcontextprotocol/logLevel': 'debug' })
+    return rawPost(url, message, modernHeaders(message))
+  }
+  const first = await pipeSession(url)
+  t.equal((await log(1)).status, 200)
+  const [waits, second] = [log(2), pipeSession(url)]
+  await Promise.race([waits, second])
+  await rawRequest(url, { method: 'DELETE', headers: first.headers })
+  t.equal((await within(waits)).status, 200)
+  t.ok((await within(second)).id)
+})
+
+t.test('a session whose child is gone makes no room', async t => {
+  const target = fixture('puppet-stdio.ts', { maxChildren: 1 })
+  const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', { target, sessionLoss: 'reinitialize' })
+  const gone = await pipeSession(url)
+  await gone.post(rpc(1, 'do', { answer: false, exit: 3 }))
+  t.ok((await pipeSession(url)).id)
+  later(t, 61_000)
+  t.ok((await pipeSession(url)).id)
+  t.equal(door.stats.sessions, 2, 'the other one has made it')
+})
+
+t.test('a session that waits too long for room for its new process goes on when there is some', async t => {
+  const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', {
+    target: script(SLOW_TO_END, { maxChildren: 1, env: { LINGER: '2000' } }),
+    sessionLoss: 'reinitialize',
+    settings: { killAfter: 6_000, requestTimeout: 1_500 }
+  })
+  const gone = await pipeSession(url)
+  await gone.post(rpc(1, 'die'))
+  const other = await pipeSession(url)
+  await rawRequest(url, { method: 'DELETE', headers: other.headers })
+  const refused = await gone.post(rpc(2, 'ping'))
+  t.match(refused.json(), { id: 2, error: { data: { code: 'too_many_children' } } })
+  t.equal(door.stats.sessions, 1)
+  t.equal((await gone.post(rpc(3, 'ping'))).status, 200)
 })

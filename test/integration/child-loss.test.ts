@@ -103,3 +103,45 @@ t.test('another server than before: 404', async t => {
   t.equal(door.stats.sessions, 0)
   t.ok((await pipeSession(url)).id)
 })
+
+/** After `die` the next child does `code` in place of an answer to `method`. */
+function relapsing(flag: string, method: string, code: string) {
+  const script = `
+    const fs = require('node:fs')
+    const flag = process.argv[1] + '/died'
+    require('node:readline').createInterface({ input: process.stdin }).on('line', line => {
+      const { id, method } = JSON.parse(line)
+      if (id === undefined) return
+      if (method === 'die') { fs.writeFileSync(flag, ''); process.exit(3) }
+      if (method === '${method}' && fs.existsSync(flag)) { fs.rmSync(flag); ${code} }
+      const serverInfo = { name: 'x', version: '1' }
+      const result = { protocolVersion: '2025-11-25', capabilities: { logging: {} }, serverInfo }
+      console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
+    })`
+  return { command: process.execPath, args: ['-e', script, flag] }
+}
+
+t.test('a child that ends while the session is restored on it is no child to go on with: 404', async t => {
+  const target = relapsing(t.testdir({}), 'logging/setLevel', 'process.exit(7)')
+  const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', { ...ON, target })
+  const s = await pipeSession(url)
+  t.equal((await s.post(rpc(1, 'logging/setLevel', { level: 'error' }))).status, 200)
+  await s.post(rpc(2, 'die'))
+  t.equal((await s.post(rpc(3, 'ping'))).status, 404)
+  t.equal(door.stats.sessions, 0)
+  t.ok((await pipeSession(url)).id)
+})
+
+t.test('one deadline holds for all of it', async t => {
+  for (const method of ['initialize', 'resources/subscribe']) {
+    const target = relapsing(t.testdir({}), method, 'fs.writeFileSync(flag, ""); return')
+    const { url, door } = await pipeDoor(t, 'puppet-stdio.ts', { ...ON, target, settings: { requestTimeout: 2_000 } })
+    const s = await pipeSession(url)
+    for (let n = 0; n < 20; n++) await s.post(rpc(n, 'resources/subscribe', { uri: `a:${n}` }))
+    await s.post(rpc(20, 'die'))
+    const before = performance.now()
+    t.equal((await s.post(rpc(21, 'ping'))).status, 404)
+    t.ok(performance.now() - before < 3_900, 'and not once for each of 20')
+    t.equal(door.stats.sessions, 0)
+  }
+})

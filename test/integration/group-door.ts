@@ -11,6 +11,7 @@ import { ssePaths } from '../../src/proxy/serve-sse.ts'
 import { type HealthChange, type OpenTarget, openTarget, type WeightedUrl } from '../../src/proxy/target.ts'
 import { SessionManager } from '../../src/session/manager.ts'
 import { MemorySessionStore } from '../../src/session/memory-store.ts'
+import { recordedLeg } from '../../src/session/recorded-leg.ts'
 import { FrameBus } from '../../src/tape/bus.ts'
 import { HttpServer } from '../../src/transport/downstream/http-server.ts'
 import type { RetryReason } from '../../src/transport/upstream.ts'
@@ -85,7 +86,10 @@ function makeCore(target: Target, chosen: ReturnType<typeof settings>, again: (r
     target: target.name,
     log: SILENT,
     reapEvery: 10_000,
-    openLeg: () => undefined
+    openLeg: record => {
+      const leg = recordedLeg(record, target.name)
+      return leg?.upstreamId === undefined ? undefined : target.resume(leg.upstreamId, leg.member)
+    }
   })
   const nothing = { head() {}, data() {}, message() {}, end() {}, cancel() {}, otherTransport() {} }
   const meter = { call: () => nothing, refused() {}, again, reinitialized() {} }

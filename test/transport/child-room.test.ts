@@ -56,3 +56,31 @@ t.test('one that is ending is waited for, unless everything ends', async t => {
   await t.rejects(waiting, { code: 'shutting_down' })
   await t.rejects(busy.r.take(), { code: 'shutting_down' })
 })
+
+t.test('room that nobody waits for is told of', async t => {
+  const { r, start, gone } = room(1)
+  let told = 0
+  r.onRoom = () => told++
+  await r.take()
+  const ending = start()
+  ending.ending = true
+  const taken = r.take()
+  gone(ending)
+  await taken
+  t.equal(told, 0)
+  gone(start())
+  t.equal(told, 1)
+})
+
+t.test('who waits no longer takes no room', async t => {
+  const { r, start, gone } = room(1)
+  await r.take()
+  const ending = start()
+  ending.ending = true
+  const late = new AbortController()
+  const taken = r.take(late.signal)
+  late.abort()
+  await t.rejects(taken, { code: 'too_many_children' })
+  gone(ending)
+  t.equal(r.left, 1)
+})

@@ -15,8 +15,10 @@ export class ChildRoom {
   #promised = 0
   readonly #waiting: PromiseWithResolvers<void>[] = []
   #closed = false
+  /** Told of room that nobody waits for here. */
+  onRoom: (() => void) | undefined
 
-  /** `giveUpIdle` ends a child that nobody uses, and says whether there was one. */
+  /** `giveUpIdle` ends a child that nobody uses, or will soon, and says whether there was one. */
   constructor(max: number, children: ReadonlySet<Roomer>, giveUpIdle: () => boolean) {
     this.#max = max
     this.#children = children
@@ -29,12 +31,13 @@ export class ChildRoom {
   }
 
   /** Promises room for one child. Who has it says `taken` and starts the child in one go. Rejects with too_many_children. */
-  async take(): Promise<void> {
+  async take(signal?: AbortSignal): Promise<void> {
     if (this.#closed) throw new CatflapError('shutting_down')
     if (this.left <= 0) {
       if (this.#waiting.length >= this.#ending && !this.#giveUpIdle()) throw new CatflapError('too_many_children')
       const place = Promise.withResolvers<void>()
       this.#waiting.push(place)
+      signal?.addEventListener('abort', () => this.#leave(place), { once: true })
       // Whoever makes room hands it over.
       return await place.promise
     }
@@ -52,6 +55,15 @@ export class ChildRoom {
       this.#promised++
       this.#waiting.shift()!.resolve()
     }
+    if (this.left > 0) this.onRoom?.()
+  }
+
+  /** Waits no longer; who has been given room meanwhile has it. */
+  #leave(place: PromiseWithResolvers<void>): void {
+    const at = this.#waiting.indexOf(place)
+    if (at < 0) return
+    this.#waiting.splice(at, 1)
+    place.reject(new CatflapError('too_many_children'))
   }
 
   close(): void {

@@ -14,30 +14,47 @@ export function ownMeta(version: string = FIRST_MODERN_VERSION): object {
   }
 }
 
-/** Asks a server on our own account, and resolves with its answer. Rejects with the leg's error, or `upstream_timeout`. */
-export function ask(leg: Leg, label: string, request: Message, timeout: number): Promise<Message> {
+/**
+ * Asks a server on our own account, and resolves with its answer. Rejects with the leg's error, or `upstream_timeout` after so many ms
+ * or when the signal says so.
+ */
+export function ask(leg: Leg, label: string, request: Message, timeout: number | AbortSignal): Promise<Message> {
   return new Promise((resolve, reject) => {
     const receiver: CallReceiver = {
       onHead() {},
       onData() {},
       onMessage(message, last) {
         if (!last) return
-        clearTimeout(timer)
+        over()
         resolve(message)
       },
       onEnd() {},
       onError(error) {
-        clearTimeout(timer)
+        over()
         reject(error)
       }
     }
-    const timer = setTimeout(() => {
+    const late = (): void => {
+      over()
       call.cancel('timeout')
-      const text = `${label} did not answer ${request.method} within ${Math.ceil(timeout / 1000)} s.`
+      const within = typeof timeout === 'number' ? `within ${Math.ceil(timeout / 1000)} s` : 'in time'
+      const text = `${label} did not answer ${request.method} ${within}.`
       reject(new CatflapError('upstream_timeout', text, { data: { target: label } }))
-    }, timeout)
+    }
+    const over = whenLate(timeout, late)
     const call = leg.call(inputOf(request), receiver)
+    if (typeof timeout !== 'number' && timeout.aborted) late()
   })
+}
+
+/** Returns what makes it be forgotten. */
+function whenLate(timeout: number | AbortSignal, late: () => void): () => void {
+  if (typeof timeout === 'number') {
+    const timer = setTimeout(late, timeout)
+    return () => clearTimeout(timer)
+  }
+  timeout.addEventListener('abort', late)
+  return () => timeout.removeEventListener('abort', late)
 }
 
 /** The server of revision 2026-07-28 must not ask (basic/transports/stdio, "Receiving Messages"): it is told so, and goes on. */

@@ -15,6 +15,8 @@ export interface ExclusiveOptions {
   readonly restart: RestartDelay
   /** Children that the command may still have, whoever they are for. */
   readonly room?: () => number
+  /** Ends a child of the command that others have and do not use; false: there is none. */
+  readonly makeRoom?: () => boolean
 }
 
 /** What is told of these children besides what belongs to a call. */
@@ -65,9 +67,10 @@ export class ExclusiveChildren {
     else if (spare) lend(spare, call)
     else if (this.#free > 0) this.#place(call)
     else if (this.#ending > this.#queue.size) this.#queue.add(call)
-    else if (this.#options.max > this.#all.size + this.#delayed.size)
-      refuse(call, new CatflapError('too_many_children'))
-    else {
+    else if (this.#options.max > this.#all.size + this.#delayed.size) {
+      if (this.#options.makeRoom?.()) this.#queue.add(call)
+      else refuse(call, new CatflapError('too_many_children'))
+    } else {
       const text = `${this.#options.label}: all ${this.#options.max} processes for requests that ask for logs are in use. Try again later.`
       refuse(call, new CatflapError('upstream_queue_full', text))
     }
@@ -80,6 +83,16 @@ export class ExclusiveChildren {
 
   resume(): void {
     for (const child of this.#all) child.leg.resume?.()
+  }
+
+  /** The command may have more children again: for who waits, not for a spare. */
+  roomFreed(): void {
+    if (this.#closed) return
+    for (const call of this.#queue) {
+      if (this.#free <= 0) return
+      this.#queue.delete(call)
+      this.#place(call)
+    }
   }
 
   /** Ends the one that waits for a call. False: there is none. */
@@ -182,12 +195,8 @@ export class ExclusiveChildren {
 
   /** There may be room: for who waits, or else for a spare. */
   #refill(): void {
-    if (this.#closed) return
-    for (const call of this.#queue) {
-      if (this.#free <= 0) return
-      this.#queue.delete(call)
-      this.#place(call)
-    }
+    this.roomFreed()
+    if (this.#closed || this.#queue.size > 0) return
     if (!this.#wanted || this.#spare || this.#free <= 0 || this.#options.restart.left > 0) return
     const spare = this.#open()
     this.#spare = spare

@@ -34,7 +34,9 @@ export interface SharedChildOptions {
   /** How the starts of this command have gone, whoever they were for. */
   readonly starts?: Starts
   /** Takes room for one more child; rejects where there is none. Without it there always is. */
-  readonly room?: Pick<ChildRoom, 'left' | 'take' | 'taken'>
+  readonly room?: Pick<ChildRoom, 'left' | 'take' | 'taken' | 'onRoom'>
+  /** Ends a child of the command that is not ours and not in use; false: there is none. */
+  readonly makeRoom?: () => boolean
   /** The shared child is ended when nobody has used it for so long, in ms. Default 0: never. */
   readonly idle?: number
 }
@@ -91,12 +93,16 @@ export class SharedChild {
     if (options.era === 'modern') this.#known = { era: 'modern', versions: undefined }
     if (options.era === 'legacy')
       this.#known = { era: 'legacy', error: undefined, reason: `${options.label} is said to be legacy.`, vague: false }
-    const { label, open } = options
+    const { label, open, makeRoom } = options
     const { maxExclusive: max, exclusiveIdle: idle } = this.#options
     this.tools = new ToolLists({ label, timeout: options.listTimeout, own: events.own })
     this.#restart = new RestartDelay(this.#options.restartDelay, options.starts)
     const room = options.room && (() => options.room!.left)
-    this.#exclusive = new ExclusiveChildren({ label, open, max, idle, restart: this.#restart, room }, this.#told())
+    this.#exclusive = new ExclusiveChildren(
+      { label, open, max, idle, restart: this.#restart, room, makeRoom },
+      this.#told()
+    )
+    if (options.room) options.room.onRoom = () => this.#exclusive.roomFreed()
   }
 
   /**
