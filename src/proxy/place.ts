@@ -2,12 +2,14 @@ import type { Audit } from '../admin/audit.ts'
 import { auditRefusals } from '../admin/audit.ts'
 import { accessLog, type Lines } from '../interceptors/access-log.ts'
 import { routeHeaders } from '../interceptors/route-headers.ts'
+import { principalOfToken } from '../interceptors/token.ts'
 import type { Log } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { Redactor } from '../tape/redact.ts'
 import type { RequestHandler } from '../transport/downstream/http-server.ts'
 import { closeAll } from './closing.ts'
 import type { Forwarding } from './forwarded.ts'
+import { type DoorRules, Gate } from './gate.ts'
 import { settings } from './options.ts'
 import type { Pages } from './pages.ts'
 import type { CommandRoute, RouteOptions } from './reverse-options.ts'
@@ -25,6 +27,9 @@ export interface Place {
   /** Only requests for this host; undefined: all that no other route has a host for. In lower case. */
   readonly host: string | undefined
   readonly generation: number
+  /** Of those who have a token; undefined: nobody needs one. */
+  readonly principals: ReadonlySet<string> | undefined
+  readonly gate: Gate
   readonly route: Route
   readonly handler: RequestHandler
   /** What is not MCP, where that is passed. */
@@ -49,6 +54,7 @@ export interface Common {
   readonly live: boolean | undefined
   /** How many routes there are. */
   readonly among: number
+  readonly rules: DoorRules
 }
 
 /** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
@@ -60,6 +66,8 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     wires: { down: 'http', up: Array.isArray(given.targets) ? 'http' : 'pipe' },
     among: common.among
   })
+  const { tokens = [] } = given
+  const gate = new Gate(common.rules, tokens.length > 0)
   const allowHosts = [...(given.allowHosts ?? []), ...hosts, ...(given.host === undefined ? [] : [given.host])]
   const route = await openRoute({
     ...given,
@@ -70,7 +78,11 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
       redactJson: given.redactJson,
       secrets: secrets(given)
     }),
-    interceptors: [...(given.headers ? [routeHeaders(given.headers)] : []), ...(given.interceptors ?? [])],
+    interceptors: [
+      gate.interceptor,
+      ...(given.headers ? [routeHeaders(given.headers)] : []),
+      ...(given.interceptors ?? [])
+    ],
     health: given.health ?? {},
     observers: [
       ...(common.accessLog
@@ -88,10 +100,11 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     }
   })
   try {
-    const pages = await openPages(given, path, route, { ...common, allowHosts })
+    const pages = await openPages(given, path, route, { ...common, allowHosts, gate })
     const sse = routeSsePaths(path)
     return {
-      ...{ name, path, sse, generation, route, pages, host: given.host?.toLowerCase() },
+      ...{ name, path, sse, generation, gate, route, pages, host: given.host?.toLowerCase() },
+      principals: tokens.length > 0 ? new Set(tokens.map(principalOfToken)) : undefined,
       handler: endpoint(route.core, { path, sse, via, forwarding }),
       unwatch: metrics?.watch({ core: route.core, recorder: route.recorder })
     }
@@ -119,7 +132,7 @@ async function openPages(
   given: RouteOptions,
   path: string,
   route: Route,
-  { via, forwarding, host, allowHosts }: Common & { readonly allowHosts: readonly string[] }
+  { via, forwarding, host, allowHosts, gate }: Common & { readonly allowHosts: readonly string[]; readonly gate: Gate }
 ): Promise<Pages | undefined> {
   const { passthrough: paths = [], targets, tokens = [], allowOrigins = [], headers: rules } = given
   if (paths.length === 0 || !Array.isArray(targets)) return undefined
@@ -134,7 +147,7 @@ async function openPages(
   })
   const refused = (error: { readonly code: Parameters<NonNullable<typeof core.meter>['refused']>[0] }): void =>
     core.meter?.refused(error.code)
-  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, refused })
+  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, gate, refused })
 }
 
 const MAX_CHILDREN = 64

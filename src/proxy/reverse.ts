@@ -2,17 +2,17 @@ import { isDeepStrictEqual } from 'node:util'
 import { Audit } from '../admin/audit.ts'
 import type { ServedRoute } from '../admin/proxy-view.ts'
 import { ProxyView } from '../admin/proxy-view.ts'
-import { principalOfToken } from '../interceptors/token.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
 import { closeAll } from './closing.ts'
 import { Drain } from './drain.ts'
 import { Forwarding, TrustedProxies } from './forwarded.ts'
+import type { DoorRules } from './gate.ts'
 import { Listeners } from './listeners.ts'
 import { settings } from './options.ts'
 import { type Common, closePlace, openPlace, type Place } from './place.ts'
-import { retire } from './retire.ts'
+import { endRevoked, retire } from './retire.ts'
 import type { ReverseOptions } from './reverse-options.ts'
 import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
 import { CLOSE_PATIENCE } from './route.ts'
@@ -44,6 +44,7 @@ export class Reverse {
   readonly #listeners: Listeners
   readonly #lasting: Lasting
   readonly #view: ProxyView
+  readonly #rules: DoorRules = { certified: false }
   /** For routes that were replaced and still have sessions. */
   readonly #waits = new Set<() => void>()
   readonly #leaving = new Set<Promise<void>>()
@@ -169,10 +170,12 @@ export class Reverse {
       throw error
     }
     const gone = this.#router.serve(places)
+    this.#rules.certified = everyoneCertified(options)
     this.#options = options
+    this.#endRevoked()
     for (const place of places)
       if (before.get(place.name) !== place) await place.route.offer(`${this.origins[0]}${place.path}`)
-    for (const place of gone) this.#retire(place, options.routes[place.name]?.tokens)
+    for (const place of gone) this.#retire(place)
     const names = places.map(({ name }) => name)
     return {
       added: names.filter(name => !before.has(name)),
@@ -189,23 +192,32 @@ export class Reverse {
     return {
       ...{ log, audit, metrics, accessLog, hosts, live },
       host: Listeners.widest(hosts),
+      rules: this.#rules,
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
       among: Object.keys(routes).length
     }
   }
 
-  /** Closes it once its last session has ended; `tokens` are those that its successor takes. */
-  #retire(place: Place, tokens: readonly string[] = []): void {
-    if (tokens.length > 0) endRevoked(place, new Set(tokens.map(principalOfToken)))
-    const pages = place.pages?.passthrough
-    const done = (): void => {
+  /** Of whatever generation: who may not come in where they are served now may not go on, either. */
+  #endRevoked(): void {
+    for (const place of this.#router.retiring) {
+      const now = this.#router.successor(place)
+      // Nothing is served there: what had begun goes on, as long as it was not taken back before.
+      if (!now) continue
+      place.gate.narrow(now.principals)
+      endRevoked(place)
+    }
+  }
+
+  /** Closes it once its last session has ended. */
+  #retire(place: Place): void {
+    const stop = retire(place, () => {
       this.#waits.delete(stop)
       this.#router.forget(place)
       const leaving: Promise<void> = closePlace(place).finally(() => this.#leaving.delete(leaving))
       this.#leaving.add(leaving)
-    }
-    const stop = retire(place.route.core, done, pages && (() => !pages.idle))
+    })
     this.#waits.add(stop)
   }
 
@@ -324,14 +336,11 @@ async function openPlaces(
   }
 }
 
-/** A token that was taken back opens nothing, not even what it had opened. */
-function endRevoked({ route }: Place, principals: ReadonlySet<string>): void {
-  const { sessions } = route.core
-  for (const session of [...sessions.live])
-    if (session.stored && !principals.has(session.record.principal)) void sessions.end(session, 'revoked')
-}
-
 /** What every route is made with besides its own options. */
 function sharedParts({ listeners, trustedProxies, via }: ReverseOptions): unknown {
   return { hosts: (listeners ?? []).map(({ host }) => host), trustedProxies, via }
+}
+
+function everyoneCertified({ listeners = [] }: ReverseOptions): boolean {
+  return listeners.length > 0 && listeners.every(({ tls }) => tls?.clientCa !== undefined)
 }

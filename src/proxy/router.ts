@@ -52,6 +52,13 @@ export class Router implements Upgrades {
     this.#retiring.delete(place)
   }
 
+  /** What is served now where a retiring place was: at its path, or else under its name. */
+  successor({ name, path, host }: Place): Place | undefined {
+    const at = this.#served.get(path)
+    const there = (host === undefined ? undefined : at?.byHost?.get(host)) ?? at?.any
+    return there ?? this.#places.find(place => place.name === name)
+  }
+
   readonly handle: RequestHandler = (req, reply) => {
     const path = pathOf(req.url ?? '/')
     const place = (this.#retiring.size > 0 ? this.#holder(req, path) : undefined) ?? this.#placeFor(req, path)
