@@ -6,7 +6,8 @@ import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
 import { closeAll } from './closing.ts'
-import { Drain } from './drain.ts'
+import type { Core } from './core.ts'
+import { Drain, endStreams } from './drain.ts'
 import { Forwarding, TrustedProxies } from './forwarded.ts'
 import type { DoorRules } from './gate.ts'
 import { Listeners } from './listeners.ts'
@@ -59,7 +60,10 @@ export class Reverse {
     this.#options = options
     this.#lasting = lasting
     const { log, metrics } = lasting
-    this.#listeners = new Listeners(this.#router, log, metrics?.process)
+    this.#listeners = new Listeners({
+      ...{ router: this.#router, log, gauges: metrics?.process },
+      endStreams: of => endStreams(this.#cores(), of)
+    })
     this.#view = new ProxyView({
       routes: () => this.#served(),
       listeners: () => this.#listeners.views,
@@ -116,7 +120,7 @@ export class Reverse {
   }
 
   get stats(): { readonly sessions: number; readonly exchanges: number; readonly connections: number } {
-    const cores = this.#places().map(({ route }) => route.core)
+    const cores = this.#cores()
     const sum = (of: (core: (typeof cores)[number]) => number): number => cores.reduce((n, core) => n + of(core), 0)
     return {
       sessions: sum(core => core.sessions.size),
@@ -160,11 +164,13 @@ export class Reverse {
       [...before.keys()].filter(name => same && isDeepStrictEqual(this.#options.routes[name], options.routes[name]))
     )
     const generation = ++this.#generation
+    // First what may fail for reasons of others: routes that are opened in vain leave their tapes.
+    const plan = await this.#listeners.plan(options)
     const places = await openPlaces(options, generation, this.#common(options), name =>
       keeps.has(name) ? before.get(name) : undefined
     )
     try {
-      await this.#listeners.change(options)
+      await this.#listeners.change(plan)
     } catch (error) {
       await Promise.all(places.filter(place => before.get(place.name) !== place).map(closePlace))
       throw error
@@ -271,7 +277,7 @@ export class Reverse {
   #drain({ timeout = this.#drainTimeout, grace }: { readonly timeout?: number; readonly grace?: number }): Drain {
     const { log, audit } = this.#lasting
     return new Drain({
-      cores: () => this.#places().map(({ route }) => route.core),
+      cores: () => this.#cores(),
       listeners: [this.#listeners],
       ...{ timeout, grace, log },
       onBegin: progress => audit.drainBegan(progress),
@@ -281,6 +287,10 @@ export class Reverse {
 
   #places(): Place[] {
     return [...this.#router.places, ...this.#router.retiring]
+  }
+
+  #cores(): Core[] {
+    return this.#places().map(({ route }) => route.core)
   }
 
   *#served(): Generator<ServedRoute> {
