@@ -106,7 +106,7 @@ export class Listeners {
     const listening: Listening[] = []
     try {
       for (const one of next) listening.push('origin' in one ? one : await this.#open(one))
-      if (this.#stopped) throw new TypeError('it is being drained')
+      if (this.#stopped) throw new TypeError('it is being drained: start it anew with these options')
     } catch (error) {
       await Promise.all(fresh.map(({ server }) => this.#close(server)))
       if (!this.#stopped) for (const { server, port } of paused) await server.listen(port)

@@ -10,6 +10,7 @@ import type { RequestHandler } from '../transport/downstream/http-server.ts'
 import { closeAll } from './closing.ts'
 import type { Forwarding } from './forwarded.ts'
 import { type DoorRules, Gate } from './gate.ts'
+import type { LentStores } from './lent-stores.ts'
 import { settings } from './options.ts'
 import type { Pages } from './pages.ts'
 import type { CommandRoute, RouteOptions } from './reverse-options.ts'
@@ -55,6 +56,7 @@ export interface Common {
   /** How many routes there are. */
   readonly among: number
   readonly rules: DoorRules
+  readonly stores: LentStores
 }
 
 /** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
@@ -72,6 +74,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
   const route = await openRoute({
     ...given,
     ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log, live: common.live },
+    store: given.store && common.stores.lend(given.store, generation === 1),
     settings: settings(given.settings),
     redactor: new Redactor({
       redactHeaders: given.redactHeaders,

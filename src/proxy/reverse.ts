@@ -10,6 +10,7 @@ import type { Core } from './core.ts'
 import { Drain, endStreams } from './drain.ts'
 import { Forwarding, TrustedProxies } from './forwarded.ts'
 import type { DoorRules } from './gate.ts'
+import { LentStores } from './lent-stores.ts'
 import { Listeners } from './listeners.ts'
 import { settings } from './options.ts'
 import { type Common, closePlace, openPlace, type Place } from './place.ts'
@@ -46,6 +47,7 @@ export class Reverse {
   readonly #lasting: Lasting
   readonly #view: ProxyView
   readonly #rules: DoorRules = { certified: false }
+  readonly #stores = new LentStores()
   /** For routes that were replaced and still have sessions. */
   readonly #waits = new Set<() => void>()
   readonly #leaving = new Set<Promise<void>>()
@@ -149,6 +151,7 @@ export class Reverse {
 
   async #reload(options: ReverseOptions): Promise<Reloaded> {
     if (this.#closing) throw new TypeError('it is being closed')
+    if (this.#view.drainProgress) throw new TypeError('it is being drained: start it anew with these options')
     checkReverse(options)
     const done = await this.#use(options)
     const { added, removed, changed: replaced } = done
@@ -176,6 +179,7 @@ export class Reverse {
       throw error
     }
     const gone = this.#router.serve(places)
+    this.#stores.serve()
     this.#rules.certified = everyoneCertified(options)
     this.#options = options
     this.#endRevoked()
@@ -199,6 +203,7 @@ export class Reverse {
       ...{ log, audit, metrics, accessLog, hosts, live },
       host: Listeners.widest(hosts),
       rules: this.#rules,
+      stores: this.#stores,
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
       among: Object.keys(routes).length

@@ -1,6 +1,6 @@
 /** Tokens that were taken back: whatever they had opened, in whatever generation of a route, is over. */
 import t, { type Test } from 'tap'
-import type { RouteOptions } from '../../src/index.ts'
+import { MemorySessionStore, type RouteOptions } from '../../src/index.ts'
 import { echoWithHandshake, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
@@ -84,8 +84,12 @@ t.test('a WebSocket: it goes on with the token it came with, and no longer', asy
   const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhi'
   const server = await startRawHttp(x => void x.raw(head))
   t.teardown(() => server.close())
-  const route = (tokens: readonly string[]) => ({ a: to(server, { passthrough: ['/everything/*'], tokens }) })
-  const proxy = await openReverse(t, route(['one', 'two']))
+  const store = new WatchedStore()
+  const route = (tokens: readonly string[], kept?: WatchedStore) => ({
+    a: to(server, { passthrough: ['/everything/*'], tokens }),
+    idle: to(server, { store: kept })
+  })
+  const proxy = await openReverse(t, route(['one', 'two'], store))
   const port = Number(new URL(proxy.origins[0]!).port)
   const open = async (token: string) => {
     const text = asking()
@@ -96,9 +100,9 @@ t.test('a WebSocket: it goes on with the token it came with, and no longer', asy
     return line
   }
   const [one, two] = [await open('one'), await open('two')]
+  // Of two routes that are replaced, the one with nothing to do is closed after the other was looked at.
   await proxy.reload({ listeners: ANYWHERE, routes: route(['one', 'two', 'three']) })
-  // Longer than it takes a route without anything to do to be closed.
-  await new Promise(resolve => setTimeout(resolve, 600))
+  await store.closed.promise
   t.notOk(one.socket.destroyed || one.socket.readableEnded)
   await proxy.reload({ listeners: ANYWHERE, routes: route(['two', 'three']) })
   await one.closed
@@ -106,3 +110,12 @@ t.test('a WebSocket: it goes on with the token it came with, and no longer', asy
   await proxy.close({ drainTimeout: 0 })
   await two.closed
 })
+
+class WatchedStore extends MemorySessionStore {
+  readonly closed = Promise.withResolvers<void>()
+
+  override close(): void {
+    super.close()
+    this.closed.resolve()
+  }
+}
