@@ -1,6 +1,7 @@
 import type { Audit } from '../admin/audit.ts'
 import { auditRefusals } from '../admin/audit.ts'
 import { accessLog, type Lines } from '../interceptors/access-log.ts'
+import { bareHost } from '../interceptors/admission.ts'
 import { routeHeaders } from '../interceptors/route-headers.ts'
 import { principalOfToken } from '../interceptors/token.ts'
 import type { Log } from '../log.ts'
@@ -74,7 +75,6 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
   const route = await openRoute({
     ...given,
     ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log, live: common.live },
-    store: given.store && common.stores.lend(given.store, generation === 1),
     settings: settings(given.settings),
     redactor: new Redactor({
       redactHeaders: given.redactHeaders,
@@ -100,13 +100,24 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     onHealth: change => {
       audit.targetChanged(name, stateOf(change))
       if (change.state === 'ejected') metrics?.ejected(change.member)
-    }
+    },
+    // Last: what fails before would not give it back.
+    store: given.store && common.stores.lend(given.store, generation === 1)
   })
   try {
     const pages = await openPages(given, path, route, { ...common, allowHosts, gate })
     const sse = routeSsePaths(path)
     return {
-      ...{ name, path, sse, generation, gate, route, pages, host: given.host?.toLowerCase() },
+      ...{
+        name,
+        path,
+        sse,
+        generation,
+        gate,
+        route,
+        pages,
+        host: given.host === undefined ? undefined : bareHost(given.host)
+      },
       principals: tokens.length > 0 ? new Set(tokens.map(principalOfToken)) : undefined,
       handler: endpoint(route.core, { path, sse, via, forwarding }),
       unwatch: metrics?.watch({ core: route.core, recorder: route.recorder })
