@@ -30,9 +30,9 @@ export function admission(options: AdmissionOptions): Interceptor {
 export function hostGuard(options: AdmissionOptions): (headers: RawHeaders) => CatflapError | undefined {
   const anyHost = options.allowHosts.includes('*')
   const anyOrigin = options.allowOrigins.includes('*')
-  const hosts = new Set(options.allowHosts.map(h => bare(h)))
+  const hosts = new Set(options.allowHosts.map(h => bareHost(h)))
   const origins = new Set(options.allowOrigins.map(o => o.toLowerCase().replace(/\/$/, '')))
-  const own = bare(options.host)
+  const own = bareHost(options.host)
   /** Clients say the same name every time. */
   let lastAllowed: string | undefined
 
@@ -47,15 +47,15 @@ export function hostGuard(options: AdmissionOptions): (headers: RawHeaders) => C
     if (anyOrigin || origins.has(origin.toLowerCase())) return true
     if (!options.loopback || !URL.canParse(origin)) return false
     const url = new URL(origin)
-    return (url.protocol === 'http:' || url.protocol === 'https:') && LOOPBACK.has(bare(url.host))
+    return (url.protocol === 'http:' || url.protocol === 'https:') && LOOPBACK.has(bareHost(url.host))
   }
 
   return headers => {
     const host = getHeader(headers, 'host') ?? ''
-    if (host !== lastAllowed && !hostAllowed(bare(host)))
+    if (host !== lastAllowed && !hostAllowed(bareHost(host)))
       return new CatflapError(
         'forbidden_host',
-        `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bare(host)}.`
+        `Host '${host}' is not served here. If it is yours, start catflap with --allow-host ${bareHost(host)}.`
       )
     lastAllowed = host
     const origin = getHeader(headers, 'origin')
@@ -76,7 +76,7 @@ export function hostGuard(options: AdmissionOptions): (headers: RawHeaders) => C
 }
 
 /** The host without port and brackets, in lower case. */
-function bare(host: string): string {
+export function bareHost(host: string): string {
   const m = /^\[([^\]]*)\](?::\d+)?$/.exec(host)
   if (m) return m[1]!.toLowerCase()
   return (isIP(host) === 6 ? host : host.replace(/:\d+$/, '')).toLowerCase()

@@ -1,3 +1,4 @@
+import { bareHost } from '../interceptors/admission.ts'
 import { mayListen } from './bind.ts'
 import { checkHost, checkOrigin, checkTarget, fail, isTaken } from './check-options.ts'
 import { settings } from './options.ts'
@@ -18,7 +19,7 @@ export function checkReverse(options: ReverseOptions): void {
     const path = route.path ?? `/${name}/mcp`
     const { stream, messages } = routeSsePaths(path)
     for (const one of [path, stream, messages]) {
-      const place = `${route.host?.toLowerCase() ?? '*'} ${one}`
+      const place = `${route.host === undefined ? '*' : bareHost(route.host)} ${one}`
       const other = taken.get(place)
       if (other !== undefined) fail(`routes.${name}.path`, path, `a path that route '${other}' does not use (${one})`)
       taken.set(place, name)

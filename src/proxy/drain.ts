@@ -122,7 +122,7 @@ export class Drain {
   async #finishing(): Promise<void> {
     let told = performance.now()
     for (;;) {
-      this.#endStreams()
+      endStreams(this.#options.cores())
       const now = performance.now()
       const left = this.#left()
       if (left.calls === 0 || now >= this.#deadline) return
@@ -145,21 +145,6 @@ export class Drain {
     const seconds = Math.max(0, Math.round((this.#deadline - performance.now()) / 1000))
     const text = `draining: ${calls} calls and ${streams} streams are left, for ${seconds} s at most`
     this.#options.log.info('drain-progress', text, { calls, streams, seconds })
-  }
-
-  /**
-   * Streams that no call needs any more. A modern subscription stands for itself. On a legacy stream the server may ask
-   * something that a call in flight waits for: it goes on as long as its session (or, without one, anybody) has a call.
-   */
-  #endStreams(): void {
-    for (const core of this.#options.cores()) {
-      const busy = new Set<Session | undefined>()
-      for (const x of core.inFlight) if (isCall(x)) busy.add(x.session).add(undefined)
-      for (const x of [...core.inFlight]) {
-        if (!x.longLived || (x.era === 'legacy' && busy.has(x.session))) continue
-        x.finish()
-      }
-    }
   }
 
   /** What has not finished gets an error; over HTTP+SSE errors go out on the streams, so these end last. */
@@ -201,4 +186,19 @@ export class Drain {
 /** Somebody waits for it: not for what its client has cancelled. */
 function isCall(x: Exchange): boolean {
   return !x.longLived && !x.cancelled
+}
+
+/**
+ * Ends streams that no call needs any more. A modern subscription stands for itself. On a legacy stream the server may ask
+ * something that a call in flight waits for: it goes on as long as its session (or, without one, anybody) has a call.
+ */
+export function endStreams(cores: Iterable<Core>, wanted?: (x: Exchange) => boolean): void {
+  for (const core of cores) {
+    const busy = new Set<Session | undefined>()
+    for (const x of core.inFlight) if (isCall(x)) busy.add(x.session).add(undefined)
+    for (const x of [...core.inFlight]) {
+      if (!x.longLived || (x.era === 'legacy' && busy.has(x.session))) continue
+      if (wanted?.(x) ?? true) x.finish()
+    }
+  }
 }

@@ -1,35 +1,57 @@
+import { createServer } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ListenerView } from '../admin/subject.ts'
 import type { Log } from '../log.ts'
 import type { ProcessGauges } from '../metrics/process-gauges.ts'
 import { HttpServer } from '../transport/downstream/http-server.ts'
 import { isLoopback } from '../transport/loopback.ts'
 import { hostForUrl } from './bind.ts'
+import type { Exchange } from './exchange.ts'
 import { settings } from './options.ts'
 import type { ListenerOptions, ReverseOptions } from './reverse-options.ts'
 import type { Router } from './router.ts'
 
 const DEFAULT_LISTENER: ListenerOptions = { host: '127.0.0.1', port: 7890 }
 
+/** How often it is seen which streams may end, and whether all has been said, in ms. */
+const SWEEP = 50
+
 interface Listening {
   readonly key: string
+  /** Host and port as they are asked for. A port that is any free one is known by its place in the list. */
+  readonly spot: string
   readonly options: ListenerOptions
   readonly server: HttpServer
+  readonly port: number
   readonly origin: string
+}
+
+/** What is to listen next. Nothing has to be undone where it comes to nothing. */
+export interface ListenerPlan {
+  readonly next: readonly (Listening | Omit<Listening, 'origin'>)[]
+  readonly certificates: readonly (() => void)[]
+  /** How long those that are connected elsewhere may stay, in ms. */
+  readonly drainTimeout: number
+}
+
+export interface ListenersOptions {
+  readonly router: Router
+  readonly log: Log
+  readonly gauges: ProcessGauges | undefined
+  /** Ends those of these streams that nobody needs. */
+  readonly endStreams: (of: (x: Exchange) => boolean) => void
 }
 
 /** All that clients connect to. */
 export class Listeners {
-  readonly #router: Router
-  readonly #log: Log
-  readonly #gauges: ProcessGauges | undefined
+  readonly #options: ListenersOptions
   #listening: readonly Listening[] = []
   /** No longer wanted; what they have begun is being finished. */
-  readonly #leaving = new Set<Promise<void>>()
+  readonly #leaving = new Map<HttpServer, { readonly left: Promise<void>; readonly hurry: AbortController }>()
+  #stopped = false
 
-  constructor(router: Router, log: Log, gauges: ProcessGauges | undefined) {
-    this.#router = router
-    this.#log = log
-    this.#gauges = gauges
+  constructor(options: ListenersOptions) {
+    this.#options = options
   }
 
   /** The host that admits the most: where one listener can be reached from elsewhere, hosts are checked as they are there. */
@@ -50,94 +72,134 @@ export class Listeners {
   }
 
   get connections(): number {
-    return this.#listening.reduce((n, { server }) => n + server.connections, 0)
+    return this.#servers.reduce((n, server) => n + server.connections, 0)
   }
 
-  /** Listens where these options say, and nowhere else. Rejects with what is wrong; then nothing has changed. */
-  async change(options: ReverseOptions): Promise<void> {
-    const wanted = options.listeners ?? [DEFAULT_LISTENER]
-    const next: Listening[] = []
-    const opened: Listening[] = []
+  /** What has to be done to listen where these options say, and nowhere else. Rejects with what is wrong, as far as that shows. */
+  async plan(options: ReverseOptions): Promise<ListenerPlan> {
+    const { listeners = [DEFAULT_LISTENER], drainTimeout = settings().drainTimeout } = options
+    const certificates: (() => void)[] = []
+    const next: ListenerPlan['next'][number][] = []
+    for (const [i, one] of listeners.entries()) {
+      const key = keyOf(one, i)
+      const there = this.#listening.find(other => other.key === key)
+      if (there) {
+        const { tls } = one
+        if (tls && JSON.stringify(there.options.tls) !== JSON.stringify(tls))
+          certificates.push(there.server.preparedTls(tls))
+        next.push({ ...there, options: one })
+      } else next.push(await this.#made(one, key, spotOf(one, i)))
+    }
+    for (const { port, options } of next)
+      if (port !== 0 && !this.#listening.some(there => there.port === port)) await probe(options.host, port)
+    return { next, certificates, drainTimeout }
+  }
+
+  /** Does what was planned, at once. Rejects with the system's error; then nothing has changed. */
+  async change({ next, certificates, drainTimeout }: ListenerPlan): Promise<void> {
+    const keys = new Set(next.map(({ key }) => key))
+    const gone = this.#listening.filter(({ key }) => !keys.has(key))
+    const fresh = next.filter(one => !('origin' in one))
+    // Who listens at a port that another is to have makes room first.
+    const paused = gone.filter(({ port }) => fresh.some(one => one.port === port))
+    for (const { server } of paused) server.pause()
+    const listening: Listening[] = []
     try {
-      for (const [i, one] of wanted.entries()) {
-        const key = keyOf(one, i)
-        const there = this.#listening.find(other => other.key === key)
-        if (there) next.push({ ...there, options: one })
-        else {
-          const listening = await this.#open(one, key)
-          opened.push(listening)
-          next.push(listening)
-        }
-      }
-      this.#renewCertificates(next)
+      for (const one of next) listening.push('origin' in one ? one : await this.#open(one))
+      if (this.#stopped) throw new TypeError('it is being drained: start it anew with these options')
     } catch (error) {
-      await Promise.all(opened.map(({ server }) => this.#close(server)))
+      await Promise.all(fresh.map(({ server }) => this.#close(server)))
+      if (!this.#stopped) for (const { server, port } of paused) await server.listen(port)
       throw error
     }
-    const gone = this.#listening.filter(({ key }) => !next.some(other => other.key === key))
-    this.#listening = next
-    for (const { server, origin } of gone) this.#leave(server, origin, options)
+    for (const swap of certificates) swap()
+    this.#listening = listening
+    for (const one of gone) this.#leave(one, drainTimeout)
   }
 
+  /** And does not listen anew, either. */
   stopAccepting(): void {
-    for (const { server } of this.#listening) server.stopAccepting()
+    this.#stopped = true
+    for (const server of this.#servers) server.stopAccepting()
   }
 
   async flushed(ms: number): Promise<void> {
-    await Promise.all(this.#listening.map(({ server }) => server.flushed(ms)))
+    await Promise.all(this.#servers.map(server => server.flushed(ms)))
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#listening.map(({ server }) => this.#close(server)), ...this.#leaving])
+    for (const { hurry } of this.#leaving.values()) hurry.abort()
+    const left = [...this.#leaving.values()].map(one => one.left)
+    await Promise.all([...this.#listening.map(({ server }) => this.#close(server)), ...left])
   }
 
-  async #open(options: ListenerOptions, key: string): Promise<Listening> {
-    const { host = '127.0.0.1', port = 0, tls, http2 = true } = options
-    const server = new HttpServer(
-      { ...settings(options.settings), host, port, tls, http2 },
-      this.#router.handle,
-      this.#router
-    )
-    try {
-      const address = await server.listen()
-      this.#gauges?.listener(server)
-      const scheme = tls ? 'https' : 'http'
-      return { key, options, server, origin: `${scheme}://${hostForUrl(host, address.address)}:${address.port}` }
-    } catch (error) {
-      await server.close()
-      throw error
-    }
+  get #servers(): readonly HttpServer[] {
+    return [...this.#listening.map(({ server }) => server), ...this.#leaving.keys()]
   }
 
-  /** Throws for certificates that cannot be used; those that were renewed before are taken back by the next file that is right. */
-  #renewCertificates(next: readonly Listening[]): void {
-    for (const { key, options, server } of next) {
-      const before = this.#listening.find(other => other.key === key)?.options.tls
-      if (options.tls && before && JSON.stringify(before) !== JSON.stringify(options.tls)) server.setTls(options.tls)
-    }
+  async #made(options: ListenerOptions, key: string, spot: string): Promise<Omit<Listening, 'origin'>> {
+    const { host = '127.0.0.1', tls, http2 = true } = options
+    const port = options.port || (this.#listening.find(there => there.spot === spot)?.port ?? 0)
+    const { router } = this.#options
+    const server = new HttpServer({ ...settings(options.settings), host, port, tls, http2 }, router.handle, router)
+    await server.prepare()
+    return { key, spot, options, server, port }
+  }
+
+  async #open(one: Omit<Listening, 'origin'>): Promise<Listening> {
+    const { server, options } = one
+    const { address, port } = await server.listen()
+    this.#options.gauges?.listener(server)
+    const scheme = options.tls ? 'https' : 'http'
+    return { ...one, port, origin: `${scheme}://${hostForUrl(options.host ?? '127.0.0.1', address)}:${port}` }
   }
 
   async #close(server: HttpServer): Promise<void> {
-    this.#gauges?.listenerGone(server)
+    this.#options.gauges?.listenerGone(server)
     await server.close()
   }
 
   /** Nobody connects there any more; whoever is connected has as long as a drain takes. */
-  #leave(server: HttpServer, origin: string, { drainTimeout = settings().drainTimeout }: ReverseOptions): void {
-    server.stopAccepting()
-    this.#log.info('listener-closed', `no longer listening on ${origin}`)
-    const leaving = server
-      .flushed(drainTimeout)
+  #leave({ server, origin }: Listening, drainTimeout: number): void {
+    server.leave()
+    if (!this.origins.includes(origin)) this.#options.log.info('listener-closed', `no longer listening on ${origin}`)
+    const hurry = new AbortController()
+    const left = this.#finished(server, drainTimeout, hurry.signal)
       .then(() => this.#close(server))
-      .finally(() => this.#leaving.delete(leaving))
-    this.#leaving.add(leaving)
+      .finally(() => this.#leaving.delete(server))
+    this.#leaving.set(server, { left, hurry })
+  }
+
+  /** Until all has been said there, at most `ms`. */
+  async #finished(server: HttpServer, ms: number, hurry: AbortSignal): Promise<void> {
+    const deadline = performance.now() + ms
+    while (server.open.size > 0 && performance.now() < deadline && !hurry.aborted) {
+      const open = new Set<unknown>(server.open)
+      this.#options.endStreams(x => open.has(x.reply))
+      await pause(SWEEP, undefined, { signal: hurry }).catch(() => {})
+    }
   }
 }
 
-/** What makes two listeners the same: a port that is any free one is known by its place in the list. */
-function keyOf(
-  { host = '127.0.0.1', port = 0, http2 = true, tls, settings: own }: ListenerOptions,
-  index: number
-): string {
-  return JSON.stringify([host, port === 0 ? `any ${index}` : port, http2, tls !== undefined, own ?? {}])
+/** Rejects with the system's error where nobody could listen. */
+async function probe(host = '127.0.0.1', port: number): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, resolve)
+  })
+  await new Promise(resolve => server.close(resolve))
+}
+
+function spotOf({ host = '127.0.0.1', port = 0 }: ListenerOptions, index: number): string {
+  return JSON.stringify([host, port === 0 ? `any ${index}` : port])
+}
+
+/**
+ * What makes two listeners the same. Other certificates of ours are for new connections; who has to show one is another rule,
+ * which those that are connected have not met.
+ */
+function keyOf(options: ListenerOptions, index: number): string {
+  const { http2 = true, tls, settings: own } = options
+  return JSON.stringify([spotOf(options, index), http2, tls !== undefined, tls?.clientCa, own ?? {}])
 }

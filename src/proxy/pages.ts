@@ -6,7 +6,9 @@ import { bearerOf, tokenJudge } from '../interceptors/token.ts'
 import { getHeader } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { LastWords, rawAnswer } from '../transport/downstream/last-word.ts'
+import { tlsPrincipal } from '../transport/downstream/tls-peer.ts'
 import { isLoopback } from '../transport/loopback.ts'
+import type { Gate } from './gate.ts'
 import { asksForWebSocket, type Passthrough } from './passthrough.ts'
 
 export interface PagesOptions {
@@ -15,6 +17,7 @@ export interface PagesOptions {
   readonly allowHosts: readonly string[]
   readonly allowOrigins: readonly string[]
   readonly tokens: readonly string[]
+  readonly gate: Gate
   /** One was refused. */
   readonly refused?: (error: CatflapError) => void
 }
@@ -26,6 +29,8 @@ export class Pages {
   readonly #guard: ReturnType<typeof hostGuard>
   readonly #judge: ReturnType<typeof tokenJudge>
   readonly #lastWords = new LastWords()
+  /** What is under way, and who asked for it. */
+  readonly #open = new Map<{ destroy(): unknown }, string>()
 
   constructor(passthrough: Passthrough, options: PagesOptions) {
     this.passthrough = passthrough
@@ -43,31 +48,53 @@ export class Pages {
     return asksForWebSocket(req)
   }
 
+  /** Something is under way: an answer, a stream, a WebSocket. */
+  get busy(): boolean {
+    return this.#open.size > 0
+  }
+
+  /** Cuts what was opened by those who may not come in any more. */
+  endRevoked(): void {
+    for (const [open, principal] of this.#open) if (!this.#options.gate.keeps(principal)) open.destroy()
+  }
+
   web(req: IncomingMessage, reply: HttpReply): void {
-    const denied = this.#denied(req)
-    if (denied) return reply.fail(denied, undefined)
+    const principal = this.#admit(req)
+    if (principal instanceof CatflapError) return reply.fail(principal, undefined)
     const own = reply.handOver(req)
-    this.passthrough.web(own.req, own.res)
+    this.#open.set(own.res, principal)
+    this.passthrough.web(own.req, own.res, () => void this.#open.delete(own.res))
   }
 
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
-    const denied = this.#denied(req)
-    if (denied) this.#lastWords.say(socket, rawAnswer(denied, []))
-    else this.passthrough.upgrade(req, socket, head)
+    const principal = this.#admit(req)
+    if (principal instanceof CatflapError) return this.#lastWords.say(socket, rawAnswer(principal, []))
+    this.#open.set(socket, principal)
+    this.passthrough.upgrade(req, socket, head, () => void this.#open.delete(socket))
   }
 
-  #denied(req: IncomingMessage): CatflapError | undefined {
-    const denied = this.#guard(req.rawHeaders) ?? this.#unknown(req)
-    if (denied) this.#options.refused?.(denied)
-    return denied
+  /** Who asks, or why they may not. */
+  #admit(req: IncomingMessage): CatflapError | string {
+    const denied = this.#guard(req.rawHeaders)
+    const principal = denied ?? this.#principal(req)
+    if (principal instanceof CatflapError) this.#options.refused?.(principal)
+    return principal
   }
 
-  #unknown({ rawHeaders }: IncomingMessage): CatflapError | undefined {
-    if (this.#options.tokens.length === 0) return undefined
+  #principal({ rawHeaders, socket }: IncomingMessage): CatflapError | string {
+    const certified = tlsPrincipal(socket)
+    const principal = this.#options.tokens.length > 0 ? this.#tokenOf(rawHeaders) : (certified ?? ANYBODY)
+    if (principal === undefined) return new CatflapError('unauthorized')
+    return this.#options.gate.refuses(principal, certified) ?? principal
+  }
+
+  #tokenOf(rawHeaders: readonly string[]): string | undefined {
     const own = getHeader(rawHeaders, 'catflap-token')
-    const known =
+    return (
       this.#judge(own) ??
       (own === undefined ? this.#judge(bearerOf(getHeader(rawHeaders, 'authorization'))) : undefined)
-    return known === undefined ? new CatflapError('unauthorized') : undefined
+    )
   }
 }
+
+const ANYBODY = 'anonymous'

@@ -1,13 +1,17 @@
 import type { Audit } from '../admin/audit.ts'
 import { auditRefusals } from '../admin/audit.ts'
 import { accessLog, type Lines } from '../interceptors/access-log.ts'
+import { bareHost } from '../interceptors/admission.ts'
 import { routeHeaders } from '../interceptors/route-headers.ts'
+import { principalOfToken } from '../interceptors/token.ts'
 import type { Log } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { Redactor } from '../tape/redact.ts'
 import type { RequestHandler } from '../transport/downstream/http-server.ts'
 import { closeAll } from './closing.ts'
 import type { Forwarding } from './forwarded.ts'
+import { type DoorRules, Gate } from './gate.ts'
+import type { LentStores } from './lent-stores.ts'
 import { settings } from './options.ts'
 import type { Pages } from './pages.ts'
 import type { CommandRoute, RouteOptions } from './reverse-options.ts'
@@ -25,6 +29,9 @@ export interface Place {
   /** Only requests for this host; undefined: all that no other route has a host for. In lower case. */
   readonly host: string | undefined
   readonly generation: number
+  /** Of those who have a token; undefined: nobody needs one. */
+  readonly principals: ReadonlySet<string> | undefined
+  readonly gate: Gate
   readonly route: Route
   readonly handler: RequestHandler
   /** What is not MCP, where that is passed. */
@@ -51,6 +58,8 @@ export interface Common {
   readonly secrets: readonly string[]
   /** How many routes there are. */
   readonly among: number
+  readonly rules: DoorRules
+  readonly stores: LentStores
 }
 
 /** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
@@ -62,6 +71,8 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     wires: { down: 'http', up: Array.isArray(given.targets) ? 'http' : 'pipe' },
     among: common.among
   })
+  const { tokens = [] } = given
+  const gate = new Gate(common.rules, tokens.length > 0)
   const allowHosts = [...(given.allowHosts ?? []), ...hosts, ...(given.host === undefined ? [] : [given.host])]
   const route = await openRoute({
     ...given,
@@ -72,7 +83,11 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
       redactJson: given.redactJson,
       secrets: [...secrets(given), ...common.secrets]
     }),
-    interceptors: [...(given.headers ? [routeHeaders(given.headers)] : []), ...(given.interceptors ?? [])],
+    interceptors: [
+      gate.interceptor,
+      ...(given.headers ? [routeHeaders(given.headers)] : []),
+      ...(given.interceptors ?? [])
+    ],
     health: given.health ?? {},
     observers: [
       ...(common.accessLog
@@ -87,13 +102,25 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     onHealth: change => {
       audit.targetChanged(name, stateOf(change))
       if (change.state === 'ejected') metrics?.ejected(change.member)
-    }
+    },
+    // Last: what fails before would not give it back.
+    store: given.store && common.stores.lend(given.store, generation === 1)
   })
   try {
-    const pages = await openPages(given, path, route, { ...common, allowHosts })
+    const pages = await openPages(given, path, route, { ...common, allowHosts, gate })
     const sse = routeSsePaths(path)
     return {
-      ...{ name, path, sse, generation, route, pages, host: given.host?.toLowerCase() },
+      ...{
+        name,
+        path,
+        sse,
+        generation,
+        gate,
+        route,
+        pages,
+        host: given.host === undefined ? undefined : bareHost(given.host)
+      },
+      principals: tokens.length > 0 ? new Set(tokens.map(principalOfToken)) : undefined,
       handler: endpoint(route.core, { path, sse, via, forwarding }),
       unwatch: metrics?.watch({ core: route.core, recorder: route.recorder })
     }
@@ -121,7 +148,7 @@ async function openPages(
   given: RouteOptions,
   path: string,
   route: Route,
-  { via, forwarding, host, allowHosts }: Common & { readonly allowHosts: readonly string[] }
+  { via, forwarding, host, allowHosts, gate }: Common & { readonly allowHosts: readonly string[]; readonly gate: Gate }
 ): Promise<Pages | undefined> {
   const { passthrough: paths = [], targets, tokens = [], allowOrigins = [], headers: rules } = given
   if (paths.length === 0 || !Array.isArray(targets)) return undefined
@@ -136,7 +163,7 @@ async function openPages(
   })
   const refused = (error: { readonly code: Parameters<NonNullable<typeof core.meter>['refused']>[0] }): void =>
     core.meter?.refused(error.code)
-  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, refused })
+  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, gate, refused })
 }
 
 const MAX_CHILDREN = 64

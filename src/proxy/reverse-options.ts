@@ -84,7 +84,7 @@ export interface RouteOptions {
   /** Paths that are not MCP and lead to the target all the same: exact, or all below with `/*` at the end. Default: none. */
   readonly passthrough?: readonly string[]
   readonly interceptors?: readonly Interceptor[]
-  /** Default: in memory. Closed with the route. */
+  /** Default: in memory. Closed with the last route that uses it, however often options are changed. */
   readonly store?: SessionStore
   readonly record?: RecordOptions
   readonly redactHeaders?: readonly string[]

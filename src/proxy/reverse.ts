@@ -2,17 +2,19 @@ import { isDeepStrictEqual } from 'node:util'
 import { Audit } from '../admin/audit.ts'
 import type { ServedRoute } from '../admin/proxy-view.ts'
 import { ProxyView } from '../admin/proxy-view.ts'
-import { principalOfToken } from '../interceptors/token.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
 import { closeAll } from './closing.ts'
-import { Drain } from './drain.ts'
+import type { Core } from './core.ts'
+import { Drain, endStreams } from './drain.ts'
 import { Forwarding, TrustedProxies } from './forwarded.ts'
+import type { DoorRules } from './gate.ts'
+import { LentStores } from './lent-stores.ts'
 import { Listeners } from './listeners.ts'
 import { settings } from './options.ts'
 import { type Common, closePlace, openPlace, type Place } from './place.ts'
-import { retire } from './retire.ts'
+import { endRevoked, retire } from './retire.ts'
 import type { ReverseOptions } from './reverse-options.ts'
 import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
 import { CLOSE_PATIENCE } from './route.ts'
@@ -44,6 +46,8 @@ export class Reverse {
   readonly #listeners: Listeners
   readonly #lasting: Lasting
   readonly #view: ProxyView
+  readonly #rules: DoorRules = { certified: false }
+  readonly #stores = new LentStores()
   /** For routes that were replaced and still have sessions. */
   readonly #waits = new Set<() => void>()
   readonly #leaving = new Set<Promise<void>>()
@@ -58,7 +62,10 @@ export class Reverse {
     this.#options = options
     this.#lasting = lasting
     const { log, metrics } = lasting
-    this.#listeners = new Listeners(this.#router, log, metrics?.process)
+    this.#listeners = new Listeners({
+      ...{ router: this.#router, log, gauges: metrics?.process },
+      endStreams: of => endStreams(this.#cores(), of)
+    })
     this.#view = new ProxyView({
       routes: () => this.#served(),
       listeners: () => this.#listeners.views,
@@ -115,7 +122,7 @@ export class Reverse {
   }
 
   get stats(): { readonly sessions: number; readonly exchanges: number; readonly connections: number } {
-    const cores = this.#places().map(({ route }) => route.core)
+    const cores = this.#cores()
     const sum = (of: (core: (typeof cores)[number]) => number): number => cores.reduce((n, core) => n + of(core), 0)
     return {
       sessions: sum(core => core.sessions.size),
@@ -144,6 +151,7 @@ export class Reverse {
 
   async #reload(options: ReverseOptions): Promise<Reloaded> {
     if (this.#closing) throw new TypeError('it is being closed')
+    if (this.#view.drainProgress) throw new TypeError('it is being drained: start it anew with these options')
     checkReverse(options)
     const done = await this.#use(options)
     const { added, removed, changed: replaced } = done
@@ -159,20 +167,25 @@ export class Reverse {
       [...before.keys()].filter(name => same && isDeepStrictEqual(this.#options.routes[name], options.routes[name]))
     )
     const generation = ++this.#generation
+    // First what may fail for reasons of others: routes that are opened in vain leave their tapes.
+    const plan = await this.#listeners.plan(options)
     const places = await openPlaces(options, generation, this.#common(options), name =>
       keeps.has(name) ? before.get(name) : undefined
     )
     try {
-      await this.#listeners.change(options)
+      await this.#listeners.change(plan)
     } catch (error) {
       await Promise.all(places.filter(place => before.get(place.name) !== place).map(closePlace))
       throw error
     }
     const gone = this.#router.serve(places)
+    this.#stores.serve()
+    this.#rules.certified = everyoneCertified(options)
     this.#options = options
+    this.#endRevoked()
     for (const place of places)
       if (before.get(place.name) !== place) await place.route.offer(`${this.origins[0]}${place.path}`)
-    for (const place of gone) this.#retire(place, options.routes[place.name]?.tokens)
+    for (const place of gone) this.#retire(place)
     const names = places.map(({ name }) => name)
     return {
       added: names.filter(name => !before.has(name)),
@@ -189,23 +202,33 @@ export class Reverse {
     return {
       ...{ log, audit, metrics, accessLog, hosts, live, secrets },
       host: Listeners.widest(hosts),
+      rules: this.#rules,
+      stores: this.#stores,
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
       among: Object.keys(routes).length
     }
   }
 
-  /** Closes it once its last session has ended; `tokens` are those that its successor takes. */
-  #retire(place: Place, tokens: readonly string[] = []): void {
-    if (tokens.length > 0) endRevoked(place, new Set(tokens.map(principalOfToken)))
-    const pages = place.pages?.passthrough
-    const done = (): void => {
+  /** Of whatever generation: who may not come in where they are served now may not go on, either. */
+  #endRevoked(): void {
+    for (const place of this.#router.retiring) {
+      const now = this.#router.successor(place)
+      // Nothing is served there: what had begun goes on, as long as it was not taken back before.
+      if (!now) continue
+      place.gate.narrow(now.principals)
+      endRevoked(place)
+    }
+  }
+
+  /** Closes it once its last session has ended. */
+  #retire(place: Place): void {
+    const stop = retire(place, () => {
       this.#waits.delete(stop)
       this.#router.forget(place)
       const leaving: Promise<void> = closePlace(place).finally(() => this.#leaving.delete(leaving))
       this.#leaving.add(leaving)
-    }
-    const stop = retire(place.route.core, done, pages && (() => !pages.idle))
+    })
     this.#waits.add(stop)
   }
 
@@ -268,7 +291,7 @@ export class Reverse {
   }): Drain {
     const { log, audit } = this.#lasting
     return new Drain({
-      cores: () => this.#places().map(({ route }) => route.core),
+      cores: () => this.#cores(),
       listeners: [this.#listeners],
       ...{ timeout, grace, log },
       onBegin: progress => audit.drainBegan(progress),
@@ -278,6 +301,10 @@ export class Reverse {
 
   #places(): Place[] {
     return [...this.#router.places, ...this.#router.retiring]
+  }
+
+  #cores(): Core[] {
+    return this.#places().map(({ route }) => route.core)
   }
 
   *#served(): Generator<ServedRoute> {
@@ -333,14 +360,11 @@ async function openPlaces(
   }
 }
 
-/** A token that was taken back opens nothing, not even what it had opened. */
-function endRevoked({ route }: Place, principals: ReadonlySet<string>): void {
-  const { sessions } = route.core
-  for (const session of [...sessions.live])
-    if (session.stored && !principals.has(session.record.principal)) void sessions.end(session, 'revoked')
-}
-
 /** What every route is made with besides its own options. */
 function sharedParts({ listeners, trustedProxies, via }: ReverseOptions): unknown {
   return { hosts: (listeners ?? []).map(({ host }) => host), trustedProxies, via }
+}
+
+function everyoneCertified({ listeners = [] }: ReverseOptions): boolean {
+  return listeners.length > 0 && listeners.every(({ tls }) => tls?.clientCa !== undefined)
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { CatflapError } from '../errors.ts'
-import { getHeader, SESSION_HEADER } from '../protocol/headers.ts'
+import { bareHost } from '../interceptors/admission.ts'
+import { getHeader, SESSION_HEADER, setHeader } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { RequestHandler, Upgrades } from '../transport/downstream/http-server.ts'
 import type { Place } from './place.ts'
@@ -52,7 +53,15 @@ export class Router implements Upgrades {
     this.#retiring.delete(place)
   }
 
+  /** What is served now where a retiring place was: at its path, or else under its name. */
+  successor({ name, path, host }: Place): Place | undefined {
+    const at = this.#served.get(path)
+    const there = (host === undefined ? undefined : at?.byHost?.get(host)) ?? at?.any
+    return there ?? this.#places.find(place => place.name === name)
+  }
+
   readonly handle: RequestHandler = (req, reply) => {
+    heedTarget(req)
     const path = pathOf(req.url ?? '/')
     const place = (this.#retiring.size > 0 ? this.#holder(req, path) : undefined) ?? this.#placeFor(req, path)
     if (place) return place.handler(req, reply)
@@ -62,6 +71,7 @@ export class Router implements Upgrades {
   }
 
   wants(req: IncomingMessage): boolean {
+    heedTarget(req)
     return this.#passing.length > 0 && this.#passer(req)?.pages?.wants(req) === true
   }
 
@@ -117,9 +127,17 @@ function pathOf(target: string): string {
 
 const SLASH = 0x2f
 
-/** Without its port, in lower case. */
+/** RFC 9112 §3.2.2: where the request target names a host, that counts, and what the header says is ignored. */
+function heedTarget(req: IncomingMessage): void {
+  const { url = '/' } = req
+  if (url.charCodeAt(0) === SLASH || !URL.canParse(url)) return
+  const { host } = new URL(url)
+  setHeader(req.rawHeaders, 'Host', host)
+  req.headers.host = host
+}
+
 function hostOf(req: IncomingMessage): string {
-  return (getHeader(req.rawHeaders, 'host') ?? '').toLowerCase().replace(/:\d+$/, '')
+  return bareHost(getHeader(req.rawHeaders, 'host') ?? '')
 }
 
 function sessionParam(url: string): string | undefined {

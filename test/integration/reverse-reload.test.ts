@@ -1,5 +1,7 @@
 /** Other options while it runs: new sessions go the new way, those that live end where they began. */
+import { readdirSync } from 'node:fs'
 import t from 'tap'
+import { MemorySessionStore } from '../../src/index.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
@@ -130,4 +132,78 @@ t.test('a token that was taken back opens nothing, not even the session it had o
   t.equal(await status(ids[0]!, one), 401)
   t.equal(await status(ids[1]!, two), 200)
   t.equal(server.sessions.size, 1)
+})
+
+t.test('once it drains, other options are refused, and nothing listens anew', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const routes = { a: to(server) }
+  const proxy = await openReverse(t, routes, { admin: { token: 'op' } })
+  const headers = { authorization: 'Bearer op' }
+  t.equal((await rawRequest(`${proxy.adminUrl}/api/drain`, { method: 'POST', headers })).status, 202)
+  const { origins } = proxy
+  const other = { listeners: [...ANYWHERE, ...ANYWHERE], routes: { ...routes, b: to(server) } }
+  await t.rejects(proxy.reload(other), { name: 'TypeError', message: /drained/ })
+  t.same(proxy.origins, origins)
+  await t.rejects(rawPost(proxy.urlOf('a'), initialize()))
+})
+
+class WatchedStore extends MemorySessionStore {
+  readonly closed = Promise.withResolvers<void>()
+  closings = 0
+
+  override close(): void {
+    this.closings++
+    super.close()
+    this.closed.resolve()
+  }
+}
+
+t.test('a store is closed when the last route that uses it is', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const other = await startRawHttp()
+  t.teardown(() => other.close())
+  const [store, unused] = [new WatchedStore(), new WatchedStore()]
+  t.teardown(() => unused.close())
+  const proxy = await openReverse(t, { a: to(server, { store }), b: to(server, { store }) })
+  const id = await rawSession(proxy.urlOf('a'))
+  const ask = async () => (await rawPost(proxy.urlOf('a'), rpc(1, 'tools/list'), legacyHeaders(id))).status
+  const record = { path: `${t.testdir({ file: '' })}/file/nowhere` }
+  const settings = { requestTimeout: 50_000 }
+  for (const given of [store, unused])
+    await t.rejects(
+      proxy.reload({
+        listeners: ANYWHERE,
+        routes: { a: to(server, { store: given, settings }), z: to(server, { record }) }
+      })
+    )
+  t.equal(await ask(), 200)
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { store, settings }), b: to(server, { store }) } })
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { settings }), b: to(server, { store }) } })
+  t.equal(await ask(), 200)
+  t.equal(store.closings + unused.closings, 0)
+  await rawRequest(proxy.urlOf('a'), { method: 'DELETE', headers: legacyHeaders(id) })
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { settings }) } })
+  await store.closed.promise
+  t.equal(store.closings, 1)
+  t.equal((await rawPost(proxy.urlOf('a'), initialize())).status, 200)
+})
+
+t.test('options that are refused leave no tape', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const other = await startRawHttp()
+  t.teardown(() => other.close())
+  const folder = t.testdir()
+  const route = (requestTimeout: number) => ({
+    a: to(server, { record: { path: `${folder}/a.tape.jsonl` }, settings: { requestTimeout } })
+  })
+  const proxy = await openReverse(t, route(50_000))
+  const before = readdirSync(folder)
+  const taken = { host: '127.0.0.1', port: Number(new URL(other.url).port) }
+  const wrong = { host: '127.0.0.1', port: 0, tls: { certificate: 'none', key: 'none' } }
+  await t.rejects(proxy.reload({ listeners: [...ANYWHERE, taken], routes: route(40_000) }), { code: 'EADDRINUSE' })
+  await t.rejects(proxy.reload({ listeners: [...ANYWHERE, wrong], routes: route(40_000) }), /^tls: /)
+  t.same(readdirSync(folder), before)
 })

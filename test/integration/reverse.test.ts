@@ -92,6 +92,32 @@ t.test('a route with a host is for that host alone, and foreign hosts are refuse
   t.same([a.exchanges.length, b.exchanges.length], [1, 1])
 })
 
+t.test('a host may be an IPv6 address, and the one in a whole URL counts for more than the header', async t => {
+  trackLeaks(t)
+  const [six, named, any] = [await startRawHttp(), await startRawHttp(), await startRawHttp()]
+  for (const server of [six, named, any]) t.teardown(() => server.close())
+  const proxy = await openReverse(t, {
+    six: to(six, { path: '/mcp', host: '::1' }),
+    named: to(named, { path: '/mcp', host: 'a.example' }),
+    any: to(any, { path: '/mcp' })
+  })
+  const body = JSON.stringify(initialize())
+  const fields = Object.entries(POST_HEADERS).map(([name, value]) => `${name}: ${value}`)
+  const ask = async (target: string, host: string) => {
+    const head = [`POST ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close', ...fields]
+    const text = `${head.join('\r\n')}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    t.match(await talk(proxy.origins[0]!, text), /^HTTP\/1\.1 200 /, `${target} ${host}`)
+    return [six, named, any].map(server => server.exchanges.length)
+  }
+  t.same(await ask('/mcp', '[::1]'), [1, 0, 0])
+  t.same(await ask('/mcp', '[::1]:7890'), [2, 0, 0])
+  t.same(await ask('http://a.example/mcp', '127.0.0.1'), [2, 1, 0])
+  t.same(await ask('http://127.0.0.1/mcp', 'a.example'), [2, 1, 1])
+  t.equal(any.exchanges[0]!.headers['x-forwarded-host'], '127.0.0.1')
+  const twice = { six: to(six, { path: '/mcp', host: '::1' }), also: to(six, { path: '/mcp', host: '[::1]' }) }
+  await t.rejects(createReverse({ listeners: ANYWHERE, routes: twice }), /^routes.also.path/)
+})
+
 t.test("a route's token opens that route only", async t => {
   trackLeaks(t)
   const server = await startRawHttp()

@@ -68,6 +68,7 @@ export class HttpServer {
     tls_handshake: 0
   }
   #ticker: NodeJS.Timeout | undefined
+  #leaving = false
 
   constructor(options: HttpServerOptions, handler: RequestHandler, upgrades?: Upgrades) {
     this.#options = options
@@ -92,6 +93,7 @@ export class HttpServer {
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
         if (this.#lastWords.has(req.socket)) return
+        if (this.#leaving) res.shouldKeepAlive = false
         handler(req, new HttpReply(res, replyOptions))
       }
     )
@@ -112,6 +114,11 @@ export class HttpServer {
     return this.#streams.size
   }
 
+  /** Answers that have begun and are not yet with the kernel. */
+  get open(): Iterable<HttpReply> & { readonly size: number } {
+    return this.#open
+  }
+
   get refused(): number {
     return this.refusals.too_many_connections
   }
@@ -126,12 +133,17 @@ export class HttpServer {
     return { read, written }
   }
 
-  /** Rejects with the system's error (EADDRINUSE, EACCES …), or a TypeError for certificates that cannot be used. */
-  async listen(): Promise<AddressInfo> {
+  /** Throws a TypeError for certificates that cannot be used. `listen` does it otherwise. */
+  async prepare(): Promise<void> {
     if (this.#front !== this.#server) await this.#openDoors()
+  }
+
+  /** Rejects with the system's error (EADDRINUSE, EACCES …), or a TypeError for certificates that cannot be used. */
+  async listen(port = this.#options.port): Promise<AddressInfo> {
+    await this.prepare()
     await new Promise<void>((resolve, reject) => {
       this.#front.once('error', reject)
-      this.#front.listen(this.#options.port, this.#options.host, () => {
+      this.#front.listen(port, this.#options.host, () => {
         this.#front.off('error', reject)
         resolve()
       })
@@ -139,14 +151,25 @@ export class HttpServer {
     // It gets its connections from us; this has it look after those that say too little, as if it had accepted them.
     if (this.#front !== this.#server) this.#server.emit('listening')
     if (this.#options.keepAlive > 0)
-      this.#ticker = setInterval(() => this.#keepAlive(), Math.max(10, this.#options.keepAlive / 5))
+      this.#ticker ??= setInterval(() => this.#keepAlive(), Math.max(10, this.#options.keepAlive / 5))
     return this.#front.address() as AddressInfo
+  }
+
+  /** Gives its port free, and nothing else: whoever is connected notices nothing. It may `listen` again. */
+  pause(): void {
+    // http.Server's own close() would end idle connections at once.
+    if (this.#front.listening) NetServer.prototype.close.call(this.#front)
   }
 
   /** Other certificates, for connections from now on. Throws a TypeError, and goes on with those it has, when they cannot be used. */
   setTls(tls: TlsTexts): void {
+    this.preparedTls(tls)()
+  }
+
+  /** The same in two steps: what is returned does it, and cannot fail. */
+  preparedTls(tls: TlsTexts): () => void {
     if (!this.#tls) throw new TypeError('tls: this listener was opened without')
-    this.#tls.replace(tls)
+    return this.#tls.prepared(tls)
   }
 
   /**
@@ -154,9 +177,16 @@ export class HttpServer {
    * HTTP/2, clients are sent away once they have had all their answers.
    */
   stopAccepting(): void {
-    // http.Server's own close() would end idle connections at once.
-    if (this.#front.listening) NetServer.prototype.close.call(this.#front)
+    this.pause()
     this.#http2?.drain()
+  }
+
+  /** The same, and over HTTP/1.1, too, clients are told with their next answer to connect anew. */
+  leave(): void {
+    this.stopAccepting()
+    this.#leaving = true
+    for (const { res } of this.#open)
+      if (!res.headersSent) (res as { shouldKeepAlive?: boolean }).shouldKeepAlive = false
   }
 
   /** Resolves when every answer that has been given is on its way, or after `ms`. */
@@ -192,12 +222,12 @@ export class HttpServer {
   async #openDoors(): Promise<void> {
     const { tls, http2, clientTimeout, maxHeaderSize } = this.#options
     const refused = (code: keyof HttpServer['refusals']): void => void this.refusals[code]++
-    if (http2) {
+    if (http2 && !this.#http2) {
       const { Http2Door } = await import('./http2-door.ts')
       const limits = { clientTimeout, maxHeaderSize, idleTimeout: IDLE_TIMEOUT }
       this.#http2 = new Http2Door({ ...limits, replies: this.#replies, refused }, this.#handler)
     }
-    if (tls) {
+    if (tls && !this.#tls) {
       const { TlsDoor } = await import('./tls-door.ts')
       this.#tls = new TlsDoor(tls, {
         protocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],

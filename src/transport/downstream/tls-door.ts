@@ -34,9 +34,12 @@ export class TlsDoor {
     this.#server = this.#make(texts)
   }
 
-  /** From the next connection on; those that are made keep what they were made with. Throws as the constructor does. */
-  replace(texts: TlsTexts): void {
-    this.#server = this.#make(texts)
+  /** What is returned goes over to these from the next connection on; those that are made keep theirs. Throws as the constructor does. */
+  prepared(texts: TlsTexts): () => void {
+    const server = this.#make(texts)
+    return () => {
+      this.#server = server
+    }
   }
 
   accept(socket: Socket): void {
