@@ -90,6 +90,36 @@ t.test('a WebSocket passes, and ends when the proxy is closed', async t => {
   await line.closed
 })
 
+for (const tokens of [[], ['s3cret']])
+  t.test(
+    `a WebSocket asked for behind a request without its answer is none${tokens.length > 0 ? ', also without a token' : ''}`,
+    async t => {
+      const { server, origin } = await front(t, x => x.respond(200, 'text/plain', 'no WebSocket'), { tokens })
+      server.next(() => {})
+      const first = [
+        'GET /everything/slow HTTP/1.1',
+        'Host: localhost',
+        ...tokens.map(token => `Catflap-Token: ${token}`)
+      ]
+      const second = asking()
+        .replace('front.test', 'localhost')
+        .replace(/Origin: .*\r\n/, '')
+      const line = await dial(t, Number(new URL(origin).port), `${first.join('\r\n')}\r\n\r\n${second}`)
+      const slow = await server.exchange()
+      if (tokens.length === 0) await server.exchange(2)
+      slow.respond(200, 'text/plain', 'the first answer')
+      const heard = await line.until(tokens.length > 0 ? /HTTP\/1\.1 401 / : /no WebSocket/)
+      t.match(heard, /^HTTP\/1\.1 200 [\s\S]*the first answer/)
+      t.equal(heard.indexOf('HTTP/1.1', 1), heard.lastIndexOf('HTTP/1.1'), 'two answers, in their order')
+      t.ok(heard.indexOf('the first answer') < heard.lastIndexOf('HTTP/1.1'))
+      t.equal(
+        (await get(`${origin}/everything/page`, tokens.length > 0 ? ['Catflap-Token', 's3cret'] : [])).status,
+        200
+      )
+      line.socket.destroy()
+    }
+  )
+
 t.test('an upgrade to anything else is ignored on MCP', async t => {
   const { origin } = await front(t)
   const asked = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' }

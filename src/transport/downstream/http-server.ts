@@ -87,7 +87,7 @@ export class HttpServer {
         connectionsCheckingInterval: Math.max(100, Math.min(options.clientTimeout / 4, 10_000)),
         keepAliveTimeout: IDLE_TIMEOUT,
         noDelay: true,
-        ...(upgrades && { shouldUpgradeCallback: (req: IncomingMessage) => upgrades.wants(req) })
+        ...(upgrades && { shouldUpgradeCallback: (req: IncomingMessage) => this.#mayUpgrade(upgrades, req) })
       },
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
@@ -241,14 +241,22 @@ export class HttpServer {
     else this.#server.emit('connection', socket)
   }
 
+  /**
+   * Behind a request whose answer is not out yet, Upgrade is ignored (RFC 9110 §7.8): the connection cannot be given away while
+   * somebody still writes to it.
+   */
+  #mayUpgrade(upgrades: Upgrades, req: IncomingMessage): boolean {
+    return upgrades.wants(req) && this.#openOn(req.socket).length === 0
+  }
+
   #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
     if (this.#lastWords.has(socket)) return
     socket.on('error', () => {})
     // Before 24.9, Node asks nobody and hands over all of them.
-    if (upgrades.wants(req)) return upgrades.take(req, socket, head)
+    if (this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
     this.refusals.bad_http++
     const text = 'This protocol is not served here. Ask without Upgrade.'
-    this.#lastWords.say(socket, rawAnswer(new CatflapError('bad_http', text), []))
+    this.#sayLast(socket, rawAnswer(new CatflapError('bad_http', text), []))
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -256,17 +264,26 @@ export class HttpServer {
     // Told already, or about to be.
     if (this.#lastWords.has(socket)) return
     this.#turn.flush()
-    const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
     // Into the middle of an answer nothing may be written.
-    if (open.some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
+    if (this.#openOn(socket).some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
     const reason = badHttp(error)
     this.refusals[reason.code as 'bad_http']++
-    const refusal = rawAnswer(reason, [])
-    // What came whole before is answered first (RFC 9112 §9.3.2).
-    const last = open.filter(res => res.req.complete).at(-1)
-    if (!last) return this.#lastWords.say(socket, refusal)
+    this.#sayLast(socket, rawAnswer(reason, []))
+  }
+
+  /** What came whole before is answered first (RFC 9112 §9.3.2). */
+  #sayLast(socket: Socket, words: string): void {
+    const last = this.#openOn(socket)
+      .filter(res => res.req.complete)
+      .at(-1)
+    if (!last) return this.#lastWords.say(socket, words)
     this.#lastWords.expect(socket)
-    last.once('finish', () => this.#lastWords.say(socket, refusal))
+    last.once('finish', () => this.#lastWords.say(socket, words))
+  }
+
+  /** Answers that are not yet with the kernel, the oldest first. */
+  #openOn(socket: Socket): HttpReply['res'][] {
+    return [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket && !res.writableFinished)
   }
 
   #keepAlive(): void {
