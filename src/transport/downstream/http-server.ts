@@ -159,20 +159,21 @@ export class HttpServer {
     this.#http2?.drain()
   }
 
-  /** Resolves when every answer that has been given is on its way, or after `ms`. */
+  /** Resolves when every answer that has been given is on its way, over HTTP/2 with its client, or after `ms`. */
   async flushed(ms: number): Promise<void> {
     this.#turn.flush()
-    const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
-    if (ending.length === 0) return
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise(resolve => {
+    const late = new Promise<void>(resolve => {
       timer = setTimeout(resolve, ms)
     })
-    await Promise.race([
-      late,
-      Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
-    ])
+    await Promise.race([late, this.#allSent()])
     clearTimeout(timer)
+  }
+
+  async #allSent(): Promise<void> {
+    const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
+    await Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
+    await this.#http2?.left()
   }
 
   /** Closes everything that is still open and resolves when it is. */

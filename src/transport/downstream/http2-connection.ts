@@ -19,6 +19,9 @@ const CONTROL = { burst: 500, perSecond: 50 }
 /** What a client may take to close a connection that is over, in ms. */
 const LEAVING = 1_000
 
+/** After this, in ms, a client has what it was sent, however slowly it reads. */
+const READ_BY_NOW = 10_000
+
 /** One connection of HTTP/2. */
 export class Http2Connection {
   readonly socket: Socket
@@ -29,6 +32,7 @@ export class Http2Connection {
   readonly #open = new Queue<Http2Response>()
   #idleSince = performance.now()
   #draining = false
+  #left = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, session: ServerHttp2Session, onFlood: () => void) {
@@ -87,8 +91,17 @@ export class Http2Connection {
 
   /** GOAWAY: what was asked is answered, and nothing else. */
   leave(): void {
+    this.#left = true
     this.#session.close()
-    this.closeSoon()
+    // Where something was sent lately, its client may still be reading: closing on what it sends meanwhile, and be it that it has
+    // room again, would reset the connection, and the rest of the answer with it. Its own end of the connection tells.
+    const lately = performance.now() - this.#idleSince < READ_BY_NOW
+    if (!(this.#draining && lately)) this.closeSoon()
+  }
+
+  /** Nothing is left to be said; the client has yet to take it and close its half. */
+  get left(): boolean {
+    return this.#left && !this.socket.destroyed
   }
 
   /** Whether its client closes it or not. */

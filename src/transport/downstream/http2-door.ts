@@ -120,6 +120,12 @@ export class Http2Door {
     for (const connection of this.#connections) connection.drain()
   }
 
+  /** Resolves when all clients that were sent away have taken what they were sent, and closed. */
+  async left(): Promise<void> {
+    const leaving = [...this.#connections].filter(({ left }) => left)
+    await Promise.all(leaving.map(({ socket }) => new Promise(resolve => socket.once('close', resolve))))
+  }
+
   #closed(connection: Http2Connection): void {
     this.#connections.delete(connection)
     if (this.#connections.size > 0) return
