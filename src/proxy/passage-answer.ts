@@ -10,9 +10,6 @@ const LEGAL_PHRASE = /^[\t\x20-\x7e\x80-\xff]+$/
 /** How long a client may go on sending what was refused, in ms. */
 const LINGER = 1_000
 
-/** RFC 9113 §7. */
-const INTERNAL_ERROR = 2
-
 /** `headers` in turn. Throws at what is no header. */
 export function writeHead(res: ServerResponse, from: IncomingMessage, headers: readonly string[]): void {
   const status = from.statusCode ?? 502
@@ -57,9 +54,8 @@ export function writeError(res: ServerResponse, req: IncomingMessage, error: Cat
 
 /** The client is to see that something is missing. */
 export function breakOff(res: ServerResponse): void {
-  const stream = streamOf(res)
-  if (stream) stream.close(INTERNAL_ERROR)
-  else res.destroy()
+  // Without an error, HTTP/2 would end it in order.
+  res.destroy(new Error('broken off'))
 }
 
 /** For a connection that asked for something else than an answer, and gets one all the same. It ends with that. */
@@ -96,7 +92,6 @@ function byLowerName(list: readonly string[]): Record<string, string | string[]>
 }
 
 interface Http2Stream {
-  close(code: number): void
   once(event: 'close', listener: () => void): unknown
   readonly aborted: boolean
   readonly closed: boolean

@@ -168,6 +168,54 @@ for (const tls of [false, true])
     t.match(await ask({}), { text: 'GET ' })
   })
 
+t.test('a server that breaks its answers off does not cost its client the connection', async t => {
+  const { origin } = await front(t, async x => {
+    if (x.path === '/whole') return x.respond(200, 'text/plain', 'whole')
+    x.head(200, ['Content-Length', '100'])
+    await x.write('half')
+    x.cut()
+  })
+  const session = connect(origin)
+  session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  for (let n = 0; n < 250; n++) {
+    const stream = session.request({ ':path': '/everything/broken' })
+    stream.resume()
+    await new Promise(resolve => stream.once('error', resolve))
+    if (stream.rstCode !== 2) t.equal(stream.rstCode, 2, `${n}`)
+  }
+  const whole = session.request({ ':path': '/everything/whole' })
+  t.equal(await text(whole), 'whole')
+})
+
+t.test('an upload that comes too slowly is none for the server', async t => {
+  const listeners = [{ ...ANYWHERE[0]!, settings: { clientTimeout: 1_000 } }]
+  const { server, origin } = await front(t, x => x.respond(200, 'text/plain', 'got it'), {}, { listeners })
+  const session = connect(origin)
+  session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  const stream = session.request({ ':path': '/everything/up', ':method': 'POST' })
+  stream.on('error', () => {})
+  stream.write('half')
+  const [head] = (await waitFor(stream, 'response')) as [Record<string, unknown>]
+  t.equal(head[':status'], 408)
+  await waitFor(stream.resume(), 'close')
+  const after = session.request({ ':path': '/everything/after' })
+  t.equal(await text(after), 'got it')
+  t.same(
+    server.exchanges.map(x => x.path),
+    ['/after']
+  )
+})
+
 t.test('a server is told who asks for MCP; what a client says of itself is not passed on', async t => {
   const { server, origin } = await front(t, echoWithHandshake())
   await rawPost(`${origin}/everything/mcp`, rpc(1, 'x'), { forwarded: 'for=1.2.3.4', 'x-forwarded-for': '1.2.3.4' })

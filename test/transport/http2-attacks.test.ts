@@ -119,6 +119,23 @@ t.test('a client may cancel now and then', async t => {
   await othersGoOn()
 })
 
+t.test('streams whose answers have begun may be left as often as a client likes', async t => {
+  const { raw, seen, port, othersGoOn } = await attack(t)
+  for (let n = 0; n < 300; n++) {
+    raw.write(frame(TYPE.headers, OPEN, 2 * n + 1, get(port)))
+    while (seen.length <= n) await new Promise(resolve => setImmediate(resolve))
+    seen[n]!.reply.openStream()
+    await raw.frames.until(f => f.type === TYPE.headers && f.stream === 2 * n + 1)
+    raw.write(frame(TYPE.reset, 0, 2 * n + 1, u32(CANCEL)))
+  }
+  raw.write(frame(TYPE.headers, OPEN, 1001, get(port)))
+  while (seen.length < 301) await new Promise(resolve => setImmediate(resolve))
+  seen.at(-1)!.reply.answer(json(200, '{}'))
+  await raw.frames.until(f => f.type === TYPE.data && f.stream === 1001)
+  t.notOk(raw.frames.items.some(f => f.type === TYPE.goaway))
+  await othersGoOn()
+})
+
 t.test(
   'more streams than are allowed, by a client that has not heard how many are: these alone are refused',
   async t => {

@@ -151,7 +151,7 @@ export class Http2Door {
     const place = connection.opened(response)
     stream.once('close', () => {
       if (coming) this.#coming.remove(coming)
-      connection.closed(place, stream.rstCode !== constants.NGHTTP2_NO_ERROR && !response.broken)
+      connection.closed(place, takenBack(stream) && !response.broken)
     })
     const fault = request.fault(maxHeaderSize)
     if (fault) {
@@ -204,6 +204,12 @@ export class Http2Door {
     response.writeHead(error.status, headers)
     response.end(body)
   }
+}
+
+/** An answer that has begun was worth its request: clients leave streams of events by a reset, as there is no other way. */
+function takenBack(stream: ServerHttp2Stream): boolean {
+  const code = stream.rstCode
+  return code !== constants.NGHTTP2_NO_ERROR && !(code === constants.NGHTTP2_CANCEL && stream.headersSent)
 }
 
 /** What Node calls it when a client does not keep to the protocol, or breaks it too often. */
