@@ -7,7 +7,10 @@ import { getHeader } from '../protocol/headers.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import { LastWords, rawAnswer } from '../transport/downstream/last-word.ts'
 import { isLoopback } from '../transport/loopback.ts'
+import type { Outcome } from './interceptor.ts'
+import type { PassageEnded } from './passage.ts'
 import { asksForWebSocket, type Passthrough } from './passthrough.ts'
+import { requestTarget } from './passthrough-paths.ts'
 
 export interface PagesOptions {
   /** The address listened on. */
@@ -17,6 +20,21 @@ export interface PagesOptions {
   readonly tokens: readonly string[]
   /** One was refused. */
   readonly refused?: (error: CatflapError) => void
+  /** Told once of each request for a page, when it is over. */
+  readonly observe?: (facts: PageFacts) => void
+}
+
+export interface PageFacts {
+  readonly method: string
+  /** Without its query, which may carry secrets. */
+  readonly path: string
+  /** 101: a WebSocket. Undefined where the client left before there was one. */
+  readonly status: number | undefined
+  /** Milliseconds. */
+  readonly duration: number
+  readonly result: Outcome['result']
+  /** Of our own errors. */
+  readonly code: Outcome['code']
 }
 
 /** What a route serves besides MCP. Who may come in is settled as for MCP itself. */
@@ -45,15 +63,30 @@ export class Pages {
 
   web(req: IncomingMessage, reply: HttpReply): void {
     const denied = this.#denied(req)
-    if (denied) return reply.fail(denied, undefined)
+    const ended = this.#observer(req)
+    if (denied) {
+      ended?.(refusal(denied))
+      return reply.fail(denied, undefined)
+    }
     const own = reply.handOver(req)
-    this.passthrough.web(own.req, own.res)
+    this.passthrough.web(own.req, own.res, ended)
   }
 
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
     const denied = this.#denied(req)
-    if (denied) this.#lastWords.say(socket, rawAnswer(denied, []))
-    else this.passthrough.upgrade(req, socket, head)
+    const ended = this.#observer(req)
+    if (!denied) return this.passthrough.upgrade(req, socket, head, ended)
+    ended?.(refusal(denied))
+    this.#lastWords.say(socket, rawAnswer(denied, []))
+  }
+
+  /** Undefined: nobody wants to know. */
+  #observer(req: IncomingMessage): PassageEnded | undefined {
+    const { observe } = this.#options
+    if (!observe) return undefined
+    const method = req.method ?? 'GET'
+    const path = requestTarget(req.url ?? '')?.path ?? '/'
+    return ({ status, duration, result, code }) => observe({ method, path, status, duration, result, code })
   }
 
   #denied(req: IncomingMessage): CatflapError | undefined {
@@ -70,4 +103,8 @@ export class Pages {
       (own === undefined ? this.#judge(bearerOf(getHeader(rawHeaders, 'authorization'))) : undefined)
     return known === undefined ? new CatflapError('unauthorized') : undefined
   }
+}
+
+function refusal({ status, code }: CatflapError): Outcome {
+  return { result: 'refused', status, code, duration: 0 }
 }

@@ -168,6 +168,20 @@ for (const tls of [false, true])
     t.match(await ask({}), { text: 'GET ' })
   })
 
+t.test('a request that names two hosts is refused, whatever it asks for', async t => {
+  const { server, origin } = await front(t)
+  const two = ['Host: localhost', 'Host: evil.example', 'Connection: close']
+  const upgrade = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+  for (const path of ['/everything/page', '/everything/mcp'])
+    for (const more of [[], upgrade]) {
+      const head = [`GET ${path} HTTP/1.1`, ...two.slice(0, more.length > 0 ? 2 : 3), ...more]
+      const line = await dial(t, Number(new URL(origin).port), `${head.join('\r\n')}\r\n\r\n`)
+      t.match(await line.until(/names its host twice/), /^HTTP\/1\.1 400 /)
+      line.socket.destroy()
+    }
+  t.equal(server.exchanges.length, 0)
+})
+
 t.test('a server that breaks its answers off does not cost its client the connection', async t => {
   const { origin } = await front(t, async x => {
     if (x.path === '/whole') return x.respond(200, 'text/plain', 'whole')

@@ -345,7 +345,7 @@ t.test('a connection on which nothing is asked is left after a while, one with a
   const { handler, all } = conversations()
   const open = new Queue<HttpReply>()
   const replies = { streamAfter: 1000, open, streams: new Set<HttpReply>(), turn: new Turn<HttpReply>(r => r.flush()) }
-  const limits = { maxHeaderSize: 1000, clientTimeout: 400, idleTimeout: 300, refused: () => {} }
+  const limits = { maxBody: 1000, maxHeaderSize: 1000, clientTimeout: 400, idleTimeout: 300, refused: () => {} }
   const door = new Http2Door({ ...limits, replies }, handler)
   const listener = createServer(socket => door.accept(socket))
   await new Promise<void>(resolve => listener.listen(0, '127.0.0.1', resolve))

@@ -92,7 +92,9 @@ export class HttpServer {
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
         if (this.#lastWords.has(req.socket)) return
-        handler(req, new HttpReply(res, replyOptions))
+        const reply = new HttpReply(res, replyOptions)
+        if (namesTwoHosts(req.rawHeaders)) return this.#refuseHosts(reply)
+        handler(req, reply)
       }
     )
     this.#server.maxRequestsPerSocket = 0
@@ -191,11 +193,11 @@ export class HttpServer {
 
   /** Nothing of this is loaded where it is not asked for. */
   async #openDoors(): Promise<void> {
-    const { tls, http2, clientTimeout, maxHeaderSize } = this.#options
+    const { tls, http2, clientTimeout, maxHeaderSize, maxBody } = this.#options
     const refused = (code: keyof HttpServer['refusals']): void => void this.refusals[code]++
     if (http2) {
       const { Http2Door } = await import('./http2-door.ts')
-      const limits = { clientTimeout, maxHeaderSize, idleTimeout: IDLE_TIMEOUT }
+      const limits = { clientTimeout, maxHeaderSize, maxBody, idleTimeout: IDLE_TIMEOUT }
       this.#http2 = new Http2Door({ ...limits, replies: this.#replies, refused }, this.#handler)
     }
     if (tls) {
@@ -247,7 +249,7 @@ export class HttpServer {
    * somebody still writes to it.
    */
   #mayUpgrade(upgrades: Upgrades, req: IncomingMessage): boolean {
-    return upgrades.wants(req) && this.#openOn(req.socket).length === 0
+    return upgrades.wants(req) && !namesTwoHosts(req.rawHeaders) && this.#openOn(req.socket).length === 0
   }
 
   #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -258,6 +260,12 @@ export class HttpServer {
     this.refusals.bad_http++
     const text = 'This protocol is not served here. Ask without Upgrade.'
     this.#sayLast(socket, rawAnswer(new CatflapError('bad_http', text), []))
+  }
+
+  /** RFC 9112 §3.2: whoever is in front may have looked at the other one. */
+  #refuseHosts(reply: HttpReply): void {
+    this.refusals.bad_http++
+    reply.fail(new CatflapError('bad_http', 'The request names its host twice.'), undefined)
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -321,6 +329,17 @@ export function readBody(
     else (more ??= [first]).push(chunk)
   })
   req.on('end', () => done(undefined, more ? Buffer.concat(more, size) : (first ?? EMPTY)))
+}
+
+function namesTwoHosts(headers: readonly string[]): boolean {
+  let seen = false
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!
+    if (name.length !== 4 || name.toLowerCase() !== 'host') continue
+    if (seen) return true
+    seen = true
+  }
+  return false
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -30,6 +30,8 @@ export class Http2Connection {
   readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
   readonly #onFlood: () => void
   readonly #open = new Queue<Http2Response>()
+  /** Bytes of requests that are not whole yet. */
+  #coming = 0
   #idleSince = performance.now()
   #draining = false
   #left = false
@@ -73,6 +75,12 @@ export class Http2Connection {
     let bytes = 0
     for (let node = this.#open.head; node; node = node.next) bytes += node.value.writableLength
     return bytes
+  }
+
+  /** So many more have come of requests that are not whole yet (fewer: one is). Returns how many there are. */
+  came(bytes: number): number {
+    this.#coming += bytes
+    return this.#coming
   }
 
   /** Since when nothing is asked, by `performance.now()`; undefined while something is. */

@@ -15,6 +15,7 @@ const { constants, performServerHandshake } = process.getBuiltinModule('node:htt
 
 export interface Http2DoorOptions {
   readonly maxHeaderSize: number
+  readonly maxBody: number
   readonly clientTimeout: number
   /** A connection on which nothing is asked is closed after this, in ms. */
   readonly idleTimeout: number
@@ -34,6 +35,9 @@ const FIELD_OVERHEAD = 32
 
 /** Bytes that may wait for the client of one connection; beyond it new streams are refused. */
 const MAX_QUEUED = 128 * 1024 * 1024
+
+/** Bytes of bodies on one connection that are still coming; two of the largest have room in any case. */
+const MAX_COMING = 64 * 1024 * 1024
 
 /**
  * Node's own bound for the same, in MB, is out of the way: what it counts for a stream that is reset with bytes unsent it never
@@ -148,6 +152,7 @@ export class Http2Door {
     const response = new Http2Response(request, clientTimeout)
     const reply = new HttpReply(response, replies)
     const coming = stream.endAfterHeaders ? undefined : this.#await(stream, response)
+    if (coming) this.#bound(connection, request, response)
     const place = connection.opened(response)
     stream.once('close', () => {
       if (coming) this.#coming.remove(coming)
@@ -173,6 +178,28 @@ export class Http2Door {
       stream.close(constants.NGHTTP2_NO_ERROR)
     })
     return place
+  }
+
+  /** Each body alone is bounded by who reads it; so many at once are only here. */
+  #bound(connection: Http2Connection, request: Http2Request, response: Http2Response): void {
+    const { stream } = request
+    const most = Math.max(MAX_COMING, 2 * this.#options.maxBody)
+    let held = 0
+    const release = (): void => {
+      connection.came(-held)
+      held = 0
+    }
+    request.received = bytes => {
+      if (stream.closed || stream.destroyed) return false
+      held += bytes
+      if (connection.came(bytes) <= most) return true
+      response.broken = true
+      // Nothing was done with it: it may be sent again.
+      stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      return false
+    }
+    stream.once('end', release)
+    stream.once('close', release)
   }
 
   get #every(): number {
