@@ -248,14 +248,18 @@ function dropClaims(headers: string[], ours = false): void {
 /** By its first letter: this is asked of every header of every request. */
 function mayBeClaim(name: string): boolean {
   const first = name.charCodeAt(0) | 0x20
-  return first === 0x66 || first === 0x78
+  return first === 0x66 || first === 0x74 || first === 0x78
 }
 
 function isClaim(lower: string, ours: boolean): boolean {
-  if (ours) return Object.hasOwn(CLAIMS, lower)
+  // To servers that hand headers on as variables (CGI, WSGI), both are one.
+  const name = lower.includes('_') ? lower.replaceAll('_', '-') : lower
+  if (ours) return Object.hasOwn(CLAIMS, name)
   // All of that family: servers believe X-Forwarded-User and its like as well.
-  return lower === 'forwarded' || lower.startsWith('x-forwarded-') || lower === 'x-forwarded' || lower === 'x-real-ip'
+  return name.startsWith('x-forwarded-') || OTHER_CLAIMS.has(name)
 }
+
+const OTHER_CLAIMS = new Set(['forwarded', 'x-forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip'])
 
 const DEFAULT_PORTS: Readonly<Record<Scheme, number>> = { http: 80, https: 443 }
 

@@ -9,7 +9,9 @@ import { LastWords, rawAnswer } from '../transport/downstream/last-word.ts'
 import { tlsPrincipal } from '../transport/downstream/tls-peer.ts'
 import { isLoopback } from '../transport/loopback.ts'
 import type { Gate } from './gate.ts'
+import type { Outcome } from './interceptor.ts'
 import { asksForWebSocket, type Passthrough } from './passthrough.ts'
+import { requestTarget } from './passthrough-paths.ts'
 
 export interface PagesOptions {
   /** The address listened on. */
@@ -20,6 +22,23 @@ export interface PagesOptions {
   readonly gate: Gate
   /** One was refused. */
   readonly refused?: (error: CatflapError) => void
+  /** Told once of each request for a page, when it is over. */
+  readonly observe?: (facts: PageFacts) => void
+}
+
+export interface PageFacts {
+  readonly method: string
+  /** Without its query, which may carry secrets. */
+  readonly path: string
+  /** 101: a WebSocket. Undefined where the client left before there was one. */
+  readonly status: number | undefined
+  /** Milliseconds. */
+  readonly duration: number
+  readonly result: Outcome['result']
+  /** Of our own errors. */
+  readonly code: Outcome['code']
+  /** The address of the connection. */
+  readonly client: string | undefined
 }
 
 /** What a route serves besides MCP. Who may come in is settled as for MCP itself. */
@@ -63,21 +82,33 @@ export class Pages {
     if (principal instanceof CatflapError) return reply.fail(principal, undefined)
     const own = reply.handOver(req)
     this.#open.set(own.res, principal)
-    this.passthrough.web(own.req, own.res, () => void this.#open.delete(own.res))
+    this.passthrough.web(own.req, own.res, outcome => this.#ended(req, own.res, outcome))
   }
 
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
     const principal = this.#admit(req)
     if (principal instanceof CatflapError) return this.#lastWords.say(socket, rawAnswer(principal, []))
     this.#open.set(socket, principal)
-    this.passthrough.upgrade(req, socket, head, () => void this.#open.delete(socket))
+    this.passthrough.upgrade(req, socket, head, outcome => this.#ended(req, socket, outcome))
+  }
+
+  #ended(req: IncomingMessage, open: { destroy(): unknown } | undefined, outcome: Outcome): void {
+    if (open) this.#open.delete(open)
+    const { observe } = this.#options
+    if (!observe) return
+    const { status, duration, result, code } = outcome
+    const path = requestTarget(req.url ?? '')?.path ?? '/'
+    observe({ method: req.method ?? 'GET', path, status, duration, result, code, client: req.socket.remoteAddress })
   }
 
   /** Who asks, or why they may not. */
   #admit(req: IncomingMessage): CatflapError | string {
     const denied = this.#guard(req.rawHeaders)
     const principal = denied ?? this.#principal(req)
-    if (principal instanceof CatflapError) this.#options.refused?.(principal)
+    if (principal instanceof CatflapError) {
+      this.#options.refused?.(principal)
+      this.#ended(req, undefined, { result: 'refused', status: principal.status, code: principal.code, duration: 0 })
+    }
     return principal
   }
 

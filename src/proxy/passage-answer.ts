@@ -10,9 +10,6 @@ const LEGAL_PHRASE = /^[\t\x20-\x7e\x80-\xff]+$/
 /** How long a client may go on sending what was refused, in ms. */
 const LINGER = 1_000
 
-/** RFC 9113 §7. */
-const INTERNAL_ERROR = 2
-
 /** `headers` in turn. Throws at what is no header. */
 export function writeHead(res: ServerResponse, from: IncomingMessage, headers: readonly string[]): void {
   const status = from.statusCode ?? 502
@@ -57,9 +54,8 @@ export function writeError(res: ServerResponse, req: IncomingMessage, error: Cat
 
 /** The client is to see that something is missing. */
 export function breakOff(res: ServerResponse): void {
-  const stream = streamOf(res)
-  if (stream) stream.close(INTERNAL_ERROR)
-  else res.destroy()
+  // Without an error, HTTP/2 would end it in order.
+  res.destroy(new Error('broken off'))
 }
 
 /** For a connection that asked for something else than an answer, and gets one all the same. It ends with that. */
@@ -96,16 +92,34 @@ function byLowerName(list: readonly string[]): Record<string, string | string[]>
 }
 
 interface Http2Stream {
-  close(code: number): void
+  once(event: 'close', listener: () => void): unknown
   readonly aborted: boolean
+  readonly closed: boolean
   /** 0: not reset. */
   readonly rstCode: number
+}
+
+/** To HEAD that is not answered, Node's HTTP/2 closes the stream and says nothing of the response. */
+export function whenClosed(res: ServerResponse, told: () => void): void {
+  const stream = streamOf(res)
+  if (stream) stream.once('close', told)
+  else res.once('close', told)
 }
 
 /** The client has had all of it, as far as is known. A stream of HTTP/2 that was reset counts as finished for Node. */
 export function isWhole(res: ServerResponse): boolean {
   const stream = streamOf(res)
   return res.writableFinished && !(stream && (stream.aborted || stream.rstCode !== 0))
+}
+
+/**
+ * Whether the end of a request that has just been read is its true one: Node's HTTP/2 says the end of what was broken off, or
+ * came too slowly, as well, and tells the difference only when it has looked at the frame to its end.
+ */
+export function ifWhole(req: IncomingMessage, told: (whole: boolean) => void): void {
+  const { stream } = req as unknown as { stream?: Http2Stream }
+  if (stream === undefined) told(true)
+  else setImmediate(() => told(!stream.aborted && !stream.closed))
 }
 
 function streamOf(res: ServerResponse): Http2Stream | undefined {

@@ -5,7 +5,7 @@ import { CatflapError } from '../errors.ts'
 import { contentTypeOf } from '../protocol/headers.ts'
 import { upstreamError } from '../transport/upstream/http-pool.ts'
 import type { Outcome } from './interceptor.ts'
-import { breakOff, isWhole, responseOn, writeError, writeHead } from './passage-answer.ts'
+import { breakOff, ifWhole, isWhole, responseOn, whenClosed, writeError, writeHead } from './passage-answer.ts'
 
 /** What the passages of one route share. */
 export interface PassageRules {
@@ -62,7 +62,7 @@ export class Passage {
     this.#forget = given.forget
     if ('res' in client) {
       this.#res = client.res
-      client.res.once('close', () => this.#clientClosed())
+      whenClosed(client.res, () => this.#clientClosed())
     } else {
       this.#socket = client.socket
       client.socket.once('close', () => this.#clientClosed())
@@ -91,9 +91,12 @@ export class Passage {
         else return done(null, chunk)
         done()
       },
-      flush(done) {
-        if (declared !== undefined && size < declared) fail(new CatflapError('bad_http'))
-        done()
+      flush: done => {
+        ifWhole(this.req, whole => {
+          if (!whole) return this.#gone()
+          if (declared !== undefined && size < declared) fail(new CatflapError('bad_http'))
+          done()
+        })
       }
     })
     return this.req.pipe(this.#body)
@@ -212,13 +215,20 @@ export class Passage {
   }
 
   #clientClosed(): void {
-    const whole = this.#res !== undefined && isWhole(this.#res)
-    if (!whole || this.#tunnel) {
+    // What was told it past us, as that it was too slow, is no answer of the target; and to HEAD, Node's HTTP/2 has said
+    // everything from the beginning.
+    const whole = this.#answered && this.#res !== undefined && isWhole(this.#res)
+    if (!whole && !this.#tunnel) return this.#gone()
+    if (this.#tunnel) {
       this.#upstream?.destroy()
-      this.#tunnel?.destroy()
+      this.#tunnel.destroy()
     }
-    if (!whole && !this.#tunnel) this.#end({ result: 'gone' })
-    else this.#end({ result: 'answered', status: this.#tunnel ? 101 : this.#res?.statusCode })
+    this.#end({ result: 'answered', status: this.#tunnel ? 101 : this.#res?.statusCode })
+  }
+
+  #gone(): void {
+    this.#upstream?.destroy()
+    this.#end({ result: 'gone' })
   }
 
   /** The target's side of a WebSocket is gone; the client gets what is on its way, within reason. */

@@ -1,3 +1,5 @@
+import { routeSsePaths } from './serve-sse.ts'
+
 /** Which paths of a route lead to its target besides MCP, under which path there, and how what comes back is named here. */
 
 export interface PathOptions {
@@ -45,6 +47,9 @@ export class PassthroughPaths {
   readonly #exact: ReadonlySet<string>
   /** With the slash at their ends. */
   readonly #below: readonly string[]
+  /** Where MCP is, here and there, as the most lenient of servers would read it. */
+  readonly #mcp: ReadonlySet<string>
+  readonly #targetMcp: string
 
   /** Throws a TypeError for a pattern that is none. */
   constructor({ route, target, paths }: PathOptions) {
@@ -53,6 +58,9 @@ export class PassthroughPaths {
     this.prefix = route.slice(0, route.lastIndexOf('/'))
     this.#target = target
     this.#exact = new Set(paths.filter(p => !p.endsWith('/*')))
+    const { stream, messages } = routeSsePaths(route)
+    this.#mcp = new Set([route, stream, messages].map(leniently))
+    this.#targetMcp = leniently(target.pathname)
     this.#below = paths.filter(p => p.endsWith('/*')).map(p => p.slice(0, -1))
   }
 
@@ -63,7 +71,13 @@ export class PassthroughPaths {
   }
 
   #named(path: string): boolean {
-    return this.#exact.has(path) || this.#below.some(folder => path.startsWith(folder) && isPlain(path))
+    const named = this.#exact.has(path) || this.#below.some(folder => path.startsWith(folder) && isPlain(path))
+    return named && !this.#isMcp(path)
+  }
+
+  /** Or could be taken for it: MCP has a way of its own, on which everything is seen. */
+  #isMcp(path: string): boolean {
+    return this.#mcp.has(leniently(path)) || leniently(this.up(path)) === this.#targetMcp
   }
 
   /** What the target calls it. */
@@ -135,6 +149,21 @@ export class PassthroughPaths {
     const { hostname } = this.#target
     return name !== '' && (hostname === name || hostname.endsWith(`.${name}`))
   }
+}
+
+/** The same for all paths that some server takes for one. */
+function leniently(path: string): string {
+  let plain = path
+  // Escapes of escapes, too; what hides more of them is nothing that a server would undo.
+  for (let n = 0; n < 3 && plain.includes('%'); n++)
+    plain = plain
+      .replace(/%(?:25)+/g, '%')
+      .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return plain
+    .replace(/[?#].*$/s, '')
+    .replace(/;[^/]*/g, '')
+    .replace(/[/.\s]+$/, '')
+    .toLowerCase()
 }
 
 function resolve(value: string, base: string): URL | undefined {

@@ -90,6 +90,36 @@ t.test('a WebSocket passes, and ends when the proxy is closed', async t => {
   await line.closed
 })
 
+for (const tokens of [[], ['s3cret']])
+  t.test(
+    `a WebSocket asked for behind a request without its answer is none${tokens.length > 0 ? ', also without a token' : ''}`,
+    async t => {
+      const { server, origin } = await front(t, x => x.respond(200, 'text/plain', 'no WebSocket'), { tokens })
+      server.next(() => {})
+      const first = [
+        'GET /everything/slow HTTP/1.1',
+        'Host: localhost',
+        ...tokens.map(token => `Catflap-Token: ${token}`)
+      ]
+      const second = asking()
+        .replace('front.test', 'localhost')
+        .replace(/Origin: .*\r\n/, '')
+      const line = await dial(t, Number(new URL(origin).port), `${first.join('\r\n')}\r\n\r\n${second}`)
+      const slow = await server.exchange()
+      if (tokens.length === 0) await server.exchange(2)
+      slow.respond(200, 'text/plain', 'the first answer')
+      const heard = await line.until(tokens.length > 0 ? /HTTP\/1\.1 401 / : /no WebSocket/)
+      t.match(heard, /^HTTP\/1\.1 200 [\s\S]*the first answer/)
+      t.equal(heard.indexOf('HTTP/1.1', 1), heard.lastIndexOf('HTTP/1.1'), 'two answers, in their order')
+      t.ok(heard.indexOf('the first answer') < heard.lastIndexOf('HTTP/1.1'))
+      t.equal(
+        (await get(`${origin}/everything/page`, tokens.length > 0 ? ['Catflap-Token', 's3cret'] : [])).status,
+        200
+      )
+      line.socket.destroy()
+    }
+  )
+
 t.test('an upgrade to anything else is ignored on MCP', async t => {
   const { origin } = await front(t)
   const asked = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' }
@@ -137,6 +167,68 @@ for (const tls of [false, true])
     await (await server.exchange(3)).aborted
     t.match(await ask({}), { text: 'GET ' })
   })
+
+t.test('a request that names two hosts is refused, whatever it asks for', async t => {
+  const { server, origin } = await front(t)
+  const two = ['Host: localhost', 'Host: evil.example', 'Connection: close']
+  const upgrade = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+  for (const path of ['/everything/page', '/everything/mcp'])
+    for (const more of [[], upgrade]) {
+      const head = [`GET ${path} HTTP/1.1`, ...two.slice(0, more.length > 0 ? 2 : 3), ...more]
+      const line = await dial(t, Number(new URL(origin).port), `${head.join('\r\n')}\r\n\r\n`)
+      t.match(await line.until(/names its host twice/), /^HTTP\/1\.1 400 /)
+      line.socket.destroy()
+    }
+  t.equal(server.exchanges.length, 0)
+})
+
+t.test('a server that breaks its answers off does not cost its client the connection', async t => {
+  const { origin } = await front(t, async x => {
+    if (x.path === '/whole') return x.respond(200, 'text/plain', 'whole')
+    x.head(200, ['Content-Length', '100'])
+    await x.write('half')
+    x.cut()
+  })
+  const session = connect(origin)
+  session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  for (let n = 0; n < 250; n++) {
+    const stream = session.request({ ':path': '/everything/broken' })
+    stream.resume()
+    await new Promise(resolve => stream.once('error', resolve))
+    if (stream.rstCode !== 2) t.equal(stream.rstCode, 2, `${n}`)
+  }
+  const whole = session.request({ ':path': '/everything/whole' })
+  t.equal(await text(whole), 'whole')
+})
+
+t.test('an upload that comes too slowly is none for the server', async t => {
+  const listeners = [{ ...ANYWHERE[0]!, settings: { clientTimeout: 1_000 } }]
+  const { server, origin } = await front(t, x => x.respond(200, 'text/plain', 'got it'), {}, { listeners })
+  const session = connect(origin)
+  session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  const stream = session.request({ ':path': '/everything/up', ':method': 'POST' })
+  stream.on('error', () => {})
+  stream.write('half')
+  const [head] = (await waitFor(stream, 'response')) as [Record<string, unknown>]
+  t.equal(head[':status'], 408)
+  await waitFor(stream.resume(), 'close')
+  const after = session.request({ ':path': '/everything/after' })
+  t.equal(await text(after), 'got it')
+  t.same(
+    server.exchanges.map(x => x.path),
+    ['/after']
+  )
+})
 
 t.test('a server is told who asks for MCP; what a client says of itself is not passed on', async t => {
   const { server, origin } = await front(t, echoWithHandshake())

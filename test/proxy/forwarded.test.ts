@@ -68,6 +68,18 @@ t.test('what a client says of itself is dropped, in whatever spelling', async t 
     'admin',
     'X-Real-IP',
     '1.2.3.4',
+    'X-Client-IP',
+    '1.2.3.4',
+    'True-Client-IP',
+    '1.2.3.4',
+    'X_Forwarded_For',
+    '1.2.3.4',
+    'X_FORWARDED-User',
+    'admin',
+    'x_real_ip',
+    '1.2.3.4',
+    'True_Client_IP',
+    '1.2.3.4',
     'X-Request-Id',
     'kept',
     'Via',
@@ -118,6 +130,8 @@ t.test('a trusted proxy is believed and added to', async t => {
     'x-forwarded-host': 'public.example'
   })
   t.equal(sent(trusting(), PROXY, []).address, '10.0.0.1', 'alone, it is the client')
+  const twin = sent(trusting(), PROXY, ['X-Forwarded-For', '203.0.113.9', 'X_Forwarded_For', '1.2.3.4'])
+  t.match(twin, { 'x-forwarded-for': '203.0.113.9, 10.0.0.1', x_forwarded_for: undefined })
 })
 
 t.test('where nothing is added, a trusted proxy is passed on as it came', async t => {

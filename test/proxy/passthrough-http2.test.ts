@@ -1,10 +1,12 @@
 /** The same for clients on HTTP/2; the target speaks HTTP/1.1. */
+import { createServer } from 'node:http'
 import { type ClientHttp2Session, connect, constants, type OutgoingHttpHeaders } from 'node:http2'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { Script } from '../fixtures/servers/raw-http.ts'
-import { waitFor } from '../helpers/wait.ts'
-import { type PassDoor, type PassOptions, rawPass } from './passthrough-door.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+import { Inbox, waitFor, within } from '../helpers/wait.ts'
+import { listen, type PassDoor, type PassOptions, passDoor, rawPass } from './passthrough-door.ts'
 
 type Door = Awaited<ReturnType<typeof rawPass>>
 
@@ -33,6 +35,35 @@ async function ask(
   if (body !== undefined) stream.end(body)
   const [got] = (await waitFor(stream, 'response')) as [Record<string, unknown>]
   return { headers: got, text: await text(stream) }
+}
+
+interface Upload {
+  readonly over: Promise<unknown>
+  readonly whole: () => boolean
+}
+
+/** In front of a target that tells when it is asked, and whether it has got all of a request. */
+async function upload(t: Test): Promise<PassDoor & { session: ClientHttp2Session; asked: Inbox<Upload> }> {
+  trackLeaks(t)
+  const asked = new Inbox<Upload>('requests')
+  const server = createServer((req, res) => {
+    let whole = false
+    req.on('error', () => {})
+    req.on('end', () => {
+      whole = req.complete
+      res.end('thanks')
+    })
+    req.once('data', () => asked.push({ over: new Promise(r => req.once('close', r)), whole: () => whole }))
+  })
+  const door = await passDoor(t, `http://127.0.0.1:${await listen(t, server)}/mcp`, { http2: true })
+  const session = connect(door.url)
+  session.on('error', () => {})
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  return { ...door, session, asked }
 }
 
 const kinds = (door: PassDoor): string[] => door.ended.items.map(o => o.result)
@@ -116,6 +147,35 @@ t.test('a stream that is reset frees the target, and harms no other', async t =>
   await (await server.exchange(2)).aborted
   server.always(x => x.respond(200, 'text/plain', 'alive'))
   t.equal((await ask(session, { ':path': '/health' })).text, 'alive')
+})
+
+for (const length of [undefined, '1000'])
+  for (const how of ['reset', 'reset without a reason', 'connection'])
+    t.test(`an upload that is cut (${how}, ${length ?? 'no'} length) is none for the target`, async t => {
+      const { session, ended, asked } = await upload(t)
+      const headers = { ':path': '/health', ':method': 'POST', ...(length && { 'content-length': length }) }
+      const stream = session.request(headers)
+      stream.on('error', () => {})
+      stream.write('half of it')
+      const target = await asked.next()
+      if (how === 'connection') session.destroy()
+      else stream.close(how === 'reset' ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_NO_ERROR)
+      await target.over
+      t.equal(target.whole(), false)
+      t.match(await ended.next(), { result: 'gone' })
+    })
+
+t.test('a client that leaves before HEAD was answered is noticed', async t => {
+  const { session, server, ended } = await h2(t, () => {})
+  for (const [i, code] of [constants.NGHTTP2_CANCEL, constants.NGHTTP2_NO_ERROR, undefined].entries()) {
+    const stream = session.request({ ':path': '/health', ':method': 'HEAD' })
+    stream.on('error', () => {})
+    const x = await server.exchange(i + 1)
+    if (code === undefined) session.destroy()
+    else stream.close(code)
+    await within(x.aborted)
+    t.match(await ended.next(), { result: 'gone' })
+  }
 })
 
 t.test('a connection that is lost frees all of its requests', async t => {

@@ -32,6 +32,31 @@ t.test('exact paths, and all below one', async t => {
   t.notOk(paths([]).handles('/health'))
 })
 
+t.test('no disguise leads to MCP', async t => {
+  const p = paths(['/*', '/everything/*', '/everything/mcp/'])
+  const forms = (path: string): string[] => [
+    path,
+    path.toUpperCase(),
+    path.replace('m', '%6d').replace('ss', '%73s'),
+    path.replace('m', '%4D').replace('ss', '%53s'),
+    path.replace('m', '%256d').replace('ss', '%25%373s'),
+    `${path}/`,
+    `${path};x=1`,
+    `${path}/;x`,
+    `${path.replace('/everything', '/everything;v=1')}`,
+    `${path}%20`,
+    `${path}%3Fx`,
+    `${path}%23x`,
+    `${path}?x=1`
+  ]
+  for (const path of ['/everything/mcp', '/everything/sse', '/everything/messages', '/mcp', '/everything/mCp/'])
+    for (const form of forms(path)) t.notOk(p.handles(form), form)
+  for (const page of ['/everything/mcp/x', '/everything/mcps', '/everything/x/mcp', '/everything/', '/x/mcp'])
+    t.ok(p.handles(page), page)
+  t.notOk(paths(['/r/*'], '/r/agent', 'http://up.test/v1/mcp').handles('/r/v1/mcp'), 'what is MCP for the target alone')
+  t.notOk(paths(['/r/*'], '/r/mcp', 'http://up.test/').handles('/r/'))
+})
+
 t.test('no disguise leads elsewhere than the pattern says', async t => {
   const p = paths(['/*', '/pages/*'])
   const disguised = [

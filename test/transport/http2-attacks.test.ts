@@ -119,6 +119,56 @@ t.test('a client may cancel now and then', async t => {
   await othersGoOn()
 })
 
+t.test('streams whose answers have begun may be left as often as a client likes', async t => {
+  const { raw, seen, port, othersGoOn } = await attack(t)
+  for (let n = 0; n < 300; n++) {
+    raw.write(frame(TYPE.headers, OPEN, 2 * n + 1, get(port)))
+    while (seen.length <= n) await new Promise(resolve => setImmediate(resolve))
+    seen[n]!.reply.openStream()
+    await raw.frames.until(f => f.type === TYPE.headers && f.stream === 2 * n + 1)
+    raw.write(frame(TYPE.reset, 0, 2 * n + 1, u32(CANCEL)))
+  }
+  raw.write(frame(TYPE.headers, OPEN, 1001, get(port)))
+  while (seen.length < 301) await new Promise(resolve => setImmediate(resolve))
+  seen.at(-1)!.reply.answer(json(200, '{}'))
+  await raw.frames.until(f => f.type === TYPE.data && f.stream === 1001)
+  t.notOk(raw.frames.items.some(f => f.type === TYPE.goaway))
+  await othersGoOn()
+})
+
+t.test('many large bodies at once: one too many is refused, and the others are read to their end', async t => {
+  trackLeaks(t)
+  const piece = 4 * 1024 * 1024
+  const whole: number[] = []
+  const { port } = await serve(t, CLEAR, (req, reply) =>
+    readBody(req, 2 ** 30, (_, body) => {
+      whole.push(body.length)
+      reply.answer(json(200, '{}'))
+    })
+  )
+  const { session } = client(t, CLEAR, port)
+  const held = Array.from({ length: 16 }, () => {
+    const stream = session!.request({ ':method': 'POST' })
+    const over = new Promise<number>(resolve => stream.once('close', () => resolve(stream.rstCode)))
+    stream.on('error', () => {}).resume()
+    return { stream, over }
+  })
+  await Promise.all(held.map(({ stream }) => new Promise(resolve => stream.write(Buffer.alloc(piece - 16), resolve))))
+  const { stream, over } = held[0]!
+  stream.write(Buffer.alloc(1024))
+  t.equal(await within(over), REFUSED)
+  for (const { stream } of held.slice(1)) stream.end()
+  for (const { over } of held.slice(1)) t.equal(await within(over), 0)
+  t.same(whole, Array(15).fill(piece - 16))
+  const after = session!.request({ ':method': 'POST' })
+  after.end(Buffer.alloc(piece))
+  t.equal(
+    (await within(new Promise<Record<string, unknown>>(resolve => after.once('response', resolve))))[':status'],
+    200
+  )
+  after.resume()
+})
+
 t.test(
   'more streams than are allowed, by a client that has not heard how many are: these alone are refused',
   async t => {

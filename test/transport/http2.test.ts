@@ -74,6 +74,35 @@ for (const wire of [CLEAR, SECURE]) {
     while (server.connections > 0) await new Promise(resolve => setImmediate(resolve))
   })
 
+  t.test(`${wire.name}: stopping waits until a slow client has read its answer`, async t => {
+    trackLeaks(t)
+    const { handler, all } = conversations()
+    const { server, port } = await serve(t, wire, handler)
+    const room = u32(2 ** 30)
+    const raw = await rawClient(t, wire, port, Buffer.concat([Buffer.of(0, 4), room]))
+    raw.write(frame(TYPE.window, 0, 0, room), frame(TYPE.headers, END_HEADERS | END_STREAM, 1, get(port)))
+    const { reply } = await all.next()
+    raw.socket.pause()
+    const size = 500_000
+    reply.answer({ status: 200, headers: [], body: Buffer.alloc(size, 'x') })
+    server.stopAccepting()
+    let over = false
+    const flushed = server.flushed(60_000).then(() => {
+      over = true
+    })
+    while (server.traffic.written < size) await new Promise(resolve => setImmediate(resolve))
+    for (let n = 0; n < 50; n++) {
+      raw.write(frame(TYPE.window, 0, 0, u32(1000)))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    t.notOk(over, 'all is with the kernel, and not with the client')
+    raw.socket.resume()
+    await within(raw.closed)
+    const got = raw.frames.items.filter(f => f.type === TYPE.data).reduce((sum, f) => sum + f.payload.length, 0)
+    t.equal(got, size)
+    await within(flushed)
+  })
+
   t.test(`${wire.name}: a client that has closed its half is gone`, async t => {
     trackLeaks(t)
     const { handler, all } = conversations()
@@ -316,7 +345,7 @@ t.test('a connection on which nothing is asked is left after a while, one with a
   const { handler, all } = conversations()
   const open = new Queue<HttpReply>()
   const replies = { streamAfter: 1000, open, streams: new Set<HttpReply>(), turn: new Turn<HttpReply>(r => r.flush()) }
-  const limits = { maxHeaderSize: 1000, clientTimeout: 400, idleTimeout: 300, refused: () => {} }
+  const limits = { maxBody: 1000, maxHeaderSize: 1000, clientTimeout: 400, idleTimeout: 300, refused: () => {} }
   const door = new Http2Door({ ...limits, replies }, handler)
   const listener = createServer(socket => door.accept(socket))
   await new Promise<void>(resolve => listener.listen(0, '127.0.0.1', resolve))

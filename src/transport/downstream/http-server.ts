@@ -88,13 +88,15 @@ export class HttpServer {
         connectionsCheckingInterval: Math.max(100, Math.min(options.clientTimeout / 4, 10_000)),
         keepAliveTimeout: IDLE_TIMEOUT,
         noDelay: true,
-        ...(upgrades && { shouldUpgradeCallback: (req: IncomingMessage) => upgrades.wants(req) })
+        ...(upgrades && { shouldUpgradeCallback: (req: IncomingMessage) => this.#mayUpgrade(upgrades, req) })
       },
       (req, res) => {
         // It has had its answer; what it asks must not be done besides.
         if (this.#lastWords.has(req.socket)) return
         if (this.#leaving) res.shouldKeepAlive = false
-        handler(req, new HttpReply(res, replyOptions))
+        const reply = new HttpReply(res, replyOptions)
+        if (namesTwoHosts(req.rawHeaders)) return this.#refuseHosts(reply)
+        handler(req, reply)
       }
     )
     this.#server.maxRequestsPerSocket = 0
@@ -189,20 +191,21 @@ export class HttpServer {
       if (!res.headersSent) (res as { shouldKeepAlive?: boolean }).shouldKeepAlive = false
   }
 
-  /** Resolves when every answer that has been given is on its way, or after `ms`. */
+  /** Resolves when every answer that has been given is on its way, over HTTP/2 with its client, or after `ms`. */
   async flushed(ms: number): Promise<void> {
     this.#turn.flush()
-    const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
-    if (ending.length === 0) return
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise(resolve => {
+    const late = new Promise<void>(resolve => {
       timer = setTimeout(resolve, ms)
     })
-    await Promise.race([
-      late,
-      Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
-    ])
+    await Promise.race([late, this.#allSent()])
     clearTimeout(timer)
+  }
+
+  async #allSent(): Promise<void> {
+    const ending = [...this.#open].map(reply => reply.res).filter(res => res.writableEnded && !res.writableFinished)
+    await Promise.all(ending.map(res => new Promise<void>(resolve => res.once('close', () => resolve()))))
+    await this.#http2?.left()
   }
 
   /** Closes everything that is still open and resolves when it is. */
@@ -220,11 +223,11 @@ export class HttpServer {
 
   /** Nothing of this is loaded where it is not asked for. */
   async #openDoors(): Promise<void> {
-    const { tls, http2, clientTimeout, maxHeaderSize } = this.#options
+    const { tls, http2, clientTimeout, maxHeaderSize, maxBody } = this.#options
     const refused = (code: keyof HttpServer['refusals']): void => void this.refusals[code]++
     if (http2 && !this.#http2) {
       const { Http2Door } = await import('./http2-door.ts')
-      const limits = { clientTimeout, maxHeaderSize, idleTimeout: IDLE_TIMEOUT }
+      const limits = { clientTimeout, maxHeaderSize, maxBody, idleTimeout: IDLE_TIMEOUT }
       this.#http2 = new Http2Door({ ...limits, replies: this.#replies, refused }, this.#handler)
     }
     if (tls && !this.#tls) {
@@ -271,14 +274,28 @@ export class HttpServer {
     else this.#server.emit('connection', socket)
   }
 
+  /**
+   * Behind a request whose answer is not out yet, Upgrade is ignored (RFC 9110 §7.8): the connection cannot be given away while
+   * somebody still writes to it.
+   */
+  #mayUpgrade(upgrades: Upgrades, req: IncomingMessage): boolean {
+    return upgrades.wants(req) && !namesTwoHosts(req.rawHeaders) && this.#openOn(req.socket).length === 0
+  }
+
   #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
     if (this.#lastWords.has(socket)) return
     socket.on('error', () => {})
     // Before 24.9, Node asks nobody and hands over all of them.
-    if (upgrades.wants(req)) return upgrades.take(req, socket, head)
+    if (this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
     this.refusals.bad_http++
     const text = 'This protocol is not served here. Ask without Upgrade.'
-    this.#lastWords.say(socket, rawAnswer(new CatflapError('bad_http', text), []))
+    this.#sayLast(socket, rawAnswer(new CatflapError('bad_http', text), []))
+  }
+
+  /** RFC 9112 §3.2: whoever is in front may have looked at the other one. */
+  #refuseHosts(reply: HttpReply): void {
+    this.refusals.bad_http++
+    reply.fail(new CatflapError('bad_http', 'The request names its host twice.'), undefined)
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -286,17 +303,26 @@ export class HttpServer {
     // Told already, or about to be.
     if (this.#lastWords.has(socket)) return
     this.#turn.flush()
-    const open = [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket)
     // Into the middle of an answer nothing may be written.
-    if (open.some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
+    if (this.#openOn(socket).some(res => res.headersSent && !res.writableEnded)) return void socket.destroy()
     const reason = badHttp(error)
     this.refusals[reason.code as 'bad_http']++
-    const refusal = rawAnswer(reason, [])
-    // What came whole before is answered first (RFC 9112 §9.3.2).
-    const last = open.filter(res => res.req.complete).at(-1)
-    if (!last) return this.#lastWords.say(socket, refusal)
+    this.#sayLast(socket, rawAnswer(reason, []))
+  }
+
+  /** What came whole before is answered first (RFC 9112 §9.3.2). */
+  #sayLast(socket: Socket, words: string): void {
+    const last = this.#openOn(socket)
+      .filter(res => res.req.complete)
+      .at(-1)
+    if (!last) return this.#lastWords.say(socket, words)
     this.#lastWords.expect(socket)
-    last.once('finish', () => this.#lastWords.say(socket, refusal))
+    last.once('finish', () => this.#lastWords.say(socket, words))
+  }
+
+  /** Answers that are not yet with the kernel, the oldest first. */
+  #openOn(socket: Socket): HttpReply['res'][] {
+    return [...this.#open].map(({ res }) => res).filter(res => res.req.socket === socket && !res.writableFinished)
   }
 
   #keepAlive(): void {
@@ -333,6 +359,17 @@ export function readBody(
     else (more ??= [first]).push(chunk)
   })
   req.on('end', () => done(undefined, more ? Buffer.concat(more, size) : (first ?? EMPTY)))
+}
+
+function namesTwoHosts(headers: readonly string[]): boolean {
+  let seen = false
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!
+    if (name.length !== 4 || name.toLowerCase() !== 'host') continue
+    if (seen) return true
+    seen = true
+  }
+  return false
 }
 
 const EMPTY = Buffer.alloc(0)

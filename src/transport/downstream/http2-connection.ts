@@ -19,6 +19,9 @@ const CONTROL = { burst: 500, perSecond: 50 }
 /** What a client may take to close a connection that is over, in ms. */
 const LEAVING = 1_000
 
+/** After this, in ms, a client has what it was sent, however slowly it reads. */
+const READ_BY_NOW = 10_000
+
 /** One connection of HTTP/2. */
 export class Http2Connection {
   readonly socket: Socket
@@ -27,8 +30,11 @@ export class Http2Connection {
   readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
   readonly #onFlood: () => void
   readonly #open = new Queue<Http2Response>()
+  /** Bytes of requests that are not whole yet. */
+  #coming = 0
   #idleSince = performance.now()
   #draining = false
+  #left = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, session: ServerHttp2Session, onFlood: () => void) {
@@ -71,6 +77,12 @@ export class Http2Connection {
     return bytes
   }
 
+  /** So many more have come of requests that are not whole yet (fewer: one is). Returns how many there are. */
+  came(bytes: number): number {
+    this.#coming += bytes
+    return this.#coming
+  }
+
   /** Since when nothing is asked, by `performance.now()`; undefined while something is. */
   get idleSince(): number | undefined {
     return this.#open.size > 0 ? undefined : this.#idleSince
@@ -87,8 +99,17 @@ export class Http2Connection {
 
   /** GOAWAY: what was asked is answered, and nothing else. */
   leave(): void {
+    this.#left = true
     this.#session.close()
-    this.closeSoon()
+    // Where something was sent lately, its client may still be reading: closing on what it sends meanwhile, and be it that it has
+    // room again, would reset the connection, and the rest of the answer with it. Its own end of the connection tells.
+    const lately = performance.now() - this.#idleSince < READ_BY_NOW
+    if (!(this.#draining && lately)) this.closeSoon()
+  }
+
+  /** Nothing is left to be said; the client has yet to take it and close its half. */
+  get left(): boolean {
+    return this.#left && !this.socket.destroyed
   }
 
   /** Whether its client closes it or not. */

@@ -15,6 +15,7 @@ const { constants, performServerHandshake } = process.getBuiltinModule('node:htt
 
 export interface Http2DoorOptions {
   readonly maxHeaderSize: number
+  readonly maxBody: number
   readonly clientTimeout: number
   /** A connection on which nothing is asked is closed after this, in ms. */
   readonly idleTimeout: number
@@ -34,6 +35,9 @@ const FIELD_OVERHEAD = 32
 
 /** Bytes that may wait for the client of one connection; beyond it new streams are refused. */
 const MAX_QUEUED = 128 * 1024 * 1024
+
+/** Bytes of bodies on one connection that are still coming; two of the largest have room in any case. */
+const MAX_COMING = 64 * 1024 * 1024
 
 /**
  * Node's own bound for the same, in MB, is out of the way: what it counts for a stream that is reset with bytes unsent it never
@@ -120,6 +124,12 @@ export class Http2Door {
     for (const connection of this.#connections) connection.drain()
   }
 
+  /** Resolves when all clients that were sent away have taken what they were sent, and closed. */
+  async left(): Promise<void> {
+    const leaving = [...this.#connections].filter(({ left }) => left)
+    await Promise.all(leaving.map(({ socket }) => new Promise(resolve => socket.once('close', resolve))))
+  }
+
   #closed(connection: Http2Connection): void {
     this.#connections.delete(connection)
     if (this.#connections.size > 0) return
@@ -142,10 +152,11 @@ export class Http2Door {
     const response = new Http2Response(request, clientTimeout)
     const reply = new HttpReply(response, replies)
     const coming = stream.endAfterHeaders ? undefined : this.#await(stream, response)
+    if (coming) this.#bound(connection, request, response)
     const place = connection.opened(response)
     stream.once('close', () => {
       if (coming) this.#coming.remove(coming)
-      connection.closed(place, stream.rstCode !== constants.NGHTTP2_NO_ERROR && !response.broken)
+      connection.closed(place, takenBack(stream) && !response.broken)
     })
     const fault = request.fault(maxHeaderSize)
     if (fault) {
@@ -167,6 +178,28 @@ export class Http2Door {
       stream.close(constants.NGHTTP2_NO_ERROR)
     })
     return place
+  }
+
+  /** Each body alone is bounded by who reads it; so many at once are only here. */
+  #bound(connection: Http2Connection, request: Http2Request, response: Http2Response): void {
+    const { stream } = request
+    const most = Math.max(MAX_COMING, 2 * this.#options.maxBody)
+    let held = 0
+    const release = (): void => {
+      connection.came(-held)
+      held = 0
+    }
+    request.received = bytes => {
+      if (stream.closed || stream.destroyed) return false
+      held += bytes
+      if (connection.came(bytes) <= most) return true
+      response.broken = true
+      // Nothing was done with it: it may be sent again.
+      stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      return false
+    }
+    stream.once('end', release)
+    stream.once('close', release)
   }
 
   get #every(): number {
@@ -198,6 +231,12 @@ export class Http2Door {
     response.writeHead(error.status, headers)
     response.end(body)
   }
+}
+
+/** An answer that has begun was worth its request: clients leave streams of events by a reset, as there is no other way. */
+function takenBack(stream: ServerHttp2Stream): boolean {
+  const code = stream.rstCode
+  return code !== constants.NGHTTP2_NO_ERROR && !(code === constants.NGHTTP2_CANCEL && stream.headersSent)
 }
 
 /** What Node calls it when a client does not keep to the protocol, or breaks it too often. */

@@ -24,6 +24,8 @@ export class Http2Request {
   readonly size: number
   /** `:authority` and Host name different hosts. */
   readonly contradictory: boolean
+  /** Told of each piece of the body that is read here; false: there is no room for it. */
+  received: ((bytes: number) => boolean) | undefined
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[], socket: Socket) {
     this.stream = stream
@@ -58,7 +60,10 @@ export class Http2Request {
   }
 
   on(event: string, listener: (...args: unknown[]) => void): this {
-    this.stream.on(event, event === 'end' ? this.#ifWhole(listener) : listener)
+    this.stream.on(
+      event,
+      event === 'end' ? this.#ifWhole(listener) : event === 'data' ? this.#ifRoom(listener) : listener
+    )
     return this
   }
 
@@ -85,6 +90,15 @@ export class Http2Request {
   resume(): this {
     this.stream.resume()
     return this
+  }
+
+  #ifRoom(listener: (...args: unknown[]) => void): (...args: unknown[]) => void {
+    const received = this.received
+    if (!received) return listener
+    const ifRoom = (chunk: unknown): void => {
+      if (received((chunk as Buffer).length)) listener(chunk)
+    }
+    return Object.assign(ifRoom, { listener })
   }
 
   /** Node says `end` of what was broken off as well: a part would pass for the whole. */

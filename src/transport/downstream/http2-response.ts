@@ -107,6 +107,11 @@ export class Http2Response implements ResponseStream {
     const { stream, headers, rawHeaders } = this.#request
     const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
     const res = new Http2ServerResponse(stream)
+    // Who breaks it off there is not the client either.
+    res.destroy = () => {
+      this.destroy()
+      return res
+    }
     return { req: req as unknown as IncomingMessage, res: res as unknown as ServerResponse }
   }
 }
