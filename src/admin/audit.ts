@@ -59,7 +59,7 @@ export class Audit {
   }
 
   /** An `initialize` that was refused, or somebody who was not let in. Whoever tries in a loop does not fill the disk. */
-  sessionRefused(x: Exchange, route: string, code: string): void {
+  sessionRefused(x: Asking, route: string, code: string): void {
     const more = this.#refusals.admit()
     if (more === undefined) return
     const who = principalHash(x.principal)
@@ -132,6 +132,12 @@ export class Audit {
   }
 }
 
+/** Who was refused. */
+interface Asking {
+  readonly principal: string
+  readonly client?: { readonly remoteAddress?: string | undefined } | undefined
+}
+
 const ENDS: Readonly<Record<SessionEnd, string>> = {
   client: 'its client ended it',
   expired: 'its time was over',
@@ -153,7 +159,7 @@ export function principalHash(principal: string): string {
 }
 
 /** Those who were turned away at the door. */
-const AT_THE_DOOR: ReadonlySet<string> = new Set(['unauthorized', 'forbidden_host', 'forbidden_origin'])
+export const AT_THE_DOOR: ReadonlySet<string> = new Set(['unauthorized', 'forbidden_host', 'forbidden_origin'])
 
 /** Has refusals told; what else is about sessions, their manager tells. */
 export function auditRefusals(audit: Audit, route: string): Interceptor {

@@ -70,6 +70,35 @@ export function accessLog(lines: Lines, { route, format }: AccessLogFacts): Inte
   }
 }
 
+/** What is told of a request that is no exchange: for a page. */
+export interface PassedPage {
+  readonly method: string
+  readonly path: string
+  readonly status: number | undefined
+  readonly duration: number
+  readonly result: Outcome['result']
+  readonly code: string | undefined
+  readonly client: string | undefined
+}
+
+/** The line of a page: `kind` says so, and `name` is its path. */
+export function pageLine(page: PassedPage, { route, format }: AccessLogFacts): string {
+  const { method, path, status, duration, result, code, client } = page
+  const write = format === 'json' ? asJson : asText
+  return write({
+    time: new Date().toISOString(),
+    route,
+    client,
+    http: short(method),
+    kind: 'page',
+    name: short(path),
+    status,
+    result,
+    code,
+    ms: Math.round(duration * 10) / 10
+  })
+}
+
 function accessLine(
   x: Exchange,
   outcome: Outcome,

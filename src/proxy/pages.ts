@@ -20,6 +20,8 @@ export interface PagesOptions {
   readonly allowOrigins: readonly string[]
   readonly tokens: readonly string[]
   readonly gate: Gate
+  /** Nobody new is let in. */
+  readonly draining?: () => boolean
   /** One was refused. */
   readonly refused?: (error: CatflapError) => void
   /** Told once of each request for a page, when it is over. */
@@ -72,6 +74,16 @@ export class Pages {
     return this.#open.size > 0
   }
 
+  /** That somebody waits for. */
+  get calls(): number {
+    return this.passthrough.inFlight.requests
+  }
+
+  /** Ends all, and takes no more. */
+  stop(): void {
+    void this.passthrough.close()
+  }
+
   /** Cuts what was opened by those who may not come in any more. */
   endRevoked(): void {
     for (const [open, principal] of this.#open) if (!this.#options.gate.keeps(principal)) open.destroy()
@@ -103,7 +115,8 @@ export class Pages {
 
   /** Who asks, or why they may not. */
   #admit(req: IncomingMessage): CatflapError | string {
-    const denied = this.#guard(req.rawHeaders)
+    const closed = this.#options.draining?.() ? new CatflapError('shutting_down') : undefined
+    const denied = closed ?? this.#guard(req.rawHeaders)
     const principal = denied ?? this.#principal(req)
     if (principal instanceof CatflapError) {
       this.#options.refused?.(principal)

@@ -1,6 +1,6 @@
 import type { Audit } from '../admin/audit.ts'
-import { auditRefusals } from '../admin/audit.ts'
-import { accessLog, type Lines } from '../interceptors/access-log.ts'
+import { AT_THE_DOOR, auditRefusals } from '../admin/audit.ts'
+import { accessLog, type Lines, pageLine } from '../interceptors/access-log.ts'
 import { bareHost } from '../interceptors/admission.ts'
 import { routeHeaders } from '../interceptors/route-headers.ts'
 import { principalOfToken } from '../interceptors/token.ts'
@@ -13,7 +13,7 @@ import type { Forwarding } from './forwarded.ts'
 import { type DoorRules, Gate } from './gate.ts'
 import type { LentStores } from './lent-stores.ts'
 import { settings } from './options.ts'
-import type { Pages } from './pages.ts'
+import type { PageFacts, Pages } from './pages.ts'
 import type { CommandRoute, RouteOptions } from './reverse-options.ts'
 import { CLOSE_PATIENCE, openRoute, type Route, type RouteSetup } from './route.ts'
 import { secretsOf } from './secrets.ts'
@@ -107,7 +107,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     store: given.store && common.stores.lend(given.store, generation === 1)
   })
   try {
-    const pages = await openPages(given, path, route, { ...common, allowHosts, gate })
+    const pages = await openPages(given, path, route, { ...common, name, allowHosts, gate })
     const sse = routeSsePaths(path)
     return {
       ...{
@@ -148,8 +148,9 @@ async function openPages(
   given: RouteOptions,
   path: string,
   route: Route,
-  { via, forwarding, host, allowHosts, gate }: Common & { readonly allowHosts: readonly string[]; readonly gate: Gate }
+  common: Common & { readonly name: string; readonly allowHosts: readonly string[]; readonly gate: Gate }
 ): Promise<Pages | undefined> {
+  const { via, forwarding, host, allowHosts, gate } = common
   const { passthrough: paths = [], targets, tokens = [], allowOrigins = [], headers: rules } = given
   if (paths.length === 0 || !Array.isArray(targets)) return undefined
   const { Passthrough } = await import('./passthrough.ts')
@@ -163,7 +164,21 @@ async function openPages(
   })
   const refused = (error: { readonly code: Parameters<NonNullable<typeof core.meter>['refused']>[0] }): void =>
     core.meter?.refused(error.code)
-  return new Pages(passthrough, { host, allowHosts, allowOrigins, tokens, gate, refused })
+  return new Pages(passthrough, {
+    ...{ host, allowHosts, allowOrigins, tokens, gate, refused },
+    draining: () => core.draining,
+    observe: page => tellOfPage(page, common)
+  })
+}
+
+/** A page is no exchange: what becomes of it is told here. */
+function tellOfPage(page: PageFacts, { name, audit, accessLog }: Common & { readonly name: string }): void {
+  if (page.code !== undefined && AT_THE_DOOR.has(page.code))
+    audit.sessionRefused({ principal: 'anonymous', client: { remoteAddress: page.client } }, name, page.code)
+  if (!accessLog) return
+  const { lines, format } = accessLog
+  if (lines.ready) lines.add(pageLine(page, { route: name, format }))
+  else lines.miss()
 }
 
 const MAX_CHILDREN = 64

@@ -293,6 +293,7 @@ export class Reverse {
     return new Drain({
       cores: () => this.#cores(),
       listeners: [this.#listeners],
+      others: () => this.#places().flatMap(({ pages }) => pages ?? []),
       ...{ timeout, grace, log },
       onBegin: progress => audit.drainBegan(progress),
       onEnd: progress => audit.drainEnded(progress)

@@ -234,3 +234,44 @@ t.test('each route has its own tape, and what one says is not on that of another
   t.match(second, /prompts\/list/)
   t.notMatch(second, id)
 })
+
+t.test('pages have lines in the access log, refusals there are events, and a drain waits for them', async t => {
+  trackLeaks(t)
+  const asked = Promise.withResolvers<() => void>()
+  const server = await startRawHttp(x => {
+    if (x.path === '/pages/quick') return void x.head(200, ['Content-Type', 'text/plain']).end('page')
+    asked.resolve(() => x.head(200, ['Content-Type', 'text/plain']).end('at last'))
+  })
+  t.teardown(() => server.close())
+  const lines: string[] = []
+  const events: string[] = []
+  const tell = (event: string): void => void events.push(event)
+  const proxy = await createReverse({
+    listeners: ANYWHERE,
+    routes: { a: to(server, { passthrough: ['/a/pages/*'], tokens: ['t'] }) },
+    accessLog: { format: 'json', write: text => void lines.push(...text.trim().split('\n')) },
+    admin: { token: TOKEN },
+    log: { debug: tell, info: tell, warn: tell, error: tell }
+  })
+  t.teardown(() => proxy.close({ drainTimeout: 0 }))
+  const get = (path: string, headers = {}) => rawRequest(`${proxy.origins[0]}${path}`, { method: 'GET', headers })
+  const token = { 'catflap-token': 't' }
+  t.equal((await get('/a/pages/quick?secret', token)).status, 200)
+  t.equal((await get('/a/pages/quick')).status, 401)
+  t.ok(events.includes('session-refused'))
+  const slow = get('/a/pages/slow', token)
+  const answer = await asked.promise
+  const drain = await rawRequest(`${proxy.adminUrl}/api/drain`, { headers: asOperator })
+  t.match(drain.json(), { calls: 1 })
+  answer()
+  t.equal((await slow).text, 'at last')
+  await proxy.close()
+  t.match(
+    lines.map(line => JSON.parse(line)),
+    [
+      { kind: 'page', name: '/a/pages/quick', status: 200, result: 'answered' },
+      { kind: 'page', status: 401, code: 'unauthorized' },
+      { kind: 'page', name: '/a/pages/slow', status: 200 }
+    ]
+  )
+})

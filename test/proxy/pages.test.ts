@@ -1,5 +1,6 @@
 /** What is told of pages: each once, with how it ended. */
 import t, { type Test } from 'tap'
+import { Gate } from '../../src/proxy/gate.ts'
 import { settings } from '../../src/proxy/options.ts'
 import { type PageFacts, Pages } from '../../src/proxy/pages.ts'
 import { Passthrough } from '../../src/proxy/passthrough.ts'
@@ -33,6 +34,7 @@ async function watched(t: Test, script: Script, tokens: readonly string[] = []):
     allowHosts: ['front.test'],
     allowOrigins: ['*'],
     tokens,
+    gate: new Gate({ certified: false }, tokens.length > 0),
     observe: told => facts.push(told)
   })
   const front = new HttpServer({ ...settings(), host: '127.0.0.1', port: 0 }, (req, reply) => pages.web(req, reply), {
