@@ -103,9 +103,13 @@ function pathNeedsHttp(node: MapNode, path: Path, reader: Reader): void {
 
 export const health = object(
   {
-    failures: key(f.count(0, 1000), 'failures in a row after which a target is left out for a while; 0: never', {
-      fallback: 5
-    }),
+    failures: key(
+      f.count(0, 1000),
+      'calls in a row without any answer (no connection, silence) after which a target is left out for a while; 0: never',
+      {
+        fallback: 5
+      }
+    ),
     ejection: key(f.duration(), 'for how long at first; each time in a row twice as long', { fallback: '1s' }),
     maxEjection: key(f.duration(), 'for how long at most', { fallback: '60s' }),
     check: key(check, 'ask each target again and again whether it is up', { otherwise: 'none' })

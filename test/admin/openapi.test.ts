@@ -107,7 +107,7 @@ t.test('every documented path, method and status is given, as its schema says', 
   t.equal((await ask(admin, 'DELETE', '/api/sessions/{handle}')).status, 404)
   t.equal((await ask(bare.admin, 'GET', '/metrics')).status, 404)
   withHealth(stage.cores.get('two')!, () => [
-    { member: 'a', label: 'http://a/', state: 'ejected', reason: 'refused', inFlight: 0, until: Date.now() }
+    { member: 'a', label: 'http://a/', state: 'ejected', reason: 'refused', inFlight: 0, until: Date.now() + 60_000 }
   ])
   t.equal((await ask(admin, 'GET', '/readyz')).status, 503)
   t.equal((await ask(admin, 'GET', '/readyz', { headers: {} as never })).status, 503)
