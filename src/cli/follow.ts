@@ -2,6 +2,9 @@ import { stat } from 'node:fs/promises'
 
 /** Files are looked at so often, in ms: it works on every file system, and where a whole folder is swapped by its link. */
 const LOOK_EVERY = 1_000
+/** File systems take the time from a clock that may be so many ms behind. To read once more in vain costs nothing. */
+const COARSE = 100
+
 /** Watches files whose content decides what a program does. */
 export class Follower {
   readonly #changed: () => void
@@ -52,7 +55,7 @@ export class Follower {
       // One that is gone is about to be replaced, or that is a mistake: what was read goes on to hold.
       if (!now || this.#files !== files) continue
       files.set(file, now.signature)
-      if (before === undefined ? now.written >= this.#since : now.signature !== before) some = true
+      if (before === undefined ? now.written >= this.#since - COARSE : now.signature !== before) some = true
     }
     if (some) this.#pending = true
     else if (this.#pending && this.#files === files) {
