@@ -227,7 +227,11 @@ export class Call implements CallReceiver, Deadline {
     if (this.at <= this.#startedAt + maxRequestTime) return
     // The deadline would lie behind the hard maximum, so the call gets a timer of its own for what is left.
     deadlines.end(this)
-    this.#lastTimer = setTimeout(() => this.expired(), this.#left)
+    // Timers may fire up to two milliseconds early; one that did is followed by another.
+    this.#lastTimer = setTimeout(() => {
+      this.#lastTimer = undefined
+      this.expired()
+    }, this.#left)
   }
 
   /** Until the hard maximum, in ms; at least 1. */
