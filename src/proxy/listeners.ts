@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ListenerView } from '../admin/subject.ts'
 import type { Log } from '../log.ts'
@@ -26,7 +25,7 @@ interface Listening {
   readonly origin: string
 }
 
-/** What is to listen next. Nothing has to be undone where it comes to nothing. */
+/** What is to listen next. It is carried out, or abandoned. */
 export interface ListenerPlan {
   readonly next: readonly (Listening | Omit<Listening, 'origin'>)[]
   readonly certificates: readonly (() => void)[]
@@ -75,46 +74,66 @@ export class Listeners {
     return this.#servers.reduce((n, server) => n + server.connections, 0)
   }
 
-  /** What has to be done to listen where these options say, and nowhere else. Rejects with what is wrong, as far as that shows. */
+  /**
+   * What has to be done to listen where these options say, and nowhere else. Who connects where nobody listened before is kept
+   * waiting until `admit`. Rejects with what is wrong, as far as that shows.
+   */
   async plan(options: ReverseOptions): Promise<ListenerPlan> {
     const { listeners = [DEFAULT_LISTENER], drainTimeout = settings().drainTimeout } = options
     const certificates: (() => void)[] = []
     const next: ListenerPlan['next'][number][] = []
-    for (const [i, one] of listeners.entries()) {
-      const key = keyOf(one, i)
-      const there = this.#listening.find(other => other.key === key)
-      if (there) {
-        const { tls } = one
-        if (tls && JSON.stringify(there.options.tls) !== JSON.stringify(tls))
-          certificates.push(there.server.preparedTls(tls))
-        next.push({ ...there, options: one })
-      } else next.push(await this.#made(one, key, spotOf(one, i)))
+    const plan = { next, certificates, drainTimeout }
+    try {
+      for (const [i, one] of listeners.entries()) {
+        const key = keyOf(one, i)
+        const there = this.#listening.find(other => other.key === key)
+        if (there) {
+          const { tls } = one
+          if (tls && JSON.stringify(there.options.tls) !== JSON.stringify(tls))
+            certificates.push(there.server.preparedTls(tls))
+          next.push({ ...there, options: one })
+        } else next.push(await this.#made(one, key, spotOf(one, i)))
+      }
+      for (const one of next)
+        if (isNew(one) && !this.#listening.some(({ port }) => port === one.port)) await one.server.listen()
+      return plan
+    } catch (error) {
+      await this.abandon(plan)
+      throw error
     }
-    for (const { port, options } of next)
-      if (port !== 0 && !this.#listening.some(there => there.port === port)) await probe(options.host, port)
-    return { next, certificates, drainTimeout }
   }
 
-  /** Does what was planned, at once. Rejects with the system's error; then nothing has changed. */
-  async change({ next, certificates, drainTimeout }: ListenerPlan): Promise<void> {
+  /** The plan comes to nothing. */
+  async abandon({ next }: ListenerPlan): Promise<void> {
+    await Promise.all(next.filter(isNew).map(({ server }) => this.#close(server)))
+  }
+
+  /** Does what was planned. Rejects with the system's error; then nothing has changed. */
+  async change(plan: ListenerPlan): Promise<void> {
+    const { next, certificates, drainTimeout } = plan
     const keys = new Set(next.map(({ key }) => key))
     const gone = this.#listening.filter(({ key }) => !keys.has(key))
-    const fresh = next.filter(one => !('origin' in one))
+    const fresh = next.filter(isNew)
     // Who listens at a port that another is to have makes room first.
     const paused = gone.filter(({ port }) => fresh.some(one => one.port === port))
     for (const { server } of paused) server.pause()
     const listening: Listening[] = []
     try {
-      for (const one of next) listening.push('origin' in one ? one : await this.#open(one))
+      for (const one of next) listening.push(isNew(one) ? await this.#open(one) : one)
       if (this.#stopped) throw new TypeError('it is being drained: start it anew with these options')
     } catch (error) {
-      await Promise.all(fresh.map(({ server }) => this.#close(server)))
+      await this.abandon(plan)
       if (!this.#stopped) for (const { server, port } of paused) await server.listen(port)
       throw error
     }
     for (const swap of certificates) swap()
     this.#listening = listening
     for (const one of gone) this.#leave(one, drainTimeout)
+  }
+
+  /** What listens is served from now on, those who have been waiting among it. */
+  admit(): void {
+    for (const { server } of this.#listening) server.admit()
   }
 
   /** And does not listen anew, either. */
@@ -141,14 +160,15 @@ export class Listeners {
     const { host = '127.0.0.1', tls, http2 = true } = options
     const port = options.port || (this.#listening.find(there => there.spot === spot)?.port ?? 0)
     const { router } = this.#options
-    const server = new HttpServer({ ...settings(options.settings), host, port, tls, http2 }, router.handle, router)
+    const own = { ...settings(options.settings), host, port, tls, http2 }
+    const server = new HttpServer({ ...own, held: true }, router.handle, router)
     await server.prepare()
     return { key, spot, options, server, port }
   }
 
   async #open(one: Omit<Listening, 'origin'>): Promise<Listening> {
     const { server, options } = one
-    const { address, port } = await server.listen()
+    const { address, port } = server.address ?? (await server.listen())
     this.#options.gauges?.listener(server)
     const scheme = options.tls ? 'https' : 'http'
     return { ...one, port, origin: `${scheme}://${hostForUrl(options.host ?? '127.0.0.1', address)}:${port}` }
@@ -181,14 +201,8 @@ export class Listeners {
   }
 }
 
-/** Rejects with the system's error where nobody could listen. */
-async function probe(host = '127.0.0.1', port: number): Promise<void> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, resolve)
-  })
-  await new Promise(resolve => server.close(resolve))
+function isNew(one: ListenerPlan['next'][number]): one is Omit<Listening, 'origin'> {
+  return !('origin' in one)
 }
 
 function spotOf({ host = '127.0.0.1', port = 0 }: ListenerOptions, index: number): string {

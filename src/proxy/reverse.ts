@@ -171,7 +171,10 @@ export class Reverse {
     const plan = await this.#listeners.plan(options)
     const places = await openPlaces(options, generation, this.#common(options), name =>
       keeps.has(name) ? before.get(name) : undefined
-    )
+    ).catch(async error => {
+      await this.#listeners.abandon(plan)
+      throw error
+    })
     try {
       await this.#listeners.change(plan)
     } catch (error) {
@@ -182,6 +185,7 @@ export class Reverse {
     this.#stores.serve()
     this.#rules.certified = everyoneCertified(options)
     this.#options = options
+    this.#listeners.admit()
     this.#endRevoked()
     for (const place of places)
       if (before.get(place.name) !== place) await place.route.offer(`${this.origins[0]}${place.path}`)

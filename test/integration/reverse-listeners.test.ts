@@ -1,8 +1,11 @@
 /** Listeners that change while clients are connected: what has begun is finished, ports are handed over, or nothing changes. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { connect, type TLSSocket } from 'node:tls'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { ListenerOptions } from '../../src/index.ts'
 import { CA, SERVER_TLS } from '../fixtures/tls/certificates.ts'
@@ -15,6 +18,7 @@ import { rawSession } from './http-door.ts'
 import { ANYWHERE, openReverse, sdkServer, to } from './reverse-door.ts'
 
 const HOST = '127.0.0.1'
+const KNOCK = fileURLToPath(new URL('../fixtures/clients/knock.ts', import.meta.url))
 const TLS = { certificate: SERVER_TLS.cert, key: SERVER_TLS.key }
 
 async function freePort(): Promise<number> {
@@ -69,6 +73,38 @@ t.test('what takes too long is cut with a listener that is removed; closing the 
   await proxy.close({ drainTimeout: 0 })
   t.not(await second, 200)
 })
+
+t.test('who connects while it starts, or while a listener is added, is served once all is ready', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const routes = { a: to(server) }
+  for (let round = 0; round < 5; round++) {
+    const [first, second] = [await freePort(), await freePort()]
+    const [one, other] = [await knocking(first), await knocking(second)]
+    const proxy = await openReverse(t, routes, { listeners: [{ host: HOST, port: first }] })
+    t.match(await one.heard, /^HTTP\/1.1 200 /)
+    const listeners = [
+      { host: HOST, port: first },
+      { host: HOST, port: second, http2: false }
+    ]
+    await proxy.reload({ listeners, routes: { ...routes, b: to(server) } })
+    t.match(await other.heard, /^HTTP\/1.1 200 /)
+    await proxy.close()
+  }
+})
+
+/** A process that tries to connect without a pause: what it is answered, or what became of its connection. */
+async function knocking(port: number): Promise<{ readonly heard: Promise<string> }> {
+  const child = spawn(process.execPath, ['--no-warnings', KNOCK, String(port)], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  let heard = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    heard += text
+  })
+  await waitFor(child.stdout, 'data')
+  return { heard: once(child, 'close').then(() => heard.slice('knocking\n'.length)) }
+}
 
 for (const [what, before, after] of [
   ['settings', {}, { settings: { maxConnections: 9 } }],

@@ -26,6 +26,8 @@ export interface HttpServerOptions {
   readonly tls?: TlsTexts
   /** HTTP/2 beside HTTP/1.1: by ALPN over TLS, with prior knowledge on clear text. Default false. */
   readonly http2?: boolean
+  /** Connections are accepted, and nothing is read of them until `admit`. Default false. */
+  readonly held?: boolean
 }
 
 /** Over HTTP/2, `req` has what catflap reads of Node's IncomingMessage (`Http2Request`); `HttpReply.handOver` gives the rest. */
@@ -69,6 +71,7 @@ export class HttpServer {
   }
   #ticker: NodeJS.Timeout | undefined
   #leaving = false
+  #held: Socket[] | undefined
 
   constructor(options: HttpServerOptions, handler: RequestHandler, upgrades?: Upgrades) {
     this.#options = options
@@ -102,7 +105,8 @@ export class HttpServer {
     this.#server.maxRequestsPerSocket = 0
     if (upgrades)
       this.#server.on('upgrade', (req, socket, head) => this.#upgrade(upgrades, req, socket as Socket, head))
-    const plain = !options.tls && !options.http2
+    if (options.held) this.#held = []
+    const plain = !options.tls && !options.http2 && !options.held
     this.#front = plain ? this.#server : new NetServer({ allowHalfOpen: true, noDelay: true })
     this.#front.on('connection', socket => this.#connected(socket))
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#refuse(error, socket as Socket))
@@ -155,6 +159,18 @@ export class HttpServer {
     if (this.#options.keepAlive > 0)
       this.#ticker ??= setInterval(() => this.#keepAlive(), Math.max(10, this.#options.keepAlive / 5))
     return this.#front.address() as AddressInfo
+  }
+
+  /** Where it listens, once it does. */
+  get address(): AddressInfo | undefined {
+    return (this.#front.address() as AddressInfo | null) ?? undefined
+  }
+
+  /** Who has connected so far, and whoever will, is served. */
+  admit(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const socket of held) if (!socket.destroyed) this.#greet(socket)
   }
 
   /** Gives its port free, and nothing else: whoever is connected notices nothing. It may `listen` again. */
@@ -255,14 +271,17 @@ export class HttpServer {
       this.#past.read += socket.bytesRead
       this.#past.written += socket.bytesWritten
     })
-    if (this.#front !== this.#server) this.#greet(socket)
+    if (this.#front === this.#server) return
+    // Until somebody else takes care of it.
+    socket.on('error', () => {})
+    if (this.#held) this.#held.push(socket)
+    else this.#greet(socket)
   }
 
   #greet(socket: Socket): void {
-    // Until somebody else takes care of it.
-    socket.on('error', () => {})
     if (this.#tls) return this.#tls.accept(socket)
-    this.#http2?.hear(socket, word => {
+    if (!this.#http2) return this.#speak(socket, 'http1')
+    this.#http2.hear(socket, word => {
       if (word !== 'silence') return this.#speak(socket, word)
       this.refusals.request_timeout++
       this.#lastWords.say(socket, rawAnswer(new CatflapError('request_timeout'), []))
