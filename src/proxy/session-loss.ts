@@ -10,9 +10,13 @@ import { applyChange } from './rederive.ts'
 import { watchQuestions } from './session-state.ts'
 
 /** Whether it is in a session at a server over HTTP, which that server can lose. */
-export function mayBeLost({ session, leg, connection, kind }: Exchange): boolean {
+export function mayBeLost(x: Exchange): boolean {
+  return isInSession(x) && x.kind !== 'terminate'
+}
+
+function isInSession({ session, leg, connection }: Exchange): boolean {
   if (!session || session.ended || connection || session.channel) return false
-  return leg?.upstreamId !== undefined && kind !== 'terminate'
+  return leg?.upstreamId !== undefined
 }
 
 /**
@@ -21,9 +25,8 @@ export function mayBeLost({ session, leg, connection, kind }: Exchange): boolean
  */
 export function mayTellLoss(x: Exchange, { status, type, length = 0 }: ReplyHead): boolean {
   if (status === 404) return mayBeLost(x)
-  if (status !== 400 || x.message?.method === 'initialize' || length > MAX_HELD) return false
-  if (x.kind === 'terminate') return type === 'json' && !x.connection && !x.session?.channel && !!x.leg?.upstreamId
-  return mayBeLost(x) && (x.kind === 'listen' ? type !== 'sse' : type === 'json')
+  if (status !== 400 || length > MAX_HELD || !isInSession(x)) return false
+  return x.kind === 'listen' ? type !== 'sse' : type === 'json' && x.message?.method !== 'initialize'
 }
 
 /**

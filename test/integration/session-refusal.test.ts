@@ -1,5 +1,8 @@
 /** Servers that answer 400 where 404 belongs, once they have lost a session. */
+import path from 'node:path'
 import t from 'tap'
+import type { TapeFrame } from '../../src/tape/format.ts'
+import { TapeReader } from '../../src/tape/reader.ts'
 import type { RawExchange } from '../fixtures/servers/raw-exchange.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, notification, rpc } from '../helpers/rpc.ts'
@@ -276,3 +279,20 @@ t.test('DELETE of what the server does not know: it has ended', async t => {
   t.equal(losing.server.exchanges.filter(x => x.method === 'DELETE').length, 1)
   t.equal(door.stats.sessions, 0)
 })
+
+for (const sessionLoss of ['reinitialize', 'propagate'] as const) {
+  t.test(`${sessionLoss}: the tape has the 400 on the side of the server alone`, async t => {
+    const tape = path.join(t.testdir(), 'a.tape.jsonl')
+    const { losing, door, url } = await losingDoor(t, { sessionLoss, record: { path: tape } })
+    const id = await rawSession(url)
+    losing.notFound = badRequest
+    losing.lose()
+    const { status } = await rawPost(url, rpc(1, 'count'), legacyHeaders(id))
+    t.equal(status, sessionLoss === 'propagate' ? 404 : 200)
+    await door.close()
+    const heads: string[] = []
+    for await (const frame of (await TapeReader.open(tape)) as AsyncIterable<TapeFrame>)
+      if (frame.dir === 'down' && (frame.http?.status ?? 0) >= 400) heads.push(`${frame.side} ${frame.http?.status}`)
+    t.same(heads, ['server 400', ...(sessionLoss === 'propagate' ? ['client 404'] : [])])
+  })
+}
