@@ -223,28 +223,43 @@ t.test('a long 400 to a GET does not wait for the answer to ping', async t => {
   const id = await rawSession(url)
   const text = 'x'.repeat(500_000)
   const gate = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<RawExchange>()
+  let givenUp = false
   losing.onRequest = async x => {
-    if (x.method !== 'GET') return gate.promise.then(() => answer(x))
-    x.head(400, ['Content-Type', 'text/plain']).end(text)
+    if (x.method === 'GET') return x.head(400, ['Content-Type', 'text/plain']).end(text)
+    asked.resolve(x)
+    void x.aborted.then(() => {
+      givenUp = true
+    })
+    await gate.promise
+    answer(x)
   }
   const refused = await rawRequest(url, { method: 'GET', headers: { ...legacyHeaders(id), ...GET } })
   t.ok(refused.status === 400 && refused.text === text)
   gate.resolve()
+  const ping = await asked.promise
+  await ping.closed.then(() => ping.closed)
+  t.notOk(givenUp, 'it was there before the time for ping was over')
   t.equal(door.stats.sessions, 1)
 })
 
-t.test('where ping gets it too, the GET has the session begun anew', async t => {
-  const { losing, door, url } = await losingDoor(t)
-  const id = await rawSession(url)
-  losing.notFound = badRequest
-  losing.lose()
-  const stream = await openSse(url, { headers: { ...legacyHeaders(id), ...GET } })
-  t.equal(stream.status, 200)
-  stream.close()
-  t.equal(losing.initializes.length, 2)
-  t.equal(losing.of('ping').length, 1)
-  t.equal(door.stats.sessions, 1)
-})
+for (const [what, refuse] of [
+  ['as JSON', badRequest],
+  ['as text', x => (x.method === 'GET' ? x.respond(400, 'text/html', 'Invalid or missing session ID') : badRequest(x))]
+] as [string, Refusal][]) {
+  t.test(`where ping gets it too, the GET, refused ${what}, has the session begun anew`, async t => {
+    const { losing, door, url } = await losingDoor(t)
+    const id = await rawSession(url)
+    losing.notFound = refuse
+    losing.lose()
+    const stream = await openSse(url, { headers: { ...legacyHeaders(id), ...GET } })
+    t.equal(stream.status, 200)
+    stream.close()
+    t.equal(losing.initializes.length, 2)
+    t.equal(losing.of('ping').length, 1)
+    t.equal(door.stats.sessions, 1)
+  })
+}
 
 t.test('propagate: where ping gets it too, the GET gets 404', async t => {
   const { losing, door, url } = await losingDoor(t, { sessionLoss: 'propagate' })
