@@ -25,6 +25,7 @@ import {
   keepSession,
   mayTellLoss,
   readyAgain,
+  requestsOf,
   saidWith400,
   withoutServer
 } from './session-loss.ts'
@@ -253,7 +254,7 @@ export class Exchange implements Listener, ReplyListener {
     const call = this.#call
     if (!call || head === this.#judged || !mayTellLoss(this, head)) return false
     this.#judged = head
-    const held = new HeldAnswer(head, this.kind !== 'listen' || head.status === 400)
+    const held = new HeldAnswer(head, head.status === 404 && requestsOf(this).length > 0)
     call.attach(held)
     void this.#guard(this.#judge(call, held))
     return true
@@ -297,7 +298,7 @@ export class Exchange implements Listener, ReplyListener {
     if (this.#ended) return
     if (this.#hides(held)) return this.broken(saidWith400(this))
     call.attach(this.answer)
-    if (!held.release(this.answer) && !call.done) call.detach()
+    if (!held.release(this.answer)) call.cancel('client-gone')
   }
 
   #sendAgain(call: Call, leg: Leg): void | Promise<void> {

@@ -17,17 +17,17 @@ const MAX_UNPACKED = 1024 * 1024
  */
 export class HeldAnswer implements Attached {
   readonly head: ReplyHead
-  /** Whoever waits for what is in it hears of it at once, so that a long answer need not be dropped. */
-  readonly #judged: boolean
+  /** It answers requests: a long one that is no JSON-RPC is not for the client, and not kept. */
+  readonly #answers: boolean
   readonly #settled = Promise.withResolvers<void>()
   readonly #tooLong = Promise.withResolvers<void>()
   #parts: Buffer[] = []
   #size = 0
   #end: 'open' | 'ended' | CatflapError = 'open'
 
-  constructor(head: ReplyHead, judged: boolean) {
+  constructor(head: ReplyHead, answers: boolean) {
     this.head = head
-    this.#judged = judged
+    this.#answers = answers
   }
 
   /**
@@ -81,10 +81,9 @@ export class HeldAnswer implements Attached {
     this.#tooLong.resolve()
   }
 
-  /** It is about to be released: an answer that long is the client's. */
+  /** It is about to be released: whoever waits hears at once of one that long, and it is the client's. */
   #keepsAll(): boolean {
-    if (!this.#judged) return false
-    return this.head.status === 400 || (this.#parts.length > 0 && (this.head.type === 'sse' || this.#looksLikeJson()))
+    return !this.#answers || (this.#parts.length > 0 && (this.head.type === 'sse' || this.#looksLikeJson()))
   }
 
   onMessage(_message: Message): void {}

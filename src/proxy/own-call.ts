@@ -22,6 +22,8 @@ export interface OwnCallOptions {
   readonly version?: string
   readonly signal: AbortSignal
   readonly watch?: HttpWatch
+  /** The one of several servers that is not to be asked. */
+  readonly avoid?: string
 }
 
 /** Bytes of one answer. */
@@ -89,7 +91,7 @@ export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Pr
   })
 }
 
-function inputOf(message: Message, { context, version, watch }: OwnCallOptions): CallInput {
+function inputOf(message: Message, { context, version, watch, avoid }: OwnCallOptions): CallInput {
   const headers = [...context.headers]
   removeHeader(headers, EVENT_ID_HEADER)
   removeHeader(headers, VERSION_HEADER)
@@ -98,5 +100,5 @@ function inputOf(message: Message, { context, version, watch }: OwnCallOptions):
   setHeader(headers, 'Accept', 'application/json, text/event-stream')
   const kind = message.kind === 'request' ? 'request' : 'notify'
   const { query } = context
-  return { kind, era: 'legacy', message, batch: undefined, body: message.bytes, query, headers, watch }
+  return { kind, era: 'legacy', message, batch: undefined, body: message.bytes, query, headers, watch, avoid }
 }

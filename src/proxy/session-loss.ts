@@ -1,5 +1,6 @@
 import { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, getHeader, removeHeader } from '../protocol/headers.ts'
+import type { Message } from '../protocol/message.ts'
 import type { Session } from '../session/manager.ts'
 import { Recovery } from '../session/recovery.ts'
 import type { Leg, ReplyHead } from '../transport/upstream.ts'
@@ -34,25 +35,31 @@ export function mayTellLoss(x: Exchange, { status, type, length = 0 }: ReplyHead
  * must then not be sent again; nor where it only says that there is no stream to be had; nor where it is a 400 about anything else.
  */
 export async function isLost(x: Exchange, held: HeldAnswer): Promise<boolean> {
-  if (x.kind === 'listen') return await lostBehindGet(x, x.session!, held)
+  if (x.kind === 'listen') return await isLostByPing(x, x.session!, held)
   if (held.head.status === 400) return await held.refusesSession()
-  const requests = (x.batch ?? (x.message ? [x.message] : [])).filter(m => m.kind === 'request')
-  return !(await held.answers(requests))
+  const requests = requestsOf(x)
+  // Who says no more than that it does not know a notification, or a question that was answered late, may well know the session.
+  return requests.length === 0 ? await isLostByPing(x, x.session!, held) : !(await held.answers(requests))
 }
 
-/** A session is asked for once on each of its legs, however many GETs are refused. */
-async function lostBehindGet(x: Exchange, session: Session, held: HeldAnswer): Promise<boolean> {
+/** What the client waits for an answer to. */
+export function requestsOf({ batch, message }: Exchange): readonly Message[] {
+  return (batch ?? (message ? [message] : [])).filter(m => m.kind === 'request')
+}
+
+/** A session is asked for once, however much is refused at once; for GETs once on each of its legs. */
+async function isLostByPing(x: Exchange, session: Session, held: HeldAnswer): Promise<boolean> {
   const { leg } = x
-  const odd = held.head.status === 400
+  const listens = x.kind === 'listen'
   if (leg !== session.leg || session.recovery?.pending) return true
-  if (session.streamless === leg) return false
+  if (listens && session.streamless === leg) return false
   // With an id, it may be that which the server does not like: another GET may well have its stream.
-  const forAll = !odd || getHeader(x.headers, EVENT_ID_HEADER) === undefined
+  const forAll = listens && (held.head.status === 404 || getHeader(x.headers, EVENT_ID_HEADER) === undefined)
   session.doubt ??= asked(x, session, forAll).finally(() => {
     session.doubt = undefined
   })
-  // More of a 400 than is kept is no refusal of a session, and is not kept waiting.
-  return await (odd ? Promise.race([session.doubt, held.tooLong.then(() => false)]) : session.doubt)
+  // What is longer than is kept is no refusal of a session, and is not kept waiting.
+  return await Promise.race([session.doubt, held.tooLong.then(() => false)])
 }
 
 async function asked(x: Exchange, session: Session, forAll: boolean): Promise<boolean> {
@@ -68,6 +75,11 @@ const UNSENT: ReadonlySet<string> = new Set(['upstream_unreachable', 'upstream_c
 /** The server did not answer, or not with what HTTP allows. */
 const UNANSWERED: ReadonlySet<string> = new Set([...UNSENT, 'upstream_reset', 'upstream_timeout', 'upstream_protocol'])
 
+/** Nobody has answered: that may pass. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof CatflapError && UNANSWERED.has(error.code)
+}
+
 /** The client ends a session whose server does not answer: it has ended, whatever becomes of that. */
 export function endsUnheard(x: Exchange, error: CatflapError): boolean {
   const { session, leg, kind, connection } = x
@@ -82,9 +94,18 @@ export function isGivenUp(x: Exchange, error: CatflapError): boolean {
   return error.data?.lost === true && mayBeLost(x)
 }
 
-/** Where the session goes on, and with what. What may have reached the server that was given up is not sent again. */
+/**
+ * Where the session goes on, and with what. What may have reached the server that was given up is not sent again. Where no other can
+ * be asked either, the session stays what it was.
+ */
 export async function withoutServer(x: Exchange, error: CatflapError): Promise<Leg | CatflapError> {
-  const leg = await keepSession(x, true)
+  let leg: Leg | undefined
+  try {
+    leg = await keepSession(x, true)
+  } catch (reason) {
+    if (isUnanswered(reason)) return error
+    throw reason
+  }
   if (leg) return UNSENT.has(error.code) ? leg : error
   if (x.session) endLost(x, x.session, 'its server has been out of reach for too long')
   return new CatflapError('session_not_found')
@@ -111,10 +132,11 @@ export function keepSession(x: Exchange, left = false): Promise<Leg | undefined>
 
 /** Loaded when it happens, which for most proxies is never. */
 async function renew(x: Exchange, session: Session, left: boolean): Promise<Leg | undefined> {
-  const { renewSession } = await import('./renew-session.ts')
+  const { moveSession, renewSession } = await import('./renew-session.ts')
+  if (!left) return await renewSession(x, session)
   const before = session.leg
-  const leg = await renewSession(x, session)
-  if (leg && left) void before.close(x.headers)
+  const leg = await moveSession(x, session)
+  if (leg) void before.close(x.headers)
   return leg
 }
 
