@@ -151,7 +151,8 @@ export class GroupTarget implements Target, Choice {
     const opens = input.message?.method === 'initialize'
     const now = performance.now()
     for (const m of this.members) {
-      if ((opens || m.target.kind === 'http') && !but?.includes(m)) m.stand(now, this.#options.balance)
+      const open = (opens || m.target.kind === 'http') && m.name !== input.avoid && !but?.includes(m)
+      if (open) m.stand(now, this.#options.balance)
       else m.rank = RANK.none
     }
     const chosen = choose(this.members)
