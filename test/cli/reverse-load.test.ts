@@ -1,0 +1,186 @@
+/** `catflap reverse` while clients of both eras never stop asking: other options, then its end. Nothing is lost. */
+import { renameSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Test } from 'tap'
+import t from 'tap'
+import { type HttpServer, startHttpServer } from '../fixtures/servers/http-server.ts'
+import { type CatflapRun, type JsonEvent, runCatflap } from '../helpers/catflap.ts'
+import { connectHttp, type HttpTestClient } from '../helpers/clients.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, rpc } from '../helpers/rpc.ts'
+import { fixtureArgv } from '../helpers/stdio-peer.ts'
+import { within } from '../helpers/wait.ts'
+import { rawSession } from '../integration/http-door.ts'
+import { Account, comeAndGo, connectLegacy, stay, subscribe } from './steady-clients.ts'
+
+const TOKEN = 'operator-of-the-test'
+const PATIENCE = { timeoutMs: 20_000 }
+/** Of each kind, but for the pipe: one child is enough. */
+const EACH = 3
+const CLIENTS = ['stays', 'comes', 'pipe', 'modern'] as const
+
+interface Ends {
+  readonly a: string
+  readonly m: string
+  readonly more?: readonly string[]
+}
+
+/** The process by its file, which a test writes anew; each time it waits for what came of it. */
+class FiledProxy {
+  readonly run: CatflapRun
+  readonly #file: string
+  #read = 0
+
+  constructor(t: Test, ends: Ends) {
+    this.#file = path.join(t.testdir(), 'catflap.yaml')
+    this.#write(ends)
+    this.run = runCatflap(['reverse', '--config', this.#file])
+    t.teardown(() => this.run.kill9())
+  }
+
+  async change(ends: Ends, event = 'config-changed'): Promise<JsonEvent> {
+    this.#write(ends)
+    return await this.hangUp(event)
+  }
+
+  /** SIGHUP, and the next of these events. */
+  async hangUp(event: string): Promise<JsonEvent> {
+    this.run.proc.kill('SIGHUP')
+    const { items } = this.run.events
+    const found = await this.run.events.until(e => e.event === event && items.indexOf(e) >= this.#read, PATIENCE)
+    this.#read = items.indexOf(found) + 1
+    return found
+  }
+
+  async operate(origin: string, method: string, what: string): Promise<{ status: number; body: JsonEvent }> {
+    const headers = { authorization: `Bearer ${TOKEN}` }
+    const { status, json } = await rawRequest(`${origin}${what}`, { method, headers })
+    return { status, body: json() as JsonEvent }
+  }
+
+  #write({ a, m, more = [] }: Ends): void {
+    const pipe = JSON.stringify(fixtureArgv('stdio-server.ts', '--era', 'legacy'))
+    const lines = [
+      'listeners: [{ address: "127.0.0.1:0" }]',
+      `admin: { address: "127.0.0.1:0", token: ${TOKEN} }`,
+      'drainTimeout: 60s',
+      // With what children say on stderr, which is what they have done.
+      'log: { level: debug }',
+      'routes:',
+      `  a: { target: "${a}" }`,
+      `  m: { target: "${m}" }`,
+      // What tells that a process was started here has to reach it, or none could be missed.
+      `  pipe: { command: ${pipe}, inheritEnv: [TEST_OF_CATFLAP_MARK] }`,
+      ...more
+    ]
+    // As one step: it is looked at all the time.
+    writeFileSync(`${this.#file}.new`, lines.join('\n'))
+    renameSync(`${this.#file}.new`, this.#file)
+  }
+}
+
+/** All kinds of clients have had so many more answers. */
+async function goOn(account: Account, more = 6): Promise<void> {
+  await Promise.all(CLIENTS.map(name => account.tally.until(name, account.tally.count(name) + more, 20_000)))
+}
+
+/** Tags of calls that have reached a server, each as often as it did. */
+function executed(server: HttpServer): string[] {
+  return server.requests.flatMap(({ body }) => /"tag":"([^"]+)"/.exec(body.toString())?.[1] ?? [])
+}
+
+t.test('changed, changed again and stopped under load, it loses nothing', { timeout: 60_000 }, async t => {
+  trackLeaks(t)
+  const one = await startHttpServer()
+  const two = await startHttpServer()
+  const [modernOne, modernTwo] = [await startHttpServer({ mode: 'modern' }), await startHttpServer({ mode: 'modern' })]
+  const servers = [one, two, modernOne, modernTwo]
+  for (const server of servers) t.teardown(() => server.close())
+  const proxy = new FiledProxy(t, { a: one.url, m: modernOne.url })
+  const told = await proxy.run.events.until(e => e.event === 'listening', PATIENCE)
+  const url = (route: string): string => `${(told.listeners as string[])[0]}/${route}/mcp`
+  const connected = async (c: Promise<HttpTestClient>): Promise<HttpTestClient> => {
+    const client = await c
+    t.teardown(() => client.close())
+    return client
+  }
+
+  const account = new Account()
+  const clients: Promise<void>[] = []
+  for (let i = 0; i < EACH; i++) {
+    const c = await connected(connectLegacy(url('a')))
+    await c.listening()
+    clients.push(stay(c, account, 'stays'), comeAndGo(url('a'), account, 'comes'))
+    clients.push(subscribe(await connected(connectHttp(url('m'), { era: 'modern' })), account, 'modern'))
+  }
+  clients.push(stay(await connected(connectLegacy(url('pipe'))), account, 'pipe'))
+  const old = await connected(connectLegacy(url('a')))
+  const id = await rawSession(url('a'))
+  const stream = await openSse(url('a'), { headers: { ...legacyHeaders(id), accept: 'text/event-stream' } })
+  await goOn(account)
+
+  const x = `  x: { target: "${two.url}" }`
+  t.match(await proxy.change({ a: one.url, m: modernOne.url, more: [x] }), { added: ['x'] })
+  const ofX = await rawSession(url('x'))
+  await goOn(account)
+  t.match(await proxy.change({ a: two.url, m: modernOne.url, more: [x] }), { replaced: ['a'] })
+  await goOn(account)
+  t.match(await proxy.change({ a: 'nonsense', m: modernTwo.url }, 'config-refused'), { text: /routes\.a/ })
+  await goOn(account)
+  t.match(await proxy.change({ a: two.url, m: modernTwo.url }), { replaced: ['m'], removed: ['x'] })
+  t.equal((await rawPost(url('x'), rpc(1, 'ping'), legacyHeaders(ofX))).status, 200, 'a session outlives its route')
+  t.equal((await rawPost(url('x'), initialize())).status, 404)
+  await account.tally.until('modern subscription', 2 * EACH, 20_000)
+  for (let i = 0; i < 3; i++) await proxy.hangUp('config-read')
+  await goOn(account)
+  t.match(await proxy.change({ a: one.url, m: modernTwo.url }), { replaced: ['a'] })
+  await goOn(account)
+
+  const atOne = executed(one)
+  t.ok(executed(two).length > 0)
+  t.notOk(
+    executed(two).some(tag => tag.startsWith('stays')),
+    'a session ends where it began'
+  )
+  t.ok(atOne.some(tag => tag.startsWith('comes')))
+  t.same(account.refused, new Map())
+  t.same(account.ends, Array(EACH).fill('graceful'), 'only subscriptions at the server that was replaced have ended')
+  one.changed('tools')
+  t.match(await stream.nextMessage(), { method: 'notifications/tools/list_changed' }, 'its stream lives on too')
+
+  const held = old.client.callTool({ name: 'slow', arguments: {} })
+  const last = modern(rpc('last', 'subscriptions/listen', { notifications: {} }))
+  const subscription = await openSse(url('m'), { body: last, headers: modernHeaders(last) })
+  await one.counters.until('slow.started')
+  const admin = String(told.admin)
+  t.equal((await proxy.operate(admin, 'GET', '/readyz')).status, 200)
+  t.match(await proxy.operate(admin, 'POST', '/api/drain?grace=10m'), { status: 202, body: { phase: 'grace' } })
+  t.equal((await proxy.operate(admin, 'GET', '/readyz')).status, 503)
+  // Who was sent here before that was known is served, with new sessions too.
+  await goOn(account)
+  t.same(account.refused, new Map())
+
+  proxy.run.proc.kill('SIGTERM')
+  t.equal(await stream.ended, 'end')
+  t.equal(await subscription.ended, 'end')
+  t.match(JSON.parse(subscription.events.items.at(-1)!.data), { id: 'last', result: { resultType: 'complete' } })
+  t.equal(
+    proxy.run.events.items.some(e => e.event === 'drain-ended'),
+    false,
+    'somebody still waits for an answer'
+  )
+  one.state.gate.release()
+  t.match(await held, { content: [{ text: 'released' }] })
+  t.match(await proxy.run.events.until(e => e.event === 'drain-ended', PATIENCE), { cut: 0 })
+  t.same(await within(proxy.run.exit, PATIENCE), { code: 0, signal: null })
+  await within(Promise.all(clients), { ...PATIENCE, what: 'clients to notice' })
+
+  t.same(account.wrong, [])
+  t.same(account.ends, Array(2 * EACH).fill('graceful'))
+  const [overPipe, answered] = [true, false].map(is => account.answered.filter(tag => tag.startsWith('pipe') === is))
+  t.same(servers.flatMap(executed).sort(), answered!.sort(), 'each call was made once, and answered once')
+  const byChild = proxy.run.stderr.items.filter(line => /fixture tools\/call (?:echo|progress) /.test(line))
+  t.equal(byChild.length, overPipe!.length, 'by a child too')
+  for (const [tag, why] of account.refused) t.match(why, /shutting_down|shutting down|fetch failed/, tag)
+})
