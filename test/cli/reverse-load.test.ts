@@ -97,7 +97,7 @@ interface Scene {
 }
 
 /** All kinds of clients have had so many more answers. */
-async function goOn(account: Account, more = 5): Promise<void> {
+async function goOn(account: Account, more = 4): Promise<void> {
   await Promise.all(
     CLIENTS.map(name => account.tally.until(name, account.tally.count(name) + more, PATIENCE.timeoutMs))
   )
