@@ -12,6 +12,7 @@ import { type Choice, GroupCall } from './group-call.ts'
 import { type HealthSettings, weightOf } from './health-settings.ts'
 import { clientLeg, HttpTarget } from './http-target.ts'
 import type { Settings } from './options.ts'
+import { type PageChoice, PageTurns } from './page-choice.ts'
 import type { OpenTarget, WeightedUrl } from './target.ts'
 
 export interface GroupOptions extends Pick<OpenTarget, 'via' | 'scrub' | 'onHealth'> {
@@ -54,6 +55,7 @@ export class Member implements Candidate {
 export class GroupTarget implements Target, Choice {
   readonly name: string
   readonly members: readonly Member[]
+  readonly pages: PageChoice
   readonly #settings: Settings
   readonly #options: GroupOptions
   readonly #retries = new RetryBudget()
@@ -74,6 +76,7 @@ export class GroupTarget implements Target, Choice {
       const target = new HttpTarget(name, url, settings, { via, scrub, health, onHealth, group })
       return new Member(member, target, weightOf(url.weight))
     })
+    this.pages = new PageTurns(this.members, options.balance, this)
     this.#front = {
       upstreamId: undefined,
       call: (input: CallInput, receiver: CallReceiver): UpstreamCall => new GroupCall(this, input, receiver).start(),
@@ -120,11 +123,6 @@ export class GroupTarget implements Target, Choice {
       events.again?.('other_transport')
       return (this.#turned ?? this.#any()).target.open(events, from)
     })
-  }
-
-  /** Of a member that is asked now, where something is to be sent that is not MCP. */
-  get url(): URL {
-    return this.#any().target.url
   }
 
   resume(upstreamId: string, member?: string): Leg | undefined {
