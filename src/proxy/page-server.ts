@@ -18,6 +18,8 @@ import { agentFor } from './passthrough-request.ts'
 /** Where pages are. */
 export interface PageTarget {
   readonly url: URL
+  /** For people; no secrets. Default: its origin. */
+  readonly label?: string
   /** Name, value …: set on every request in place of the client's. */
   readonly headers?: readonly string[]
   /** PEM text of certificate authorities to trust besides the system's. */
@@ -60,7 +62,7 @@ export class PageServer {
     this.target = url
     this.paths = new PassthroughPaths({ ...options, target: url })
     this.rules = {
-      label: url.origin,
+      label: target.label ?? url.origin,
       headTimeout: settings.headersTimeout || settings.requestTimeout,
       silence: settings.requestTimeout,
       maxBody: settings.maxBody,

@@ -158,7 +158,10 @@ async function openPages(
   const { core } = route
   const passthrough = new Passthrough({
     ...{ route: path, paths, via, tokens, rules, choice: core.target.pages },
-    targets: targets.map(({ url, headers, ca, insecure }) => ({ url: new URL(url), headers, ca, insecure })),
+    targets: targets.map(({ url, headers, ca, insecure }, i) => ({
+      ...{ url: new URL(url), headers, ca, insecure },
+      label: core.target.health?.()[i]?.label ?? core.target.label
+    })),
     forwarded: forwarding,
     settings: core.settings
   })
