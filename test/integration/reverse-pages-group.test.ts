@@ -1,11 +1,14 @@
 /** Pages and WebSockets of a route with several servers: asked is one that is well. */
+import { connect } from 'node:http2'
 import { createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import type { RouteOptions } from '../../src/index.ts'
 import { echo, type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { rpc } from '../helpers/rpc.ts'
+import { waitFor } from '../helpers/wait.ts'
 import { asking, dial } from '../proxy/passthrough-door.ts'
 import { openReverse } from './reverse-door.ts'
 
@@ -63,6 +66,24 @@ t.test('where a server cannot be reached another is asked, and soon it is left o
   const line = await dial(t, Number(new URL(origin).port), webSocket())
   t.match(await line.until(/well/), /^HTTP\/1\.1 200 /, 'a WebSocket goes there, too')
   line.socket.destroy()
+})
+
+t.test('over HTTP/2, too', async t => {
+  const [well] = await servers(t, 'well')
+  const { origins } = await openReverse(t, route([await nowhere(), well!.url], { health: { failures: 0 } }))
+  const session = connect(origins[0]!)
+  const closed = new Promise(resolve => session.once('close', resolve))
+  t.teardown(async () => {
+    session.destroy()
+    await closed
+  })
+  for (let n = 0; n < 4; n++) {
+    const stream = session.request({ ':path': '/r/page' })
+    const [head] = (await waitFor(stream, 'response')) as [Record<string, unknown>]
+    t.equal(head[':status'], 200)
+    t.equal(await text(stream), 'well')
+  }
+  t.equal(well!.exchanges.length, 4)
 })
 
 t.test('what has content is sent to one server only', async t => {
