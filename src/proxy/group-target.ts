@@ -4,6 +4,7 @@ import { type Breaker, RANK, type Rank } from '../transport/upstream/breaker.ts'
 import type { PoolCounts } from '../transport/upstream/http-pool.ts'
 import { Peers } from '../transport/upstream/peers.ts'
 import { RetryBudget } from '../transport/upstream/retry-budget.ts'
+import { targetName } from '../transport/upstream/target-name.ts'
 import { UrlLeg } from '../transport/upstream/url-leg.ts'
 import type { CallInput, CallReceiver, HttpWatch, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
 import { type Balance, type Candidate, choose } from './balancer.ts'
@@ -12,6 +13,7 @@ import { type Choice, GroupCall } from './group-call.ts'
 import { type HealthSettings, weightOf } from './health-settings.ts'
 import { clientLeg, HttpTarget } from './http-target.ts'
 import type { Settings } from './options.ts'
+import { type PageChoice, PageTurns } from './page-choice.ts'
 import type { OpenTarget, WeightedUrl } from './target.ts'
 
 export interface GroupOptions extends Pick<OpenTarget, 'via' | 'scrub' | 'onHealth'> {
@@ -54,6 +56,7 @@ export class Member implements Candidate {
 export class GroupTarget implements Target, Choice {
   readonly name: string
   readonly members: readonly Member[]
+  readonly pages: PageChoice
   readonly #settings: Settings
   readonly #options: GroupOptions
   readonly #retries = new RetryBudget()
@@ -69,11 +72,12 @@ export class GroupTarget implements Target, Choice {
     const { via, scrub, health, onHealth } = options
     const taken = new Set<string>()
     this.members = urls.map(url => {
-      const member = nameOf(url.url, taken)
+      const member = nameOf(url.url, taken, scrub)
       const group = { member, peers, retries: this.#retries }
       const target = new HttpTarget(name, url, settings, { via, scrub, health, onHealth, group })
       return new Member(member, target, weightOf(url.weight))
     })
+    this.pages = new PageTurns(this.members, options.balance, this)
     this.#front = {
       upstreamId: undefined,
       call: (input: CallInput, receiver: CallReceiver): UpstreamCall => new GroupCall(this, input, receiver).start(),
@@ -120,11 +124,6 @@ export class GroupTarget implements Target, Choice {
       events.again?.('other_transport')
       return (this.#turned ?? this.#any()).target.open(events, from)
     })
-  }
-
-  /** Of a member that is asked now, where something is to be sent that is not MCP. */
-  get url(): URL {
-    return this.#any().target.url
   }
 
   resume(upstreamId: string, member?: string): Leg | undefined {
@@ -203,11 +202,11 @@ export class GroupTarget implements Target, Choice {
 /** A message that names a hundred is read by nobody. */
 const MAX_REASONS = 4
 
-/** The URL without what may be secret. It stands in records of sessions, so it must be the same at each start. */
-function nameOf(url: string, taken: Set<string>): string {
-  const { origin, pathname } = new URL(url)
-  let name = `${origin}${pathname}`
-  for (let n = 2; taken.has(name); n++) name = `${origin}${pathname}#${n}`
+/** It stands in records of sessions, so it must be the same at each start. */
+function nameOf(url: string, taken: Set<string>, scrub: GroupOptions['scrub']): string {
+  const plain = targetName(new URL(url), scrub)
+  let name = plain
+  for (let n = 2; taken.has(name); n++) name = `${plain}#${n}`
   taken.add(name)
   return name
 }

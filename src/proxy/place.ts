@@ -152,10 +152,13 @@ async function openPages(
   if (paths.length === 0 || !Array.isArray(targets)) return undefined
   const { Passthrough } = await import('./passthrough.ts')
   const { Pages } = await import('./pages.ts')
-  const { url, headers, ca, insecure } = targets[0]!
   const { core } = route
   const passthrough = new Passthrough({
-    ...{ route: path, target: new URL(url), paths, via, headers, ca, insecure, tokens, rules },
+    ...{ route: path, paths, via, tokens, rules, choice: core.target.pages },
+    targets: targets.map(({ url, headers, ca, insecure }, i) => ({
+      ...{ url: new URL(url), headers, ca, insecure },
+      label: core.target.health?.()[i]?.label ?? core.target.label
+    })),
     forwarded: forwarding,
     settings: core.settings
   })

@@ -193,6 +193,14 @@ export class Breaker {
       this.#failure(call, 'no answer in time')
   }
 
+  /** What is no call was answered, which says of MCP no more than that the server can be reached. */
+  reached(): void {
+    if (this.#goneSince === 0) return
+    this.#goneSince = 0
+    if (this.#until > 0) this.#back()
+    else this.#inRow = 0
+  }
+
   /** An active check has found that it is down, and why; undefined: that it is up, which ends an ejection. */
   checked(down: string | undefined): void {
     const before = this.#down
