@@ -30,6 +30,16 @@ export function refusesSession(body: Buffer): boolean {
   return Number(code) >= LOWEST && Number(code) <= HIGHEST && SPEAKS_OF_SESSION.test(message)
 }
 
+/** Bytes of one that is no JSON. */
+export const MAX_REFUSAL_TEXT = 256
+
+const IN_WORDS = /^(?:bad request: )?(?:no valid|invalid|unknown) session\b[^\n{<]*$/i
+
+/** The same in plain words, as servers of the Python SDK say it. */
+export function refusesInWords(body: Buffer): boolean {
+  return body.length <= MAX_REFUSAL_TEXT && IN_WORDS.test(body.toString().trim())
+}
+
 function onlyMessage(body: Buffer): Message | undefined {
   try {
     return Message.parse(body, 'server')

@@ -1,7 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { answersOne } from '../protocol/answers-one.ts'
 import type { Message } from '../protocol/message.ts'
-import { MAX_REFUSAL, refusesSession } from '../protocol/session-refusal.ts'
+import { MAX_REFUSAL, refusesInWords, refusesSession } from '../protocol/session-refusal.ts'
 import { unpacked } from '../transport/upstream/unpacked.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Attached } from './call.ts'
@@ -46,7 +46,7 @@ export class HeldAnswer implements Attached {
   /** Whether its words say that the server does not know the session. Resolves as `answers` does. */
   async refusesSession(): Promise<boolean> {
     const plain = await this.#whole()
-    return plain !== undefined && refusesSession(plain)
+    return plain !== undefined && (this.head.type === 'json' ? refusesSession(plain) : refusesInWords(plain))
   }
 
   /** Resolves when it is more than is kept. */

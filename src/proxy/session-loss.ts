@@ -1,6 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, getHeader, removeHeader } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
+import { MAX_REFUSAL_TEXT } from '../protocol/session-refusal.ts'
 import type { Session } from '../session/manager.ts'
 import { Recovery } from '../session/recovery.ts'
 import type { Leg, ReplyHead } from '../transport/upstream.ts'
@@ -22,12 +23,14 @@ function isInSession({ session, leg, connection }: Exchange): boolean {
 
 /**
  * Whether an answer with this head may say that the server has lost the session: 404, or 400 as many servers say it. What is no
- * more than a refusal is not held back: of the 400s that answer what was said, only short ones in JSON are.
+ * more than a refusal is not held back: of the 400s that answer what was said, only short ones are.
  */
-export function mayTellLoss(x: Exchange, { status, type, length = 0 }: ReplyHead): boolean {
+export function mayTellLoss(x: Exchange, { status, type, length: known }: ReplyHead): boolean {
   if (status === 404) return mayBeLost(x)
-  if (status !== 400 || length > MAX_HELD || !isInSession(x)) return false
-  return x.kind === 'listen' ? type !== 'sse' : type === 'json' && x.message?.method !== 'initialize'
+  if (status !== 400 || (known ?? 0) > MAX_HELD || !isInSession(x)) return false
+  if (x.kind === 'listen') return type !== 'sse'
+  const short = type === 'json' || (type === 'other' && known !== undefined && known <= MAX_REFUSAL_TEXT)
+  return short && x.message?.method !== 'initialize'
 }
 
 /**

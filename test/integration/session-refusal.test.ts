@@ -27,6 +27,7 @@ for (const [what, refuse] of [
     'of a server that has one session at a time',
     x => x.json(400, TEXT.replace(/Bad.*provided/, 'Server not initialized'))
   ],
+  ['in words', x => x.respond(400, 'text/plain', 'Bad Request: No valid session ID provided')],
   ['gzipped', x => x.gzip(400, TEXT)],
   ['with a charset', x => x.respond(400, 'application/json; charset=utf-8', TEXT)],
   [
@@ -110,7 +111,7 @@ t.test('any other 400 passes as it came, and the session goes on', async t => {
   const long = JSON.stringify({ jsonrpc: '2.0', error: { code: -32_000, message: `session ${'x'.repeat(300_000)}` } })
   const others: [string, Refusal, string][] = [
     ['with its own id', x => x.json(400, TEXT.replace('null', '7'), ['X-Own', 'a']), TEXT.replace('null', '7')],
-    ['in text', x => x.respond(400, 'text/plain', 'No valid session', ['X-Own', 'a']), 'No valid session'],
+    ['in text', x => x.respond(400, 'text/plain', 'Bad session', ['X-Own', 'a']), 'Bad session'],
     ['in text that is JSON', x => x.respond(400, 'text/plain', TEXT, ['X-Own', 'a']), TEXT],
     [
       'about something else',

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { MAX_REFUSAL, refusesSession } from '../../src/protocol/session-refusal.ts'
+import { MAX_REFUSAL, refusesInWords, refusesSession } from '../../src/protocol/session-refusal.ts'
 
 const says = (body: unknown): boolean =>
   refusesSession(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)))
@@ -24,6 +24,20 @@ t.test('what servers say that do not know a session', async t => {
     t.ok(says(refusal(code, message)), `${message}, without id`)
   }
   t.ok(says(' {"id" : null, "jsonrpc":"2.0",\n"error":{"data":1,"message":"no session","code":-32000.0}} '))
+})
+
+t.test('the same in words', async t => {
+  for (const text of ['Bad Request: No valid session ID provided', 'Invalid session ID\n', 'unknown session'])
+    t.ok(refusesInWords(Buffer.from(text)), text)
+  for (const text of [
+    'Bad Request',
+    'No valid sessions',
+    'the session is busy',
+    '<p>Invalid session</p>',
+    'Invalid session {"a":1}',
+    `Invalid session ${'x'.repeat(300)}`
+  ])
+    t.notOk(refusesInWords(Buffer.from(text)), text)
 })
 
 t.test('anything else they refuse', async t => {

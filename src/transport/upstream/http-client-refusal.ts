@@ -3,7 +3,7 @@ import { excerpt, printable } from '../../printable.ts'
 import { answersOne } from '../../protocol/answers-one.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { skipSpace, skipValue, walkObject } from '../../protocol/scan.ts'
-import { refusesSession } from '../../protocol/session-refusal.ts'
+import { refusesInWords, refusesSession } from '../../protocol/session-refusal.ts'
 import type { ReplyHead } from '../upstream.ts'
 import { isSuccess } from './reply-reader.ts'
 
@@ -59,6 +59,7 @@ export function noMessage(label: string, head: ReplyHead, body: Buffer, hide: (t
  * server has looked at that.
  */
 export function tellsLoss(head: ReplyHead, body: Buffer, sent: readonly Message[]): boolean {
+  if (head.status === 400 && head.type === 'other') return refusesInWords(body)
   if (head.status === 400) return head.type === 'json' && refusesSession(body)
   if (head.status !== 404) return false
   const requests = sent.filter(m => m.kind === 'request')
