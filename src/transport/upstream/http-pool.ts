@@ -158,6 +158,8 @@ export function upstreamError(error: unknown, label: string, begun = false): Cat
 /** What came is no answer of HTTP's, and the server's doing; else it may be the request that cannot be sent. */
 export function isNoHttp(error: unknown): boolean {
   const code = errorCode(error)
+  // What its parser does not take, undici gives no code where it does not even begin like HTTP.
+  if (error instanceof Error && error.name === 'HTTPParserError') return true
   return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2')
 }
 
