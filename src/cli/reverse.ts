@@ -122,7 +122,7 @@ function accessLogOf(
 ): Pick<ReverseOptions, 'accessLog'> {
   if (format === 'off') return {}
   const write = descriptorWriter(STDOUT)
-  return { accessLog: { format, write: text => write(scrub(text)) } }
+  return { accessLog: { format, write, scrub } }
 }
 
 const STDOUT = 1

@@ -4,7 +4,7 @@ import { CatflapError } from '../../src/errors.ts'
 import type { CallReceiver, Leg } from '../../src/transport/upstream.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
-import { legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
 import { LATE_CODES, upstreamSockets } from '../helpers/upstream-sockets.ts'
 import { groupDoor } from './group-door.ts'
 import { rawSession } from './http-door.ts'
@@ -129,6 +129,30 @@ t.test('where no other takes it the client gets 404, and begins anew', async t =
   t.equal(answered.status, 404)
   t.match(answered.json(), { id: 1, error: { data: { code: 'session_not_found' } } })
   t.equal(core.sessions.size, 0)
+})
+
+t.test('where none can be asked it stays what it was, and the client hears why', async t => {
+  const { url, id, home, other, giveUp, core } = await twoServers(t)
+  await other.server.close()
+  await giveUp()
+  for (let n = 0; n < 2; n++) {
+    const answered = await rawPost(url, rpc(n, 'count'), legacyHeaders(id))
+    t.match(answered, { status: /^50[23]$/, text: /upstream_unreachable|target_unavailable/ })
+  }
+  t.equal(core.sessions.size, 1, 'the server may know it still when it is back')
+  t.equal(home.initializes.length, 1)
+})
+
+t.test('it does not go on at the server that was given up', async t => {
+  const { url, id, home, other, markLost } = await twoServers(t)
+  t.equal((await rawPost(url, initialize())).status, 200)
+  t.equal(other.initializes.length, 1, 'the next initialize would be for the first')
+  home.onRequest = x => x.reset()
+  markLost()
+  await rawPost(url, rpc(1, 'count'), legacyHeaders(id))
+  t.equal((await rawPost(url, rpc(2, 'count'), legacyHeaders(id))).status, 200)
+  t.equal(home.initializes.length, 1)
+  t.equal(other.initializes.length, 2)
 })
 
 t.test('DELETE ends a session whose server cannot be reached, whether it was given up or not', async t => {

@@ -61,6 +61,28 @@ t.test('failures in a row eject; one success in between does not let them add up
   t.ok(changes[0]!.ms! >= 900 && changes[0]!.ms! <= 1_100, 'a tenth more or less')
 })
 
+t.test('what is no call shows that a server can be reached, and no more', async t => {
+  const { breaker, fail, rank } = grouped()
+  fail()
+  fail()
+  breaker.reached()
+  fail()
+  t.equal(breaker.state, 'up', 'what failed before it does not count')
+  fail()
+  fail()
+  t.equal(breaker.state, 'ejected')
+  breaker.reached()
+  t.equal(breaker.state, 'up')
+  fail()
+  t.equal(breaker.state, 'ejected', 'as no whole answer came in between')
+  const other = grouped()
+  for (let n = 0; n < 10; n++) other.fail('upstream_reset')
+  t.equal(other.breaker.state, 'ejected')
+  other.breaker.reached()
+  t.equal(other.breaker.state, 'ejected', 'it was never out of reach')
+  t.equal(rank(), RANK.lastResort)
+})
+
 t.test('what clients bring about by what they ask counts for nothing', async t => {
   const { breaker, fail, begin } = grouped()
   for (const code of ['upstream_protocol', 'upstream_redirect', 'upstream_queue_full', 'cancelled'] as const)

@@ -1,5 +1,7 @@
 import { CatflapError, type ErrorCode } from '../../errors.ts'
 import { AnswerShare } from './answer-share.ts'
+import { BusyTime } from './busy-time.ts'
+import { OutOfReach } from './out-of-reach.ts'
 import type { Peers } from './peers.ts'
 
 export interface BreakerOptions {
@@ -39,12 +41,8 @@ const PROBE_EVERY = 1_000
 const HANGS_AFTER = 2_000
 /** Part by which a time is longer or shorter, so that what fell ill together is not asked again together. */
 const JITTER = 0.1
-/** Where another could take a call, one that has said it is busy is not asked for so long, in ms; each time in a row twice as long. */
-const BUSY_FOR = 1_000
 /** A server that could not be reached for so long, in ms, has lost its sessions, as far as their clients are concerned. */
 const LOST_AFTER = 30_000
-/** Between two failures it may have been there: of the time in which nobody asked no more counts than this, in ms. */
-const LONGEST_PAUSE = 10_000
 
 /**
  * How one server is doing, as its calls tell, and how gladly it is to be asked: a circuit breaker. After so many failures the
@@ -82,9 +80,7 @@ export class Breaker {
   #reason = ''
   readonly #share = new AnswerShare()
   #lastHeadAt = Number.NEGATIVE_INFINITY
-  /** It has said that it is busy, so often in a row. */
-  #busyUntil = 0
-  #busyInRow = 0
+  readonly #busyTime = new BusyTime()
   #trial: object | undefined
   #trialUntil = 0
   /** Why its active check fails. */
@@ -92,9 +88,7 @@ export class Breaker {
   #downSince = 0
   /** Alone and down, it still gets a call now and then. */
   #downTrialAt = 0
-  /** When a connection failed last, and for how long none was made by then; 0: it is reached. */
-  #goneAt = 0
-  #goneFor = 0
+  readonly #gone = new OutOfReach()
 
   constructor(options: BreakerOptions) {
     this.#options = options
@@ -127,12 +121,12 @@ export class Breaker {
   get lost(): boolean {
     if (!this.timed) return false
     if (this.#down !== undefined && this.#now() - this.#downSince >= LOST_AFTER) return true
-    return this.#goneFor >= LOST_AFTER
+    return this.#gone.time >= LOST_AFTER
   }
 
   /** It has said that it is busy, and its time is not over. */
   isBusy(now: number): boolean {
-    return now < this.#busyUntil
+    return this.#busyTime.is(now)
   }
 
   /**
@@ -168,7 +162,7 @@ export class Breaker {
   head(call: object, counts: boolean, enteredAt: number, status: number, wait = 0): boolean {
     const now = this.#now()
     if (this.timed) this.#alive(counts, enteredAt, now)
-    this.#goneFor = this.#goneAt = 0
+    this.#gone.reached()
     if (status === 502 || status === 504) {
       this.#badAnswer(call, `status ${status}`, false)
       return false
@@ -177,7 +171,7 @@ export class Breaker {
       this.#busy(call, now, wait)
       return false
     }
-    this.#busyInRow = 0
+    this.#busyTime.well()
     this.#options.peers?.well(this, now)
     if (counts) this.#share.good(now)
     if (this.#until > 0) this.#back()
@@ -203,7 +197,7 @@ export class Breaker {
   failed(call: object, counts: boolean, code: ErrorCode, answered = false, enteredAt = Number.POSITIVE_INFINITY): void {
     const unreached = NO_CONNECTION.get(code)
     if (unreached !== undefined) {
-      this.#gone(this.#now())
+      this.#gone.failed(this.#now())
       return this.#failure(call, unreached, true)
     }
     // A client that asks for what breaks, or takes long, must not cost others their server where nobody could take its place.
@@ -217,12 +211,19 @@ export class Breaker {
     if (this.#trial === call) this.#eject('its trial failed')
   }
 
+  /** What is no call was answered, which says of MCP no more than that the server can be reached. */
+  reached(): void {
+    if (!this.#gone.reached()) return
+    if (this.#until > 0) this.#back()
+    else this.#inRow = 0
+  }
+
   /** An active check has found that it is down, and why; undefined: that it is up, which ends an ejection. */
   checked(down: string | undefined): void {
     const before = this.#down
     this.#down = down
     if (down === undefined) {
-      this.#goneFor = this.#goneAt = 0
+      this.#gone.reached()
       if (this.#until > 0) this.#back()
       else if (before !== undefined) this.#options.onChange?.({ state: 'up' })
     } else if (before === undefined) {
@@ -293,24 +294,15 @@ export class Breaker {
     return true
   }
 
-  #gone(now: number): void {
-    if (this.#goneAt > 0) this.#goneFor += Math.min(now - this.#goneAt, LONGEST_PAUSE)
-    this.#goneAt = now
-  }
-
   /**
    * It may have much to do, or have nothing behind it, as gateways say. Only where most of its answers are like that while
    * another is well does it fail: the last one that answers is never left out for that.
    */
   #busy(call: object, now: number, wait: number): void {
-    const most = Math.max(BUSY_FOR, this.#options.maxEjection)
-    // What comes all at once says it once.
-    if (!this.isBusy(now)) {
-      const time = Math.max(wait, BUSY_FOR * 2 ** Math.min(this.#busyInRow++, 30))
-      this.#busyUntil = now + Math.min(time, most)
-    }
+    const { maxEjection, peers } = this.#options
+    this.#busyTime.said(now, wait, maxEjection)
     if (this.#until === 0) this.#inRow = 0
-    this.#badAnswer(call, 'status 503', false, this.#options.peers?.isOtherWell(this, now), wait)
+    this.#badAnswer(call, 'status 503', false, peers?.isOtherWell(this, now), wait)
   }
 
   #alive(counts: boolean, enteredAt: number, now: number): void {
