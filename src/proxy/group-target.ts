@@ -1,6 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
 import { type Breaker, RANK, type Rank } from '../transport/upstream/breaker.ts'
+import { isLasting } from '../transport/upstream/http-call.ts'
 import type { PoolCounts } from '../transport/upstream/http-pool.ts'
 import { Peers } from '../transport/upstream/peers.ts'
 import { RetryBudget } from '../transport/upstream/retry-budget.ts'
@@ -38,14 +39,16 @@ export class Member implements Candidate {
     this.breaker = target.breaker!
   }
 
-  /** Where it stands in a choice that is to be made now. */
-  stand(now: number, balance: Balance): void {
+  /** Where it stands in a choice that is to be made now. `counts`: for a call that is counted. */
+  stand(now: number, balance: Balance, counts = true): void {
     const { breaker, weight } = this
-    this.rank = breaker.rank(now)
+    this.rank = breaker.rank(now, counts)
     // Of servers that are all busy, the one that hangs has the most that came after its last answer.
     const calls = this.rank === RANK.fit ? (balance === 'round-robin' ? 0 : breaker.inFlight) : breaker.silent
     // Where all are left out, the one whose time ends first is asked: nobody gains by an answer of ours.
     this.load = this.rank === RANK.lastResort ? breaker.endsAt : calls / weight
+    // And one that has said so itself comes after all that only seem to be.
+    if (this.rank === RANK.busy && breaker.isBusy(now)) this.load += SAYS_BUSY
   }
 }
 
@@ -148,10 +151,11 @@ export class GroupTarget implements Target, Choice {
   choose(input: CallInput, but: readonly Member[] | undefined): Member | undefined {
     // Only `initialize` can go on over another transport.
     const opens = input.message?.method === 'initialize'
+    const counts = !isLasting(input)
     const now = performance.now()
     for (const m of this.members) {
       const open = (opens || m.target.kind === 'http') && m.name !== input.avoid && !but?.includes(m)
-      if (open) m.stand(now, this.#options.balance)
+      if (open) m.stand(now, this.#options.balance, counts)
       else m.rank = RANK.none
     }
     const chosen = choose(this.members)
@@ -195,10 +199,15 @@ export class GroupTarget implements Target, Choice {
   #any(): Member {
     const now = performance.now()
     for (const m of this.members) m.stand(now, this.#options.balance)
-    return choose(this.members) ?? this.members[0]!
+    const chosen = choose(this.members) ?? this.members[0]!
+    // That a pipe cannot be opened shows soon, but until then more may be asked for.
+    if (chosen.rank === RANK.trial) chosen.breaker.probed(now)
+    return chosen
   }
 }
 
+/** More than the calls of any. */
+const SAYS_BUSY = 2 ** 32
 /** A message that names a hundred is read by nobody. */
 const MAX_REASONS = 4
 

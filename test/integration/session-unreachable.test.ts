@@ -5,6 +5,7 @@ import type { CallReceiver, Leg } from '../../src/transport/upstream.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { LATE_CODES, upstreamSockets } from '../helpers/upstream-sockets.ts'
 import { groupDoor } from './group-door.ts'
 import { rawSession } from './http-door.ts'
 import { answer, type LosingServer, losingServer } from './losing-server.ts'
@@ -12,7 +13,7 @@ import { answer, type LosingServer, losingServer } from './losing-server.ts'
 /** Two servers, and a session at one of them. From `given up` on each error of that session's says that it is lost. */
 async function twoServers(t: Test) {
   trackLeaks(t)
-  const servers = [await losingServer(), await losingServer()]
+  const servers = [await watched(t), await watched(t)]
   for (const { server } of servers) t.teardown(() => server.close())
   const door = await groupDoor(
     t,
@@ -27,7 +28,7 @@ async function twoServers(t: Test) {
   }
   const id = await rawSession(door.url)
   const home = servers.find(s => s.initializes.length > 0)!
-  const other = servers.find(s => s !== home) as LosingServer
+  const other = servers.find(s => s !== home)!
   const markLost = (): void => {
     givenUp = true
   }
@@ -36,6 +37,12 @@ async function twoServers(t: Test) {
     markLost()
   }
   return { ...door, id, home, other, giveUp, markLost }
+}
+
+/** With our connections to it. */
+async function watched(t: Test): Promise<LosingServer & { readonly sockets: ReturnType<typeof upstreamSockets> }> {
+  const losing = await losingServer()
+  return Object.assign(losing, { sockets: upstreamSockets(t, losing.server.port) })
 }
 
 function marked(leg: Leg, lost: () => boolean): Leg {
@@ -94,6 +101,24 @@ t.test('what may have reached the server is not sent again; what comes after goe
   await closed
   t.equal((await rawPost(url, rpc(2, 'count'), legacyHeaders(id))).status, 200)
   t.equal(other.of('count').length, 1)
+})
+
+t.test('whatever its connection ends with once it was written, a call is not sent again', async t => {
+  for (const code of LATE_CODES) {
+    await t.test(code, async t => {
+      const { url, id, home, other, markLost } = await twoServers(t)
+      const came = Promise.withResolvers<void>()
+      home.onRequest = () => came.resolve()
+      const call = rawPost(url, rpc(1, 'count'), legacyHeaders(id))
+      await came.promise
+      // Its host is cut off: nothing is closed there, and nothing answers any more.
+      markLost()
+      t.ok(home.sockets.breakAll(code) > 0)
+      t.match(await call, { status: 502, text: /upstream_reset/ })
+      t.equal(home.of('count').length, 1)
+      t.equal(other.of('count').length, 0)
+    })
+  }
 })
 
 t.test('where no other takes it the client gets 404, and begins anew', async t => {
