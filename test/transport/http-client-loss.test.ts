@@ -56,11 +56,17 @@ t.test('with its own id it is an answer: 404 and 400', async t => {
   t.notOk(door.log.items.some(l => l.startsWith('lost')))
 })
 
+t.test('a 400 in words ends it, too', async t => {
+  const { server, door } = await inSession(t)
+  server.next(x => x.respond(400, 'text/plain', 'Bad Request: No valid session ID provided'))
+  t.match(await door.say(rpc(1, 'a')).heard.next(), /^error upstream_session_lost /)
+})
+
 t.test('so it is with a 404 on a stream, and with any other 400', async t => {
   const { server, door } = await inSession(t)
   server.next(x => x.respond(404, 'text/event-stream', `data: ${TEXT.replace('null', '1')}\n\n`))
   t.match(await door.say(rpc(1, 'a')).heard.next(), /^error upstream_status .*HTTP 404/)
-  server.next(x => x.respond(400, 'text/plain', 'No valid session ID'))
+  server.next(x => x.respond(400, 'text/plain', 'Bad session'))
   t.match(await door.say(rpc(1, 'a')).heard.next(), /^error upstream_status .*HTTP 400/)
   server.next(x => x.json(400, TEXT.replace('No valid session ID provided', 'no')))
   t.match(await door.ask(rpc(1, 'a')), /"id":1.*Bad Request: no"/)
