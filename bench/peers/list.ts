@@ -47,6 +47,7 @@ export const PEER_NAMES: readonly string[] = [
     'catflap-metrics',
     'catflap-reverse',
     'catflap-reverse-ten',
+    'catflap-drained',
     'catflap-two',
     'catflap-two-hanging',
     'library',

@@ -6,8 +6,15 @@ export type Target = { readonly url: string } | { readonly command: Argv }
 export interface Peer extends Running {
   /** Where its metrics are read, if it has any. */
   readonly metrics?: string
+  /** Where operators ask it to drain, if they can. */
+  readonly admin?: Admin
   /** The tape it writes, if it does. */
   readonly tape?: string
+}
+
+export interface Admin {
+  readonly url: string
+  readonly token: string
 }
 
 /**

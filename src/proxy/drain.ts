@@ -92,8 +92,8 @@ export class Drain {
   async #run(): Promise<boolean> {
     const { onBegin, onEnd } = this.#options
     onBegin?.(this.progress)
-    const grace = this.#graceEnd - performance.now()
-    if (grace > 0) await this.#pastGrace(grace)
+    // A timer counts whole ms, by a clock of its own: it may come a little too early.
+    for (let left = this.#graceLeft(); left > 0; left = this.#graceLeft()) await this.#pastGrace(left)
     this.#phase = 'draining'
     this.#stopAccepting()
     await this.#finishing()
@@ -101,6 +101,10 @@ export class Drain {
     this.#phase = 'drained'
     onEnd?.(this.progress)
     return this.#cut === 0
+  }
+
+  #graceLeft(): number {
+    return this.#graceEnd - performance.now()
   }
 
   /** Load balancers need a moment to see that we are not ready: until then, what they send is served. */

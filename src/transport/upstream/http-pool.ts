@@ -110,6 +110,7 @@ function excluded(rule: string, host: string, port: string): boolean {
   return host === bare || host.endsWith(`.${bare}`)
 }
 
+const TIMED_OUT = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'])
 const UNREACHABLE = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -129,23 +130,41 @@ const RESET = new Set([
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
 ])
 
-/** What went wrong between us and the server, named after `label`. */
-export function upstreamError(error: unknown, label: string): CatflapError {
+/**
+ * What went wrong between us and the server, named after `label`. `begun`: there was a connection, and the request was being
+ * written to it. Systems report one that breaks later with the same codes as one that does not come about (ETIMEDOUT and
+ * EHOSTUNREACH of a host that is cut off, an alert of TLS 1.3 that comes after the handshake): the server may have the request.
+ */
+export function upstreamError(error: unknown, label: string, begun = false): CatflapError {
   const code = errorCode(error)
   const text = reasonText(error)
   const make = (kind: ConstructorParameters<typeof CatflapError>[0], what: string): CatflapError =>
     new CatflapError(kind, `${label}: ${what}`, { cause: error, data: { target: label } })
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT')
+  const broke = (): CatflapError =>
+    make('upstream_reset', `the connection broke before the answer was complete (${text}).`)
+  if (begun && isOfConnection(code)) return broke()
+  if (TIMED_OUT.has(code))
     return make('upstream_connect_timeout', 'no connection in time. Is the server up, and the URL right?')
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
     return make('upstream_timeout', 'no answer in time.')
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2'))
-    return make('upstream_protocol', `the answer is not valid HTTP (${text}).`)
+  if (isNoHttp(error)) return make('upstream_protocol', `the answer is not valid HTTP (${text}).`)
   if (UNREACHABLE.has(code))
     return make('upstream_unreachable', `cannot connect (${text}). Is the server running, and the URL right?`)
   if (isTls(code)) return make('upstream_unreachable', `TLS failed (${text}). Trust its authority with --ca FILE.`)
-  if (RESET.has(code)) return make('upstream_reset', `the connection broke before the answer was complete (${text}).`)
+  if (RESET.has(code)) return broke()
   return make('upstream_protocol', `the request failed (${text}).`)
+}
+
+/** What came is no answer of HTTP's, and the server's doing; else it may be the request that cannot be sent. */
+export function isNoHttp(error: unknown): boolean {
+  const code = errorCode(error)
+  // What its parser does not take, undici gives no code where it does not even begin like HTTP.
+  if (error instanceof Error && error.name === 'HTTPParserError') return true
+  return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2')
+}
+
+function isOfConnection(code: string): boolean {
+  return TIMED_OUT.has(code) || UNREACHABLE.has(code) || isTls(code)
 }
 
 function isTls(code: string): boolean {
