@@ -2,15 +2,18 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Test } from 'tap'
-import type { ReadRecordingOptions, Said } from '../../src/replay/recording.ts'
 import {
   type Conversation,
+  type ReadRecordingOptions,
   type RecordedRequest,
   type Recording,
   readRecording,
-  type Step
+  type Said,
+  type Step,
+  type TapeText
 } from '../../src/replay/recording.ts'
 import type { TapeFrame } from '../../src/tape/format.ts'
+import { TapeReader } from '../../src/tape/reader.ts'
 import { HEADER } from '../tape/fixtures.ts'
 
 /** A frame as it stands on a tape; a message's text may be given as a value. */
@@ -63,6 +66,7 @@ export const open = (
   kind: 'open',
   http: { method, path: '/mcp', headers }
 })
+export const note = (note: string, facts: FrameFacts = {}): FrameFacts => ({ kind: 'note', note, ...facts })
 export const end = (stream: string, outcome = 'complete'): FrameFacts => ({ stream, dir: 'down', kind: 'end', outcome })
 
 /** Reads it, and closes it with the test. */
@@ -111,7 +115,8 @@ function nameOf(step: Step): string {
 
 function told(where: string, said: readonly Said[]): string[] {
   return said.map(
-    s => `${where} ${s.owned ? 'owned ' : ''}${s.own ? 'own ' : ''}${s.method}${s.id === undefined ? '' : ` #${s.id}`}`
+    s =>
+      `${where} ${s.owned ? 'owned ' : ''}${s.own ? 'own ' : ''}${s.method}${s.id === undefined ? '' : ` #${s.id}`}${s.names && !s.owned ? ` names ${s.names.method}` : ''}`
   )
 }
 
@@ -133,4 +138,39 @@ function ordered(t: Test, recording: Recording): void {
     }
   }
   if (faults.length > 0) t.fail(`the order is strict: ${faults.slice(0, 5).join(', ')}`)
+}
+
+/** Holds the recording against the frames of its tape, read the plain way: nothing is lost, and nothing stands twice. */
+export async function complete(t: Test, file: string, recording: Recording): Promise<void> {
+  const sent: string[] = []
+  const heard: string[] = []
+  for await (const frame of await TapeReader.open(file)) {
+    if (frame.side !== 'client' || frame.kind !== 'message' || frame.text === undefined) continue
+    for (const m of messagesOf(frame.text)) {
+      const text = JSON.stringify(m)
+      if (frame.dir === 'up') sent.push(text)
+      else if (m.method !== undefined) heard.push(text)
+    }
+  }
+  const conversations = [...recording.legacy, ...(recording.modern ? [recording.modern] : [])]
+  const steps = conversations.flatMap(c => c.steps)
+  const said = conversations.flatMap(c => [...c.before, ...c.steps.flatMap(saidAt)])
+  const textOf = ({ text }: { readonly text: TapeText }): string => JSON.stringify(JSON.parse(text.get()))
+  const inOrder = (a: { readonly order: number }, b: { readonly order: number }): number => a.order - b.order
+  t.same(said.sort(inOrder).map(textOf), heard, 'all that the server said, in its order, once')
+  const did = steps.filter(step => step.kind !== 'listen' && step.kind !== 'end')
+  t.same(did.sort(inOrder).map(textOf), sent, 'all that the client said, in its order, once')
+}
+
+function saidAt(step: Step): readonly Said[] {
+  return step.kind === 'request' ? [...step.said, ...step.after] : step.after
+}
+
+function messagesOf(text: string): { readonly method?: string }[] {
+  try {
+    const value = [JSON.parse(text)].flat() as ({ method?: unknown; result?: unknown; error?: unknown } | null)[]
+    return value.filter(m => typeof m?.method === 'string' || m?.result !== undefined || m?.error !== undefined) as []
+  } catch {
+    return []
+  }
 }
