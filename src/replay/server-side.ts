@@ -155,7 +155,10 @@ function noteFacts(stream: StreamOnTape, frame: TapeFrame): void {
   if (status === undefined) return
   stream.status ??= status
   if (stream.step) stream.step.status ??= status
-  if (frame.kind === 'head' && /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')) stream.isSse = true
+  // Of a stream that catflap itself opens no headers are told.
+  const isStream = stream.step?.kind === 'listen' && frame.own === true && status === 200
+  const isSse = /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')
+  if (frame.kind === 'head' && (isStream || isSse)) stream.isSse = true
   if (headerOf(frame, 'mcp-session-id') !== undefined) stream.assigns = true
 }
 
