@@ -1,3 +1,5 @@
+import type { VolatileKind } from './volatile.ts'
+
 /** What of requests and answers does not count: a reviewable file beside the tape, and what holds without one. */
 export interface Rules {
   /** Whether the built-in rules for answers apply: uuids, and times near the moment at which they were said, are alike. */
@@ -33,6 +35,5 @@ export interface AnswerRule extends RuleSubject {
 
 /** What changes by itself: values that differ in such parts alone are equal. */
 export type AnswerPattern = VolatileKind | { readonly regex: string }
-export type VolatileKind = 'time' | 'uuid' | 'path' | 'number'
 
 export const DEFAULT_RULES: Rules = { defaults: true, requests: [], answers: [] }
