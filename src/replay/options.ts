@@ -6,6 +6,8 @@ import type { MatchMode, RepeatMode } from './matching.ts'
 export interface TapeTargetOptions extends ReplayOptions {
   /** Files, or folders with one tape a session. */
   readonly tape: string | readonly string[]
+  /** Told how far the reading of it is, in bytes. */
+  readonly onProgress?: (read: number, total: number) => void
 }
 
 /** How a tape is replayed; docs/replay.md tells more. */
