@@ -1,5 +1,17 @@
 import type { Era } from '../protocol/versions.ts'
 
+export { readRecording } from './read-recording.ts'
+
+export interface ReadRecordingOptions {
+  readonly onProgress?: (bytesRead: number, bytesTotal: number) => void
+  /** Bytes of texts that are kept; beyond it they are read from the file when they are asked for. Default 64 MiB. */
+  readonly keepInMemory?: number
+  /** Bytes; a longer line is an error. Default 64 MiB. */
+  readonly maxLine?: number
+  /** Reading ends with its reason. */
+  readonly signal?: AbortSignal
+}
+
 /**
  * What tapes say of conversations, taken apart the way replaying and checking need it: each request with all that came of it,
  * in the order in which it happened. Read from the client's side of the tape, which is complete.
@@ -23,6 +35,8 @@ export interface RecordedTape {
   readonly targetKind: string
   /** The last line was cut off, and left out. */
   readonly torn: boolean
+  /** Frames that the recorder had to leave out: what stands here may lack answers. */
+  readonly missing: number
 }
 
 /** A text on a tape. It may be read anew each time it is asked for. */
@@ -138,8 +152,13 @@ export interface Said {
   readonly id: string | undefined
   /** It came on the stream of the request it stands with, or names its progress token or subscription; else it is of the session at large. */
   readonly owned: boolean
+  /**
+   * The request whose progress token or subscription it names, wherever it stands: the progress of a task goes on behind the
+   * answer that made it.
+   */
+  readonly names: RecordedRequest | undefined
   /** What the client answered. */
-  answer?: RecordedAnswer
+  readonly answer: RecordedAnswer | undefined
   /** `tools/list_changed` and the like name what has changed; true: catflap itself said it. */
   readonly own: boolean
   readonly truncated: boolean

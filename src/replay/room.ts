@@ -1,0 +1,94 @@
+import type { ConversationBuilder } from './conversation-builder.ts'
+import type { Envelope } from './envelope.ts'
+import { keyOf, Recent } from './shared-strings.ts'
+import type { RequestOnTape, SaidOnTape, StepOn } from './steps.ts'
+import type { StreamOnTape } from './streams.ts'
+import { Waiting } from './waiting.ts'
+
+const MAX_TOKENS = 100_000
+const MAX_ANSWERED = 10_000
+const MAX_ASKED = 10_000
+
+/** Those who share ids: a session, or all who have none. */
+export class Room {
+  readonly session: string | undefined
+  readonly waiting = new Waiting()
+  /** What happened last that the server's loose messages can stand behind. */
+  anchor: StepOn | undefined
+  /** Where that belongs to. */
+  last: ConversationBuilder | undefined
+  /** Its client is on stdin and stdout. */
+  isStdio = false
+  /** The stream of a client on HTTP+SSE: with it the session ends. */
+  pipe: string | undefined
+  /** What the server said before there was any conversation. */
+  early: SaidOnTape[] = []
+  readonly #tokens = new Recent<RequestOnTape>(MAX_TOKENS)
+  readonly #subscriptions = new Recent<RequestOnTape>(MAX_TOKENS)
+  readonly #answered = new Recent<RequestOnTape>(MAX_ANSWERED)
+  readonly #asked = new Map<string, SaidOnTape[]>()
+
+  constructor(session: string | undefined) {
+    this.session = session
+  }
+
+  did(step: StepOn, conversation: ConversationBuilder): void {
+    this.anchor = step
+    this.last = conversation
+  }
+
+  began(request: RequestOnTape, key: string): void {
+    if (request.progressToken !== undefined) this.#tokens.set(keyOf(request.progressToken), request)
+    if (request.method === 'subscriptions/listen') this.#subscriptions.set(key, request)
+  }
+
+  answered(request: RequestOnTape, key: string): void {
+    this.#answered.set(key, request)
+  }
+
+  /** The request that the client cancels, and whether it still waited. */
+  cancels(id: string): RequestOnTape | undefined {
+    const pending = this.waiting.peek(id)
+    if (pending) pending.cancelled = true
+    return pending?.request ?? this.#answered.get(keyOf(id))
+  }
+
+  /** The request whose token or subscription a message of the server's names. */
+  named(e: Envelope): RequestOnTape | undefined {
+    if (e.subscription !== undefined) {
+      const found = this.#subscriptions.get(keyOf(e.subscription))
+      if (found) return found
+    }
+    return e.progressToken === undefined ? undefined : this.#tokens.get(keyOf(e.progressToken))
+  }
+
+  asked(said: SaidOnTape): void {
+    const key = keyOf(said.id!)
+    const same = this.#asked.get(key)
+    if (!same) this.#asked.set(key, [said])
+    // Equal ids at once are a server's mistake: no more than a few are told apart.
+    else if (same.length < MAX_SAME) same.push(said)
+    if (this.#asked.size > MAX_ASKED) this.#asked.delete(this.#asked.keys().next().value!)
+  }
+
+  /** What the client's answer with this id answers. */
+  answers(id: string): SaidOnTape | undefined {
+    const key = keyOf(id)
+    const same = this.#asked.get(key)
+    const first = same?.shift()
+    if (same?.length === 0) this.#asked.delete(key)
+    return first
+  }
+
+  /** The request on whose stream, or for whose token or subscription, the server speaks. */
+  ownerOf(e: Envelope, stream: StreamOnTape | undefined): RequestOnTape | undefined {
+    const named = this.named(e)
+    const here = stream?.last
+    if (!here) return named
+    // Of a batch any may be meant, unless it is named.
+    if (named && here.request.batch !== undefined && here.request.batch === named.batch) return named
+    return (stream.next ?? here).request
+  }
+}
+
+const MAX_SAME = 100

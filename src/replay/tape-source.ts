@@ -1,0 +1,269 @@
+import fs from 'node:fs'
+import { promisify } from 'node:util'
+import { crc32 } from 'node:zlib'
+import { errnoOf, reasonOf, TapeError, type TapeFrame } from '../tape/format.ts'
+import { parseFrame } from '../tape/reader.ts'
+import type { TapePlace, TapeText } from './recording.ts'
+
+const openFile = promisify(fs.open)
+const readSome = promisify(fs.read)
+
+/** Descriptors that all recordings of this process hold; tapes beyond them are opened again whenever they are read from. */
+const MAX_HELD = 128
+const CHUNK = 1024 * 1024
+
+let held = 0
+
+/**
+ * A tape's file, and where in it the lines stand whose content may be asked for. What is known of each line stands in columns:
+ * a tape may have millions of them.
+ */
+export class TapeSource {
+  readonly file: string
+  /** In ms: between the start of the first of all tapes and of this one. */
+  base = 0
+  readonly #at = new Column(n => new Float64Array(n))
+  readonly #offset = new Column(n => new Float64Array(n))
+  readonly #bytes = new Column(n => new Uint32Array(n))
+  readonly #sum = new Column(n => new Uint32Array(n))
+  readonly #line = new Column(n => new Uint32Array(n))
+  readonly #length = new Column(n => new Uint32Array(n))
+  #count = 0
+  #descriptor: number | undefined
+  #isFile = true
+  #size = 0
+  /** Some lines must be read again when they are asked for. */
+  #needed = false
+  #closed = false
+
+  private constructor(file: string) {
+    this.file = file
+  }
+
+  /** Throws TapeError `tape_unreadable`. */
+  static async open(file: string): Promise<TapeSource> {
+    const source = new TapeSource(file)
+    try {
+      source.#descriptor = await openFile(file, 'r')
+      held++
+      const stat = fs.fstatSync(source.#descriptor)
+      if (stat.isDirectory()) throw new Error('EISDIR: it is a folder')
+      source.#isFile = stat.isFile()
+      source.#size = stat.size
+    } catch (error) {
+      source.#release()
+      throw unreadable(file, error)
+    }
+    return source
+  }
+
+  /** Bytes, when it was opened. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** What comes out of a pipe is gone once it was read. */
+  get canReadAgain(): boolean {
+    return this.#isFile
+  }
+
+  /** The content from its beginning. */
+  async *chunks(signal: AbortSignal | undefined): AsyncGenerator<Buffer, void, void> {
+    for (let position = 0; ; ) {
+      signal?.throwIfAborted()
+      const chunk = Buffer.allocUnsafe(CHUNK)
+      const { bytesRead } = await this.#read(chunk, this.#isFile ? position : null)
+      if (bytesRead === 0) return
+      position += bytesRead
+      yield chunk.subarray(0, bytesRead)
+    }
+  }
+
+  async #read(chunk: Buffer, position: number | null): Promise<{ readonly bytesRead: number }> {
+    try {
+      return await readSome(this.#descriptor!, chunk, 0, chunk.length, position)
+    } catch (error) {
+      throw unreadable(this.file, error)
+    }
+  }
+
+  /** A line whose content may be asked for; with `keep` it is held in memory. */
+  add(raw: Buffer, offset: number, line: number, frame: TapeFrame, keep: boolean): TapeLine {
+    const i = this.#count++
+    this.#at.set(i, frame.t)
+    this.#offset.set(i, offset)
+    this.#bytes.set(i, raw.length)
+    this.#line.set(i, line)
+    const text = textOf(frame)
+    this.#length.set(i, text?.length ?? 0)
+    this.#sum.set(i, crc32(raw))
+    if (!keep) this.#needed = true
+    return new TapeLine(this, i, keep ? text : undefined)
+  }
+
+  /** Something else than a text will be read again. */
+  keepOpen(): void {
+    this.#needed = true
+  }
+
+  /** All was read: the file stays open only where something of it may be asked for. */
+  finish(): void {
+    if (!this.#needed || held > MAX_HELD) this.#release()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#release()
+  }
+
+  atOf(i: number): number {
+    return this.base + this.#at.get(i)
+  }
+
+  lineOf(i: number): number {
+    return this.#line.get(i)
+  }
+
+  lengthOf(i: number): number {
+    return this.#length.get(i)
+  }
+
+  /** Reads a line again. Throws TapeError `tape_replaced`, `tape_unreadable`. */
+  frame(i: number): TapeFrame {
+    if (this.#closed) throw new TapeError('tape_unreadable', `${this.#place(i)}: the recording was closed`)
+    const raw = this.#bytesOf(i)
+    if (!raw || crc32(raw) !== this.#sum.get(i)) throw this.#changed(i)
+    return parseFrame(raw)
+  }
+
+  #bytesOf(i: number): Buffer | undefined {
+    const raw = Buffer.allocUnsafe(this.#bytes.get(i))
+    const once = this.#descriptor === undefined
+    try {
+      const descriptor = this.#descriptor ?? fs.openSync(this.file, 'r')
+      try {
+        return readAll(descriptor, raw, this.#offset.get(i)) ? raw : undefined
+      } finally {
+        if (once) fs.closeSync(descriptor)
+      }
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') throw this.#changed(i)
+      throw unreadable(this.file, error)
+    }
+  }
+
+  #changed(i: number): TapeError {
+    return new TapeError('tape_replaced', `${this.#place(i)}: the tape was changed while it was in use; start again`)
+  }
+
+  #place(i: number): string {
+    return `${this.file}:${this.lineOf(i)}`
+  }
+
+  #release(): void {
+    if (this.#descriptor === undefined) return
+    fs.closeSync(this.#descriptor)
+    this.#descriptor = undefined
+    held--
+  }
+}
+
+/** A line of a tape: a place, and the text that stands there. */
+export class TapeLine implements TapePlace, TapeText {
+  readonly source: TapeSource
+  readonly #index: number
+  readonly #kept: string | undefined
+
+  constructor(source: TapeSource, index: number, kept: string | undefined) {
+    this.source = source
+    this.#index = index
+    this.#kept = kept
+  }
+
+  get file(): string {
+    return this.source.file
+  }
+
+  get line(): number {
+    return this.source.lineOf(this.#index)
+  }
+
+  get at(): number {
+    return this.source.atOf(this.#index)
+  }
+
+  get length(): number {
+    return this.source.lengthOf(this.#index)
+  }
+
+  get(): string {
+    return this.#kept ?? textOf(this.source.frame(this.#index)) ?? ''
+  }
+
+  /** The headers of its HTTP facts, name and value in turn. */
+  headers(): readonly string[] {
+    return this.source.frame(this.#index).http?.headers?.flat() ?? []
+  }
+}
+
+/** One message of a batch. */
+export class TextPart implements TapeText {
+  readonly #whole: TapeText
+  readonly #from: number
+  readonly #to: number
+
+  constructor(whole: TapeText, from: number, to: number) {
+    this.#whole = whole
+    this.#from = from
+    this.#to = to
+  }
+
+  get length(): number {
+    return this.#to - this.#from
+  }
+
+  get(): string {
+    return this.#whole.get().slice(this.#from, this.#to)
+  }
+}
+
+/** Numbers that grow in number. */
+class Column {
+  #values: Float64Array | Uint32Array
+  readonly #make: (length: number) => Float64Array | Uint32Array
+
+  constructor(make: (length: number) => Float64Array | Uint32Array) {
+    this.#make = make
+    this.#values = make(16)
+  }
+
+  get(i: number): number {
+    return this.#values[i] ?? 0
+  }
+
+  set(i: number, value: number): void {
+    if (i >= this.#values.length) {
+      const larger = this.#make(Math.ceil(this.#values.length * 1.5))
+      larger.set(this.#values)
+      this.#values = larger
+    }
+    this.#values[i] = value
+  }
+}
+
+function textOf(frame: TapeFrame): string | undefined {
+  return frame.text ?? (frame.base64 === undefined ? undefined : Buffer.from(frame.base64, 'base64').toString())
+}
+
+function readAll(descriptor: number, into: Buffer, offset: number): boolean {
+  for (let done = 0; done < into.length; ) {
+    const n = fs.readSync(descriptor, into, done, into.length - done, offset + done)
+    if (n === 0) return false
+    done += n
+  }
+  return true
+}
+
+function unreadable(file: string, error: unknown): TapeError {
+  return new TapeError('tape_unreadable', `cannot read ${file}: ${reasonOf(error)}`, error)
+}
