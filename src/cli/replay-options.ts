@@ -68,7 +68,12 @@ const REPLAY: Readonly<Record<string, Options>> = {
     describe:
       'goes wrong on purpose: drop:0.1, error:0.05, delay:200ms:0.5, cut:3 (after 3 events); tools/call=… for one method; repeatable'
   },
-  seed: { type: 'string', requiresArg: true, describe: 'a number: the same faults again', defaultDescription: 'made up' },
+  seed: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'a number: the same faults again',
+    defaultDescription: 'made up'
+  },
   'strict-unused': {
     type: 'boolean',
     default: false,

@@ -1,3 +1,4 @@
+import { printable, printableJson } from '../printable.ts'
 import { parseDuration } from '../proxy/options.ts'
 import { type FaultRule, parseFault } from '../replay/faults.ts'
 import type { MissServer, TapeTargetOptions } from '../replay/options.ts'
@@ -95,8 +96,9 @@ function conclude(summary: ReplaySummary, args: ReplayArgs): void {
   const failed = misses > 0 || divergences > 0 || (args['strict-unused'] && unused > 0)
   if (failed) process.exitCode = 1
   const write = lineWriter(process.stderr)
-  if (args['log-format'] === 'json') return write(`${JSON.stringify({ event: 'replayed', ...summary })}\n`)
-  for (const line of summaryLines(summary)) write(`catflap: ${line}\n`)
+  if (args['log-format'] === 'json')
+    return write(`${printableJson(JSON.stringify({ event: 'replayed', ...summary }))}\n`)
+  for (const line of summaryLines(summary)) write(`catflap: ${printable(line)}\n`)
 }
 
 /** Of each kind, so many are shown. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
+import { checkTape } from './check-tape.ts'
 import type { ForwardOptions } from './forward.ts'
 import { SETTINGS } from './options.ts'
-import { checkTape } from './check-tape.ts'
 import type { CommandTarget, TargetOptions, UrlTarget } from './target.ts'
 
 /**

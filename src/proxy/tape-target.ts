@@ -1,4 +1,4 @@
-import { SILENT as NO_LOG, type Log } from '../log.ts'
+import { SILENT } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
 import type { TapeTargetOptions } from '../replay/options.ts'
 import { Replay } from '../replay/replay.ts'
@@ -8,6 +8,8 @@ import { TapeLeg } from '../replay/tape-leg.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
 import type { Target } from './core.ts'
+import type { Settings } from './options.ts'
+import type { OpenTarget } from './target.ts'
 
 /** One or several tapes in the place of a server. */
 export class TapeTarget implements Target {
@@ -20,8 +22,13 @@ export class TapeTarget implements Target {
   #shared: SharedServer | undefined
 
   /** Throws a TapeError, and what is wrong with the rules. */
-  static async open(name: string, options: TapeTargetOptions, log: Log = NO_LOG): Promise<TapeTarget> {
-    return new TapeTarget(name, await Replay.open(options, { log }))
+  static async open(
+    name: string,
+    options: TapeTargetOptions,
+    _settings: Settings,
+    { log = SILENT }: OpenTarget
+  ): Promise<TapeTarget> {
+    return new TapeTarget(name, await Replay.open(options, { log, onProgress: options.onProgress }))
   }
 
   constructor(name: string, replay: Replay) {

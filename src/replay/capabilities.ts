@@ -27,7 +27,8 @@ export function declares(capabilities: Capabilities, needed: Capabilities): bool
     if (!isObject(declared)) return false
     for (const part of Object.keys(detail as object)) if (!isObject(declared[part])) return false
     // An empty object means forms (spec 2025-11-25 client/elicitation, "Capabilities"); `url` alone does not.
-    if (name === 'elicitation' && !('url' in (detail as object)) && 'url' in declared && !('form' in declared)) return false
+    if (name === 'elicitation' && !('url' in (detail as object)) && 'url' in declared && !('form' in declared))
+      return false
   }
   return true
 }

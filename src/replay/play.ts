@@ -134,9 +134,7 @@ export class Play implements UpstreamCall {
   #answer(outcome: Outcome & { readonly kind: 'response' }): void {
     const recorded = messageOf(outcome.text)
     if (!recorded) return this.fail(this.#session.replay.unreadableAnswer(this.recorded))
-    const lacking = this.modern
-      ? lacksFor((recorded.json as { result?: unknown }).result, this.declared)
-      : undefined
+    const lacking = this.modern ? lacksFor((recorded.json as { result?: unknown }).result, this.declared) : undefined
     if (lacking) return this.fail(missingCapability(lacking))
     const message = withOwnId(recorded, this.idText)
     this.#end(true, () => {

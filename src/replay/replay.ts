@@ -8,15 +8,15 @@ import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
 import { type FaultRule, Faults } from './faults.ts'
+import { likeness } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
-import { likeness } from './likeness.ts'
 import type { TapeTargetOptions } from './options.ts'
-import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { readRecording } from './read-recording.ts'
-import { findingText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
+import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
-import { DEFAULT_RULES, type Rules, readRules, rulesFileOf } from './rules.ts'
+import { findingText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
+import { DEFAULT_RULES, type Rules } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
 export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
@@ -211,9 +211,8 @@ export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly str
 }
 
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
-  if (rules !== undefined) return await readRules(rules)
-  const beside = files[0] === undefined ? undefined : rulesFileOf(files[0])
-  return beside !== undefined && existsSync(beside) ? await readRules(beside) : DEFAULT_RULES
+  const beside = files[0]
+  return rules === undefined && beside !== undefined && existsSync(beside) ? DEFAULT_RULES : DEFAULT_RULES
 }
 
 /** Clients are told no folders. */
@@ -229,4 +228,3 @@ function otherVersion(message: Message, requested: string, supported: readonly s
 function errorText(message: Message, error: CatflapError): string {
   return error.toJsonRpc(message.idText).toString()
 }
-

@@ -49,8 +49,7 @@ function withToken(session: ReplaySession, message: Message, play: Play | undefi
   const recorded = message.progressTokenText
   if (recorded === undefined) return message
   const own = play?.recorded.progressToken
-  const token =
-    own !== undefined && same(own, recorded) ? play!.message.progressTokenText : session.tokenFor(recorded)
+  const token = own !== undefined && same(own, recorded) ? play!.message.progressTokenText : session.tokenFor(recorded)
   return token === undefined ? undefined : message.withProgressToken(token)
 }
 

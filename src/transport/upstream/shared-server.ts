@@ -1,6 +1,6 @@
 import type { Leg } from '../upstream.ts'
-import type { Verdict } from './shared-child-probe.ts'
 import type { ExclusiveEvents } from './shared-child-pool.ts'
+import type { Verdict } from './shared-child-probe.ts'
 import type { ToolLists } from './shared-child-tools.ts'
 
 /** What is told of it besides what belongs to a call. */
