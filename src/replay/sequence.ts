@@ -31,9 +31,6 @@ export interface SequenceEvents<C extends Cue> {
   done?(): void
 }
 
-/** So many go out in one turn: a reader has to get the chance to say that it is too much. */
-const ONE_TURN = 64
-
 /** Things that the server did one after the other, and does again: in that order, and with the pauses between them where wanted. */
 export class Sequence<C extends Cue> implements Timed, Waiting {
   due: number | undefined
@@ -121,7 +118,9 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
         if (this.due === undefined) stage.schedule.add(this, due)
         return
       }
-      if (told >= ONE_TURN) {
+      // Each in a turn of its own: a reader has to get the chance to say that it is too much, and clients that find an answer in one
+      // read with what came before it are known to forget that.
+      if (told > 0) {
         this.#turn = setImmediate(() => {
           this.#turn = undefined
           this.advance()
