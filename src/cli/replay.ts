@@ -2,7 +2,7 @@ import { printable, printableJson } from '../printable.ts'
 import { parseDuration } from '../proxy/options.ts'
 import { type FaultRule, parseFault } from '../replay/faults.ts'
 import type { MissServer, TapeTargetOptions } from '../replay/options.ts'
-import { findingText, type ReplaySummary } from '../replay/report.ts'
+import { findingText, missText, type ReplayFinding, type ReplaySummary } from '../replay/report.ts'
 import { runForward } from './forward.ts'
 import { optionsFor, urlTargetOf } from './forward-args.ts'
 import type { ForwardArgs } from './forward-options.ts'
@@ -109,15 +109,20 @@ export function summaryLines(summary: ReplaySummary): string[] {
   const made = Object.entries(faults).map(([kind, count]) => `${count} ${kind}`)
   return [
     `replayed: ${count(requests, 'request')}, ${count(hits, 'hit')}, ${count(misses, 'miss', 'misses')}, ${count(divergences, 'divergence')}; ${count(unused, 'recorded request')} never made`,
-    ...listed('miss', details.misses, misses),
+    ...listed('miss', details.misses, misses, missText),
     ...listed('divergence', details.divergences, divergences),
     ...listed('unused', details.unused, unused),
     ...(seed === undefined ? [] : [`faults on purpose: ${made.join(', ') || 'none'} (--seed ${seed} makes them again)`])
   ]
 }
 
-function listed(word: string, findings: ReplaySummary['details']['misses'], all: number): string[] {
-  const shown = findings.slice(0, SHOWN).map(finding => `  ${word}: ${findingText(finding)}`)
+function listed(
+  word: string,
+  findings: readonly ReplayFinding[],
+  all: number,
+  toText: (finding: ReplayFinding) => string = findingText
+): string[] {
+  const shown = findings.slice(0, SHOWN).map(finding => `  ${word}: ${toText(finding)}`)
   return all > shown.length ? [...shown, `  … and ${all - shown.length} more`] : shown
 }
 

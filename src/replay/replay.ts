@@ -15,7 +15,7 @@ import type { TapeTargetOptions } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
-import { findingText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
+import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
 import { DEFAULT_RULES, type Rules } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
@@ -113,7 +113,7 @@ export class Replay {
     if (!('request' in found)) return found
     const { request } = found
     if (request.outcome.kind === 'response' && request.outcome.truncated) {
-      const text = 'The tape holds only the beginning of the answer (see --record-max-message).'
+      const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
       return { miss: { text, closest: request, difference: [] } }
     }
     this.report.hits++
@@ -122,8 +122,12 @@ export class Replay {
   }
 
   #nothing(message: Message): Miss {
-    const era = this.isModern(message) ? `of revision ${FIRST_MODERN_VERSION} or later` : 'of a revision before it'
-    return { text: `The tape has no requests ${era}.`, closest: undefined, difference: [] }
+    const era = this.isModern(message) ? 'from' : 'before'
+    return {
+      text: `it has no requests of revisions ${era} ${FIRST_MODERN_VERSION}${this.isModern(message) ? ' on' : ''}`,
+      closest: undefined,
+      difference: []
+    }
   }
 
   /** Counts and tells what the tape does not have. Returns the error for the client. */
@@ -136,12 +140,13 @@ export class Replay {
       ...(difference.length > 0 && { difference })
     }
     this.report.missed(finding)
-    this.#log.warn('replay-miss', `not on the tape: ${findingText(finding)}`, { ...finding })
+    this.#log.warn('replay-miss', `not on the tape: ${missText(finding)}`, { ...finding })
     const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
-    const shown = difference.length > 0 ? ` ${difference.slice(0, 3).join('; ')}` : ''
-    const near = where === undefined ? '' : ` The closest recorded request is at ${where}.`
-    return new CatflapError('replay_miss', `Not on the tape: ${text}${near}${shown}`, { data })
+    const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
+    // Clients are told no folders.
+    const told = closest ? text.replaceAll(closest.place.file, nameOf(closest.place.file)) : text
+    return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
   diverged(finding: ReplayFinding): void {
@@ -162,9 +167,9 @@ export class Replay {
 
   unreadableAnswer(request: RecordedRequest): CatflapError {
     const { place } = request
-    const text = 'The answer on the tape is no JSON-RPC message, or the tape was changed.'
+    const text = 'the recorded answer is no JSON-RPC message, or the tape was changed'
     this.report.missed({ method: request.method, ...placed(place), text })
-    return new CatflapError('replay_miss', `${text} See ${nameOf(place.file)}:${place.line}.`)
+    return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
   }
 
   /** The session whose client began like this one; else the first. */
@@ -215,7 +220,6 @@ async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): 
   return rules === undefined && beside !== undefined && existsSync(beside) ? DEFAULT_RULES : DEFAULT_RULES
 }
 
-/** Clients are told no folders. */
 function nameOf(file: string): string {
   return file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
 }
@@ -227,4 +231,8 @@ function otherVersion(message: Message, requested: string, supported: readonly s
 
 function errorText(message: Message, error: CatflapError): string {
   return error.toJsonRpc(message.idText).toString()
+}
+
+function placeText({ place }: RecordedRequest): string {
+  return `${place.file}:${place.line}`
 }

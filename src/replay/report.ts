@@ -99,9 +99,21 @@ export function placed({ file, line }: TapePlace): { file: string; line: number 
 }
 
 /** For people: what it was about, and where it stands. */
-export function findingText({ method, subject, file, line, text, difference = [] }: ReplayFinding): string {
-  const what = subject === undefined ? method : `${method} ${subject}`
+export function findingText(finding: ReplayFinding): string {
+  const { file, line, text } = finding
   const where = file === undefined ? '' : ` (${file}:${line})`
-  const more = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
-  return `${what}${where}: ${text}${more}`
+  return `${aboutText(finding)}${where}: ${text}${differenceOf(finding)}`
+}
+
+/** The same for a miss, whose text says where the closest request stands. */
+export function missText(finding: ReplayFinding): string {
+  return `${aboutText(finding)}: ${finding.text}${differenceOf(finding)}`
+}
+
+function aboutText({ method, subject }: ReplayFinding): string {
+  return subject === undefined ? method : `${method} ${subject}`
+}
+
+function differenceOf({ difference = [] }: ReplayFinding): string {
+  return difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
 }

@@ -42,11 +42,13 @@ export async function recorded<T>(t: Test, how: RecordOptions, script: Script<T>
   const { client, server, era = 'legacy', as } = how
   if (client === 'stdio') {
     const to = server === 'stdio' ? ['--', ...command(era)] : [await serverUrl(t, server, era)]
-    const args = ['--no-warnings', ENTRY, 'forward', '--stdio', '--record', file, '--no-tail', ...to]
+    // The SDK tries modern servers out in a process of its own, which has a tape of its own.
+    const folder = path.join(t.testdirName, 'tapes')
+    const args = ['--no-warnings', ENTRY, 'forward', '--stdio', '--record', `${folder}/`, '--no-tail', ...to]
     const { c, end } = await byStdio(t, args, as)
     const told = await script(c)
     await end()
-    return { file, told }
+    return { file: folder, told }
   }
   const [program, ...args] = command(era)
   const target = server === 'stdio' ? { command: program!, args } : { url: await serverUrl(t, server, era) }
