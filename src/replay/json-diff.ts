@@ -83,6 +83,8 @@ class Comparison {
   }
 
   #isSameAt(index: number, before: unknown, after: unknown): boolean {
+    if (isEqualPlain(before, after)) return true
+    if (!this.#options.ignore) return false
     const trial = new Comparison({ ...this.#options, limit: 1 })
     trial.#path.push(...this.#path, index)
     trial.#plainly(before, after)
@@ -137,6 +139,15 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 function isSame(a: unknown, b: unknown): boolean {
   if (a instanceof ExactNumber && b instanceof ExactNumber) return a.value === b.value
   return a === b
+}
+
+/** Position by position, and nothing ignored. */
+function isEqualPlain(a: unknown, b: unknown): boolean {
+  if (!isPlain(a) || !isPlain(b)) return isSame(a, b)
+  if (Array.isArray(a) !== Array.isArray(b)) return false
+  const keys = Object.keys(a)
+  if (keys.length !== Object.keys(b).length) return false
+  return keys.every(key => Object.hasOwn(b, key) && isEqualPlain(a[key], b[key]))
 }
 
 /** One line, safe for a terminal: `result.content[0].text: "a" → "b"`. */
