@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
@@ -16,7 +15,7 @@ import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
-import { DEFAULT_RULES, type Rules } from './rules.ts'
+import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
 export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
@@ -216,8 +215,8 @@ export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly str
 }
 
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
-  const beside = files[0]
-  return rules === undefined && beside !== undefined && existsSync(beside) ? DEFAULT_RULES : DEFAULT_RULES
+  if (rules !== undefined) return await readRules(rules)
+  return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
 }
 
 function nameOf(file: string): string {
