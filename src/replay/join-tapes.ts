@@ -1,4 +1,5 @@
 import { ConversationBuilder } from './conversation-builder.ts'
+import type { Conversations } from './conversations.ts'
 import type { TapeRead } from './read-recording.ts'
 import type { Recording } from './recording.ts'
 import { type CutOnTape, type SaidOnTape, StatusOnTape } from './steps.ts'
@@ -13,8 +14,8 @@ interface Ordered {
 /** One recording of all tapes: their times count from the start of the first, and what happened stands in one order. */
 export function joinTapes(tapes: readonly TapeRead[]): Recording {
   if (tapes.length > 1) inOneOrder(tapes)
-  const legacy = tapes.flatMap(({ builder }) => builder.legacy)
-  const [first, ...others] = tapes.flatMap(({ builder }) => builder.modern ?? [])
+  const legacy = tapes.flatMap(({ builder }) => builder.conversations.legacy)
+  const [first, ...others] = tapes.flatMap(({ builder }) => builder.conversations.modern ?? [])
   for (const other of others) first?.join(other)
   const conversations = withoutSession(legacy).sort((a, b) => firstOrder(a) - firstOrder(b))
   return {
@@ -54,13 +55,13 @@ function inOneOrder(tapes: readonly TapeRead[]): void {
   const first = Math.min(...starts)
   for (const [i, { source, builder }] of tapes.entries()) {
     source.base = starts[i]! - first
-    for (const step of cutsOf(builder)) step.at += source.base
+    for (const step of cutsOf(builder.conversations)) step.at += source.base
   }
   const times = tapes.map(({ builder }) => timesOf(builder))
   const numbers = mergedOrder(times)
   for (const [i, { builder }] of tapes.entries()) {
     const renumbered = new Set<Ordered>()
-    for (const thing of thingsOf(builder)) {
+    for (const thing of thingsOf(builder.conversations)) {
       // One answer may be that of a whole batch.
       if (renumbered.has(thing)) continue
       if (thing instanceof StatusOnTape) renumbered.add(thing)
@@ -72,7 +73,7 @@ function inOneOrder(tapes: readonly TapeRead[]): void {
 /** When each of a tape's things happened; times never run back. */
 function timesOf(builder: TapeBuilder): Float64Array {
   const times = new Float64Array(builder.orders)
-  for (const thing of thingsOf(builder)) times[thing.order] = thing.at
+  for (const thing of thingsOf(builder.conversations)) times[thing.order] = thing.at
   for (let i = 1; i < times.length; i++) times[i] = Math.max(times[i]!, times[i - 1]!)
   return times
 }
@@ -95,7 +96,7 @@ function mergedOrder(times: readonly Float64Array[]): Uint32Array[] {
   return numbers
 }
 
-function* thingsOf({ legacy, modern }: TapeBuilder): Generator<Ordered, void, void> {
+function* thingsOf({ legacy, modern }: Conversations): Generator<Ordered, void, void> {
   for (const { before, steps } of modern ? [...legacy, modern] : legacy) {
     yield* before as readonly SaidOnTape[]
     for (const step of steps) {
@@ -110,7 +111,7 @@ function* thingsOf({ legacy, modern }: TapeBuilder): Generator<Ordered, void, vo
 }
 
 /** What holds its time itself. */
-function* cutsOf({ legacy, modern }: TapeBuilder): Generator<{ at: number }, void, void> {
+function* cutsOf({ legacy, modern }: Conversations): Generator<{ at: number }, void, void> {
   for (const { steps } of modern ? [...legacy, modern] : legacy)
     for (const step of steps) {
       if (step.kind !== 'request') continue

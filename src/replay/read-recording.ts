@@ -1,12 +1,13 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { crc32 } from 'node:zlib'
 import { asHeader, parseLine } from '../tape/check.ts'
 import { reasonOf, TAPE_SUFFIX, TapeError, type TapeFrame, type TapeHeader } from '../tape/format.ts'
 import { DEFAULT_MAX_LINE, LineSource, parseFrame } from '../tape/reader.ts'
 import { joinTapes } from './join-tapes.ts'
 import type { ReadRecordingOptions, RecordedTape, Recording } from './recording.ts'
 import { TapeBuilder } from './tape-builder.ts'
-import { type TapeLine, TapeSource } from './tape-source.ts'
+import { type LineOnTape, TapeSource, type TextRange } from './tape-source.ts'
 
 const KEEP = 64 * 1024 * 1024
 
@@ -137,17 +138,26 @@ class TapeReading {
 
   #frame(raw: Buffer, frame: TapeFrame): void {
     this.#frames++
-    let line: TapeLine | undefined
-    this.#builder.frame(frame, () => (line ??= this.#mark(raw, frame)))
+    let line: LineOnTape | undefined
+    let keep = false
+    const mark = (part?: TextRange): number => {
+      if (!line) {
+        line = { raw, offset: this.#offset, number: this.#line, sum: crc32(raw) }
+        keep = this.#hasRoom(raw.length)
+      }
+      return this.#source.add(line, frame, part, keep)
+    }
+    this.#builder.frame({ frame, source: this.#source, mark })
   }
 
-  #mark(raw: Buffer, frame: TapeFrame): TapeLine {
-    const { file } = this.#source
-    const keep = this.#budget.room >= raw.length
-    if (keep) this.#budget.room -= raw.length
-    else if (!this.#source.canReadAgain)
+  #hasRoom(bytes: number): boolean {
+    const { file, canReadAgain } = this.#source
+    const { room } = this.#budget
+    // Once it is full it stays so: what is kept are the first texts.
+    this.#budget.room = room >= bytes ? room - bytes : 0
+    if (room < bytes && !canReadAgain)
       throw new TapeError('tape_unreadable', `cannot read ${file}: too large to come out of a pipe; save it as a file`)
-    return this.#source.add(raw, this.#offset, this.#line, frame, keep)
+    return room >= bytes
   }
 
   #parse(raw: Buffer): TapeFrame {

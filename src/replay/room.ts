@@ -3,12 +3,14 @@ import type { Envelope } from './envelope.ts'
 import { keyOf, Recent } from './shared-strings.ts'
 import type { RequestOnTape, SaidOnTape, StepOn } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
-import { Waiting } from './waiting.ts'
+import { type Pending, Waiting } from './waiting.ts'
 
-const MAX_TOKENS = 100_000
-const MAX_ANSWERED = 10_000
+/** Requests that were answered, and may be named all the same: cancelled too late, or with a task that goes on. */
+const MAX_ANSWERED = 1000
+/** Requests that may be named by a token, or as a subscription. */
+const MAX_NAMED = 100_000
 const MAX_ASKED = 10_000
-
+const MAX_SAME = 100
 /** Those who share ids: a session, or all who have none. */
 export class Room {
   readonly session: string | undefined
@@ -23,8 +25,9 @@ export class Room {
   pipe: string | undefined
   /** What the server said before there was any conversation. */
   early: SaidOnTape[] = []
-  readonly #tokens = new Recent<RequestOnTape>(MAX_TOKENS)
-  readonly #subscriptions = new Recent<RequestOnTape>(MAX_TOKENS)
+  readonly #tokens = new Recent<RequestOnTape>(MAX_NAMED)
+  readonly #lateTokens = new Recent<RequestOnTape>(MAX_ANSWERED)
+  readonly #subscriptions = new Recent<RequestOnTape>(MAX_ANSWERED)
   readonly #answered = new Recent<RequestOnTape>(MAX_ANSWERED)
   readonly #asked = new Map<string, SaidOnTape[]>()
 
@@ -37,17 +40,27 @@ export class Room {
     this.last = conversation
   }
 
-  began(request: RequestOnTape, key: string): void {
+  began(pending: Pending): void {
+    const { request, key } = pending
+    this.waiting.add(pending)
     if (request.progressToken !== undefined) this.#tokens.set(keyOf(request.progressToken), request)
     if (request.method === 'subscriptions/listen') this.#subscriptions.set(key, request)
   }
 
-  answered(request: RequestOnTape, key: string): void {
+  settled(pending: Pending): void {
+    const { request, key, conversation } = pending
+    this.waiting.remove(pending)
     this.#answered.set(key, request)
+    if (request.progressToken !== undefined) {
+      const token = keyOf(request.progressToken)
+      if (this.#tokens.get(token) === request) this.#tokens.delete(token)
+      this.#lateTokens.set(token, request)
+    }
+    this.did(request, conversation)
   }
 
-  /** The request that the client cancels, and whether it still waited. */
-  cancels(id: string): RequestOnTape | undefined {
+  /** The request that the client cancels; it may be answered already. */
+  cancelled(id: string): RequestOnTape | undefined {
     const pending = this.waiting.peek(id)
     if (pending) pending.cancelled = true
     return pending?.request ?? this.#answered.get(keyOf(id))
@@ -59,7 +72,9 @@ export class Room {
       const found = this.#subscriptions.get(keyOf(e.subscription))
       if (found) return found
     }
-    return e.progressToken === undefined ? undefined : this.#tokens.get(keyOf(e.progressToken))
+    if (e.progressToken === undefined) return undefined
+    const token = keyOf(e.progressToken)
+    return this.#tokens.get(token) ?? this.#lateTokens.get(token)
   }
 
   asked(said: SaidOnTape): void {
@@ -90,5 +105,3 @@ export class Room {
     return (stream.next ?? here).request
   }
 }
-
-const MAX_SAME = 100

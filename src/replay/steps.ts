@@ -6,46 +6,69 @@ import type {
   RecordedNotification,
   RecordedRequest,
   Said,
+  TapePlace,
   TapeText
 } from './recording.ts'
 import { NONE } from './shared-strings.ts'
-import type { TapeLine } from './tape-source.ts'
+import { type TapeSource, TextOnTape } from './tape-source.ts'
 
 /** The parts of a recording while it is read. There are millions of them: what can be found by their line is not held twice. */
 
 /** Headers that are read from the tape when they are asked for. */
 export const UNREAD = Symbol('unread')
 
-/** What every step is made of. */
-export interface Origin {
+/** Where something stands on a tape, and in the order of all that happened. */
+export interface Mark {
   readonly order: number
-  readonly line: TapeLine
-  readonly text: TapeText
+  readonly source: TapeSource
+  /** Of its text there. */
+  readonly index: number
+}
+
+/** What every step is made of. */
+export interface Origin extends Mark {
   readonly redacted: readonly string[]
   readonly headers: readonly string[] | typeof UNREAD | undefined
 }
 
-abstract class StepOnTape {
+abstract class OnTape {
   /** Renumbered where several tapes are joined. */
   order: number
-  readonly place: TapeLine
+  protected readonly source: TapeSource
+  protected readonly index: number
+
+  constructor({ order, source, index }: Mark) {
+    this.order = order
+    this.source = source
+    this.index = index
+  }
+
+  get at(): number {
+    return this.source.atOf(this.index)
+  }
+
+  get place(): TapePlace {
+    return new TextOnTape(this.source, this.index)
+  }
+
+  get text(): TapeText {
+    return new TextOnTape(this.source, this.index)
+  }
+}
+
+abstract class StepOnTape extends OnTape {
   readonly redacted: readonly string[]
   after: readonly Said[] = NONE
   readonly #headers: Origin['headers']
 
-  constructor({ order, line, redacted, headers }: Origin) {
-    this.order = order
-    this.place = line
-    this.redacted = redacted
-    this.#headers = headers
-  }
-
-  get at(): number {
-    return this.place.at
+  constructor(origin: Origin) {
+    super(origin)
+    this.redacted = origin.redacted
+    this.#headers = origin.headers
   }
 
   get headers(): readonly string[] | undefined {
-    return this.#headers === UNREAD ? this.place.headers() : this.#headers
+    return this.#headers === UNREAD ? this.source.headersOf(this.index) : this.#headers
   }
 
   addAfter(said: Said): void {
@@ -63,7 +86,6 @@ export interface Cancelled {
 export const OPEN: Outcome = { kind: 'open' }
 
 export class RequestOnTape extends StepOnTape implements RecordedRequest {
-  readonly text: TapeText
   readonly method: string
   readonly subject: string | undefined
   readonly id: string
@@ -79,7 +101,6 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
     facts: Pick<RecordedRequest, 'method' | 'subject' | 'id' | 'progressToken' | 'batch' | 'truncated'>
   ) {
     super(origin)
-    this.text = origin.text
     this.method = facts.method
     this.subject = facts.subject
     this.id = facts.id
@@ -111,20 +132,18 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
     if (!this.isCut) return
     this.outcome = OPEN
     if (this.cancelled?.how === 'disconnect') this.cancelled = undefined
-    if (this.after === NONE) return
-    this.said = [...this.said, ...this.after].sort((a, b) => a.order - b.order)
+    // All of it came behind what was said before.
+    for (const said of this.after) this.addSaid(said)
     this.after = NONE
   }
 }
 
 export class NotificationOnTape extends StepOnTape implements RecordedNotification {
-  readonly text: TapeText
   readonly method: string
   readonly cancels: RecordedRequest | undefined
 
   constructor(origin: Origin, method: string, cancels: RecordedRequest | undefined) {
     super(origin)
-    this.text = origin.text
     this.method = method
     this.cancels = cancels
   }
@@ -135,12 +154,10 @@ export class NotificationOnTape extends StepOnTape implements RecordedNotificati
 }
 
 export class AnswerOnTape extends StepOnTape implements RecordedAnswer {
-  readonly text: TapeText
   readonly to: Said | undefined
 
   constructor(origin: Origin, to: Said | undefined) {
     super(origin)
-    this.text = origin.text
     this.to = to
   }
 
@@ -176,10 +193,7 @@ export interface SaidFacts {
   readonly truncated: boolean
 }
 
-export class SaidOnTape implements Said {
-  order: number
-  readonly place: TapeLine
-  readonly text: TapeText
+export class SaidOnTape extends OnTape implements Said {
   readonly method: string
   readonly id: string | undefined
   readonly owned: boolean
@@ -188,10 +202,8 @@ export class SaidOnTape implements Said {
   readonly truncated: boolean
   answer: RecordedAnswer | undefined = undefined
 
-  constructor(order: number, line: TapeLine, text: TapeText, facts: SaidFacts) {
-    this.order = order
-    this.place = line
-    this.text = text
+  constructor(mark: Mark, facts: SaidFacts) {
+    super(mark)
     this.method = facts.method
     this.id = facts.id
     this.owned = facts.owned
@@ -199,38 +211,23 @@ export class SaidOnTape implements Said {
     this.own = facts.own
     this.truncated = facts.truncated
   }
-
-  get at(): number {
-    return this.place.at
-  }
 }
 
-export class ResponseOnTape {
-  order: number
-  readonly place: TapeLine
-  readonly text: TapeText
+export class ResponseOnTape extends OnTape {
   readonly status: number | undefined
   readonly #facts: number
 
   constructor(
-    order: number,
-    line: TapeLine,
-    text: TapeText,
+    mark: Mark,
     facts: { readonly status: number | undefined; readonly isError: boolean; truncated: boolean; own: boolean }
   ) {
-    this.order = order
-    this.place = line
-    this.text = text
+    super(mark)
     this.status = facts.status
     this.#facts = (facts.isError ? IS_ERROR : 0) | (facts.truncated ? TRUNCATED : 0) | (facts.own ? OWN : 0)
   }
 
   get kind(): 'response' {
     return 'response'
-  }
-
-  get at(): number {
-    return this.place.at
   }
 
   get isError(): boolean {
@@ -250,9 +247,7 @@ const IS_ERROR = 1
 const TRUNCATED = 2
 const OWN = 4
 
-export class StatusOnTape {
-  order: number
-  readonly place: TapeLine
+export class StatusOnTape extends OnTape {
   readonly status: number
   readonly body: TapeText | undefined
   readonly truncated: boolean
@@ -260,14 +255,13 @@ export class StatusOnTape {
   readonly #headers: Origin['headers']
 
   constructor(
-    { order, line, headers }: Pick<Origin, 'order' | 'line' | 'headers'>,
-    facts: { readonly status: number; body: TapeText | undefined; truncated: boolean; own: boolean }
+    mark: Mark,
+    facts: Pick<Origin, 'headers'> & { status: number; hasBody: boolean; truncated: boolean; own: boolean }
   ) {
-    this.order = order
-    this.place = line
-    this.#headers = headers
+    super(mark)
+    this.#headers = facts.headers
     this.status = facts.status
-    this.body = facts.body
+    this.body = facts.hasBody ? this.text : undefined
     this.truncated = facts.truncated
     this.own = facts.own
   }
@@ -276,12 +270,8 @@ export class StatusOnTape {
     return 'status'
   }
 
-  get at(): number {
-    return this.place.at
-  }
-
   get headers(): readonly string[] {
-    return (this.#headers === UNREAD ? this.place.headers() : this.#headers) ?? []
+    return (this.#headers === UNREAD ? this.source.headersOf(this.index) : this.#headers) ?? []
   }
 }
 

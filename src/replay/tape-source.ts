@@ -14,6 +14,21 @@ const CHUNK = 1024 * 1024
 
 let held = 0
 
+/** A line as it was read. */
+export interface LineOnTape {
+  readonly raw: Buffer
+  readonly offset: number
+  readonly number: number
+  /** CRC-32 of `raw`. */
+  readonly sum: number
+}
+
+/** Of a message in a batch: where it stands in the frame's text. */
+export interface TextRange {
+  readonly from: number
+  readonly to: number
+}
+
 /**
  * A tape's file, and where in it the lines stand whose content may be asked for. What is known of each line stands in columns:
  * a tape may have millions of them.
@@ -27,8 +42,12 @@ export class TapeSource {
   readonly #bytes = new Column(n => new Uint32Array(n))
   readonly #sum = new Column(n => new Uint32Array(n))
   readonly #line = new Column(n => new Uint32Array(n))
+  readonly #from = new Column(n => new Uint32Array(n))
   readonly #length = new Column(n => new Uint32Array(n))
+  /** Of the first texts. */
+  readonly #kept: string[] = []
   #count = 0
+  #latest: { readonly offset: number; readonly text: string } | undefined
   #descriptor: number | undefined
   #isFile = true
   #size = 0
@@ -87,18 +106,24 @@ export class TapeSource {
     }
   }
 
-  /** A line whose content may be asked for; with `keep` it is held in memory. */
-  add(raw: Buffer, offset: number, line: number, frame: TapeFrame, keep: boolean): TapeLine {
+  /**
+   * A text whose place is worth knowing: a whole frame's, or a part of it. Returns its number. With `keep` it is held in memory,
+   * until the first that is not.
+   */
+  add(line: LineOnTape, frame: TapeFrame, part: TextRange | undefined, keep: boolean): number {
     const i = this.#count++
+    const text = textOf(frame) ?? ''
+    const { from, to } = part ?? { from: 0, to: text.length }
     this.#at.set(i, frame.t)
-    this.#offset.set(i, offset)
-    this.#bytes.set(i, raw.length)
-    this.#line.set(i, line)
-    const text = textOf(frame)
-    this.#length.set(i, text?.length ?? 0)
-    this.#sum.set(i, crc32(raw))
-    if (!keep) this.#needed = true
-    return new TapeLine(this, i, keep ? text : undefined)
+    this.#offset.set(i, line.offset)
+    this.#bytes.set(i, line.raw.length)
+    this.#sum.set(i, line.sum)
+    this.#line.set(i, line.number)
+    this.#from.set(i, from)
+    this.#length.set(i, to - from)
+    if (!keep || this.#kept.length < i) this.#needed = true
+    else this.#kept.push(part ? text.slice(from, to) : text)
+    return i
   }
 
   /** Something else than a text will be read again. */
@@ -112,6 +137,7 @@ export class TapeSource {
   }
 
   close(): void {
+    this.#latest = undefined
     this.#closed = true
     this.#release()
   }
@@ -128,8 +154,31 @@ export class TapeSource {
     return this.#length.get(i)
   }
 
-  /** Reads a line again. Throws TapeError `tape_replaced`, `tape_unreadable`. */
-  frame(i: number): TapeFrame {
+  /** Throws TapeError `tape_replaced`, `tape_unreadable`. */
+  textOf(i: number): string {
+    const kept = this.#kept[i]
+    if (kept !== undefined) return kept
+    const from = this.#from.get(i)
+    const whole = this.#wholeOf(i)
+    return from === 0 && whole.length === this.lengthOf(i) ? whole : whole.slice(from, from + this.lengthOf(i))
+  }
+
+  /** The messages of a long batch are asked for one after another. */
+  #wholeOf(i: number): string {
+    const offset = this.#offset.get(i)
+    if (this.#latest?.offset === offset) return this.#latest.text
+    const text = textOf(this.frameOf(i)) ?? ''
+    this.#latest = text.length === this.lengthOf(i) ? undefined : { offset, text }
+    return text
+  }
+
+  /** HTTP headers of its frame, name and value in turn. */
+  headersOf(i: number): readonly string[] {
+    return this.frameOf(i).http?.headers?.flat() ?? []
+  }
+
+  /** Reads the frame again. Throws TapeError `tape_replaced`, `tape_unreadable`. */
+  frameOf(i: number): TapeFrame {
     if (this.#closed) throw new TapeError('tape_unreadable', `${this.#place(i)}: the recording was closed`)
     const raw = this.#bytesOf(i)
     if (!raw || crc32(raw) !== this.#sum.get(i)) throw this.#changed(i)
@@ -168,62 +217,30 @@ export class TapeSource {
   }
 }
 
-/** A line of a tape: a place, and the text that stands there. */
-export class TapeLine implements TapePlace, TapeText {
-  readonly source: TapeSource
+/** A message on a tape: its text, and where it stands. */
+export class TextOnTape implements TapePlace, TapeText {
+  readonly #source: TapeSource
   readonly #index: number
-  readonly #kept: string | undefined
 
-  constructor(source: TapeSource, index: number, kept: string | undefined) {
-    this.source = source
+  constructor(source: TapeSource, index: number) {
+    this.#source = source
     this.#index = index
-    this.#kept = kept
   }
 
   get file(): string {
-    return this.source.file
+    return this.#source.file
   }
 
   get line(): number {
-    return this.source.lineOf(this.#index)
-  }
-
-  get at(): number {
-    return this.source.atOf(this.#index)
+    return this.#source.lineOf(this.#index)
   }
 
   get length(): number {
-    return this.source.lengthOf(this.#index)
+    return this.#source.lengthOf(this.#index)
   }
 
   get(): string {
-    return this.#kept ?? textOf(this.source.frame(this.#index)) ?? ''
-  }
-
-  /** The headers of its HTTP facts, name and value in turn. */
-  headers(): readonly string[] {
-    return this.source.frame(this.#index).http?.headers?.flat() ?? []
-  }
-}
-
-/** One message of a batch. */
-export class TextPart implements TapeText {
-  readonly #whole: TapeText
-  readonly #from: number
-  readonly #to: number
-
-  constructor(whole: TapeText, from: number, to: number) {
-    this.#whole = whole
-    this.#from = from
-    this.#to = to
-  }
-
-  get length(): number {
-    return this.#to - this.#from
-  }
-
-  get(): string {
-    return this.#whole.get().slice(this.#from, this.#to)
+    return this.#source.textOf(this.#index)
   }
 }
 

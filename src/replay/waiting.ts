@@ -1,13 +1,11 @@
 import type { ConversationBuilder } from './conversation-builder.ts'
 import { doubleKey, keyOf } from './shared-strings.ts'
 import type { RequestOnTape } from './steps.ts'
-import type { StreamOnTape } from './streams.ts'
 
 /** A request that has no answer yet. */
 export interface Pending {
   readonly request: RequestOnTape
   readonly conversation: ConversationBuilder
-  readonly stream: StreamOnTape | undefined
   readonly key: string
   /** That a modern request names. */
   readonly version: string | undefined
