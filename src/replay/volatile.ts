@@ -25,6 +25,8 @@ const MAX_TEXT = 1024 * 1024
 
 /** The fewest kinds that make two different values equal; undefined where none do. Kinds that hide less come first. */
 export function noiseOf(before: unknown, after: unknown, moments?: Moments): readonly VolatileKind[] | undefined {
+  // Most differences are no noise, and then one look is enough.
+  if (!differInVolatile(before, after, KINDS, moments)) return undefined
   return SETS.find(kinds => differInVolatile(before, after, kinds, moments))
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { compileRegex, RegexRefusal } from '../../src/replay/linear-regex.ts'
+import { compileRegex } from '../../src/replay/linear-regex.ts'
 
 t.test('it is for the whole of a text', async t => {
   for (const [pattern, yes, no] of [
@@ -35,7 +35,7 @@ t.test('what cannot be matched in steady time is refused, and it is said why', a
     ['(?:(?:){99999999999999}){5}', /repeats too much/],
     ['a'.repeat(501), /longer than 500/]
   ] as const)
-    t.throws(() => compileRegex(pattern), { message: why, constructor: RegexRefusal } as never, pattern)
+    t.throws(() => compileRegex(pattern), { message: why }, pattern)
 })
 
 t.test('what makes others try for ever takes no time', async t => {
