@@ -70,6 +70,11 @@ const table = {
     rpc: -32022,
     help: 'The server does not speak the revision that the request names; data.supported lists those it does.'
   },
+  missing_capability: {
+    status: 400,
+    rpc: -32021,
+    help: 'The answer asks the client for something that it has not declared it can do; data.requiredCapabilities says what.'
+  },
   method_not_found: { status: 404, rpc: -32601, help: 'The server does not know the method.' },
   // Who may come in
   forbidden_host: {
@@ -197,6 +202,22 @@ const table = {
     status: 200,
     rpc: -31043,
     help: 'A request from the server could not reach the client: no stream is open to carry it.'
+  },
+  // Tapes in the place of a server
+  replay_miss: {
+    status: 200,
+    rpc: -31060,
+    help: 'The request is not on the tape. The error names the closest one that is, and the difference.'
+  },
+  replay_diverged: {
+    status: 200,
+    rpc: -31061,
+    help: "The client answered a question of the server's otherwise than recorded, and --on-divergence says error."
+  },
+  fault_injected: {
+    status: 200,
+    rpc: -31062,
+    help: 'An error on purpose (--fault), to see what the client makes of it.'
   },
   // catflap itself
   pairing_unsupported: {

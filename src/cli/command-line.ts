@@ -2,6 +2,7 @@ import yargs, { type CommandModule } from 'yargs'
 import { VERSION } from '../version.ts'
 import { configCommand } from './config.ts'
 import { type ForwardArgs, forwardOptions, REPEATABLE } from './forward-options.ts'
+import { type ReplayArgs, replayOptions } from './replay-options.ts'
 import { type ReverseArgs, reverseOptions } from './reverse-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
@@ -17,6 +18,7 @@ export async function commandLine(args: readonly string[], forward = forwardWhen
     .parserConfiguration({ 'populate--': true, 'parse-numbers': false, 'parse-positional-numbers': false })
     .command(forwardCommand(forward))
     .command(reverseCommand)
+    .command(replayCommand)
     .command(configCommand)
     .command(tapeCommand)
     .command(tailCommand)
@@ -51,6 +53,16 @@ const reverseCommand: CommandModule<object, ReverseArgs> = {
   }
 }
 
+const replayCommand: CommandModule<object, ReplayArgs> = {
+  command: 'replay <tapes..>',
+  describe: 'serve a tape in the place of its server',
+  builder: args => replayOptions(args),
+  handler: async args => {
+    const { replay } = await import('./replay.ts')
+    await replay(args)
+  }
+}
+
 /** Help and mistakes are answered without the proxy. */
 async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
   const { forward } = await import('./forward.ts')
@@ -58,7 +70,7 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
 }
 
 /** What else may be given more than once, by command. */
-const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'] }
+const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'], replay: ['tapes', 'fault'] }
 
 /** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
 function eachOnce(args: Readonly<Record<string, unknown>>): true {

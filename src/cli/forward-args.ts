@@ -5,7 +5,7 @@ import { checkCa, checkHost, checkOrigin, isTaken } from '../proxy/check-options
 import type { ForwardOptions } from '../proxy/forward.ts'
 import { MAX_NAMES, type MetricsOptions } from '../proxy/metering.ts'
 import { MAX_DURATION, parseDuration, parseSize, SETTINGS, type SettingName } from '../proxy/options.ts'
-import type { TargetOptions } from '../proxy/target.ts'
+import type { TargetOptions, UrlTarget } from '../proxy/target.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
 import { adminToken } from './admin-token.ts'
 import { DEFAULT_LISTEN, type ForwardArgs, optionName } from './forward-options.ts'
@@ -14,6 +14,11 @@ import { UsageError } from './usage.ts'
 /** What the arguments mean. Throws UsageError, which names the option and shows the right form. */
 export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   const { record, url } = recordAndUrl(args)
+  return optionsFor(args, targetOf(args, url), record)
+}
+
+/** The same for a target that is known already. */
+export function optionsFor(args: ForwardArgs, target: TargetOptions, record = args.record): ForwardOptions {
   const tokens = [...args.token, ...(process.env.CATFLAP_TOKEN ? [process.env.CATFLAP_TOKEN] : [])]
   if (tokens.some(t => t === '')) throw new UsageError("--token '' is empty; give a secret: --token SECRET")
   const listen = args.stdio
@@ -22,7 +27,7 @@ export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   if (args.stdio && args.listen !== undefined)
     throw new UsageError('--listen and --stdio exclude each other: give one of them')
   const options: ForwardOptions = {
-    target: targetOf(args, url),
+    target,
     listen,
     sessionLoss: args['session-loss'],
     tokens,
@@ -90,14 +95,17 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
       ...(args.cwd !== undefined && { cwd: args.cwd })
     }
   }
+  if (url?.startsWith('tape:')) return tapeOf(args, url.slice('tape:'.length))
   if (url === undefined)
     throw new UsageError("no server given: 'catflap forward <url>' or 'catflap forward -- <command> [args…]'")
   if (args.env.length > 0 || args.cwd !== undefined)
     throw new UsageError('--env and --cwd go with a command; a URL takes --header')
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new UsageError(`'${url}' is no http or https URL; a command goes after --: 'catflap forward -- ${url}'`)
-  if (!hasReadableCredentials(new URL(url)))
-    throw new UsageError("the URL's user name or password holds a % that begins no escape; write it as %25")
+  checkUrl(url)
+  return urlTargetOf(args, url)
+}
+
+/** Of a URL that is one. */
+export function urlTargetOf(args: ForwardArgs, url: string): UrlTarget {
   if (args['upstream-transport'] === 'sse' && args['upstream-era'] === 'modern')
     throw new UsageError(
       '--upstream-transport sse and --upstream-era modern exclude each other: revision 2026-07-28 has no HTTP+SSE'
@@ -110,6 +118,23 @@ function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
     era: args['upstream-era'],
     ...(args.ca !== undefined && { ca: readCa(args.ca) })
   }
+}
+
+function checkUrl(url: string): void {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new UsageError(`'${url}' is no http or https URL; a command goes after --: 'catflap forward -- ${url}'`)
+  if (!hasReadableCredentials(new URL(url)))
+    throw new UsageError("the URL's user name or password holds a % that begins no escape; write it as %25")
+}
+
+/** A tape in the place of a server, replayed as `catflap replay` does by itself. */
+function tapeOf(args: ForwardArgs, tape: string): TargetOptions {
+  if (tape === '') throw new UsageError("'tape:' names no file; write tape:FILE, as in tape:a.tape.jsonl")
+  if (args.header.length > 0 || args.ca !== undefined || args.insecure)
+    throw new UsageError('--header, --ca and --insecure go with a URL; a tape asks nobody')
+  if (args['upstream-transport'] !== 'auto' || args['upstream-era'] !== 'auto')
+    throw new UsageError('--upstream-transport and --upstream-era go with a server; a tape says itself what it holds')
+  return { tape }
 }
 
 function hasReadableCredentials({ username, password }: URL): boolean {

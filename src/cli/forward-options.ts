@@ -170,7 +170,7 @@ export const SHARED = [
 export function forwardOptions(args: Argv): Argv<ForwardArgs> {
   grouped(args)
     .usage(
-      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP or the older HTTP+SSE), or a command (stdio), which catflap starts.\nClients of HTTP+SSE connect to /sse beside the endpoint.'
+      '$0 forward [options] <url>\n$0 forward [options] -- <command> [args…]\n\nForwards clients to one MCP server: a URL (Streamable HTTP or the older HTTP+SSE), a command (stdio), which catflap starts,\nor a tape in its place (tape:FILE; see catflap replay).\nClients of HTTP+SSE connect to /sse beside the endpoint.'
     )
     .positional('url', { type: 'string', describe: "the server's URL; or give its command after --" })
     .options(OPTIONS)

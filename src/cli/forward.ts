@@ -11,7 +11,15 @@ import { UsageError } from './usage.ts'
 
 /** `catflap forward`: its options are in forward-options.ts. */
 export async function forward(args: ForwardArgs): Promise<void> {
-  const options = forwardOptionsOf(args)
+  await runForward(args, forwardOptionsOf(args))
+}
+
+/** Runs a proxy as these options say. `closed` is told when it has been closed. */
+export async function runForward(
+  args: ForwardArgs,
+  options: ForwardOptions,
+  closed?: (proxy: Forward) => void
+): Promise<void> {
   const redactor = redactorOf(args, options)
   const log = createLog({
     level: args['log-level'],
@@ -27,7 +35,12 @@ export async function forward(args: ForwardArgs): Promise<void> {
   await runUntilStopped(log, async () => {
     const proxy = await createForward({ ...options, log, redactor, live: args.tail })
     announce(proxy, args, log)
-    return proxy
+    const { url, ended } = proxy
+    const close: Forward['close'] = async how => {
+      await proxy.close(how)
+      closed?.(proxy)
+    }
+    return { ...(url !== undefined && { url }), ended, close }
   })
 }
 

@@ -9,9 +9,9 @@ import { type Answer, type Interceptor, Slot } from '../proxy/interceptor.ts'
 import { holdBack, legObserver } from '../proxy/session-leg.ts'
 import { Brake } from '../transport/brake.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
-import type { SharedChild, SharedChildEvents } from '../transport/upstream/shared-child.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
 import { WithStatus } from '../transport/upstream/shared-child-status.ts'
+import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
 
 /**
  * What an HTTP server of revision 2026-07-28 owes its clients, where a pipe is behind us: that it judges headers against
@@ -25,12 +25,12 @@ export function modernRules(): Interceptor {
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
 
-/** The child that an exchange goes to, and what it is known to speak. */
-const reached = new Slot<{ readonly shared: SharedChild; readonly versions: readonly string[] | undefined }>()
+/** The server that an exchange goes to, and what it is known to speak. */
+const reached = new Slot<{ readonly shared: SharedServer; readonly versions: readonly string[] | undefined }>()
 
 /**
- * Puts the leg of a modern request over HTTP to a command on the exchange, or answers in the place of a server of the legacy
- * era: clients that know both eras then go on with `initialize`. Undefined for a target that is no command.
+ * Puts the leg of a modern request over HTTP to a command or a tape on the exchange, or answers in the place of a server of the legacy
+ * era: clients that know both eras then go on with `initialize`. Undefined for a URL.
  */
 export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | undefined> {
   const shared = x.core.target.shared?.(() => eventsOf(x.core))
@@ -40,7 +40,7 @@ export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | un
   return verdict.then(v => (x.ended ? undefined : judged(x, shared, v)))
 }
 
-function judged(x: Exchange, shared: SharedChild, verdict: Verdict): Answer | undefined {
+function judged(x: Exchange, shared: SharedServer, verdict: Verdict): Answer | undefined {
   if (verdict.era === 'legacy') return asLegacyServer(x, verdict)
   reached.set(x, { shared, versions: verdict.versions })
   const leg = wantsLogs(x.message) ? shared.exclusive() : shared.leg(clientKey(x))
@@ -139,7 +139,7 @@ function checkHeaders(
  */
 function checkParams(
   x: Exchange,
-  shared: SharedChild,
+  shared: SharedServer,
   message: Message
 ): Answer | undefined | Promise<Answer | undefined> {
   const tools = shared.tools
@@ -172,13 +172,13 @@ function refuse(code: ErrorCode, text: string): Answer {
 }
 
 /** What the children say that is no exchange's. */
-function eventsOf(core: Core): SharedChildEvents {
+function eventsOf(core: Core): SharedServerEvents {
   const observe = legObserver(
     core,
     () => undefined,
     () => 'pipe'
   )
-  const shared = (): SharedChild | undefined => core.target.shared?.()
+  const shared = (): SharedServer | undefined => core.target.shared?.()
   const brake = new Brake(
     () => shared()?.pause(),
     () => shared()?.resume()

@@ -93,11 +93,11 @@ function modernOnly(x: Exchange): Answer {
   return { error: new CatflapError('unsupported_modern_version', text, { data }) }
 }
 
-/** A server over HTTP judges for itself; a command's child is shared, as nothing binds a request to a client's own. */
+/** A server over HTTP judges for itself; a command's child, or a tape, is shared, as nothing binds a request to a client's own. */
 function toSessionless(x: Exchange): Verdict {
   x.leg = x.core.target.sessionless
   if (x.leg) return undefined
-  if (x.core.target.kind === 'stdio') return sharedLeg(x)
+  if (x.core.target.shared) return sharedLeg(x)
   const text = `Requests of revision ${x.version} over HTTP to a server on a pipe are not bridged. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
   return refuse('pairing_unsupported', text)
 }

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { checkTape } from './check-tape.ts'
 import type { ForwardOptions } from './forward.ts'
 import { SETTINGS } from './options.ts'
 import type { CommandTarget, TargetOptions, UrlTarget } from './target.ts'
@@ -50,10 +51,11 @@ export function checkCa(pem: string, what: string): void {
 }
 
 export function checkTarget(target: TargetOptions): void {
+  if (typeof target === 'object' && target !== null && 'tape' in target) return checkTape(target)
   const { url, command } = (target ?? {}) as Partial<UrlTarget & CommandTarget>
   if (url !== undefined && command === undefined) return checkUrlTarget(target as UrlTarget)
   if (typeof command !== 'string' || command === '' || url !== undefined)
-    fail('target', target, "{ url: 'http://…' } or { command: 'node', args: ['server.js'] }")
+    fail('target', target, "{ url: 'http://…' }, { command: 'node', args: ['server.js'] } or { tape: 'a.tape.jsonl' }")
   const { args = [], env = {}, cwd } = target as CommandTarget
   if (!Array.isArray(args) || args.some(a => typeof a !== 'string')) fail('target.args', args, 'an array of strings')
   for (const [name, value] of Object.entries(env))
@@ -62,7 +64,7 @@ export function checkTarget(target: TargetOptions): void {
   checkEra((target as CommandTarget).era)
 }
 
-function checkUrlTarget({ url, headers = [], ca, transport = 'auto', era }: UrlTarget): void {
+export function checkUrlTarget({ url, headers = [], ca, transport = 'auto', era }: UrlTarget): void {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     fail('target.url', withoutSecrets(url), 'an http: or https: URL')
   if (!Array.isArray(headers) || headers.length % 2 !== 0 || headers.some(h => typeof h !== 'string'))

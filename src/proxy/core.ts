@@ -2,10 +2,11 @@ import type { ErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
 import { Queue } from '../queue.ts'
+import type { ReplaySummary } from '../replay/report.ts'
 import type { SessionManager } from '../session/manager.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { PoolCounts } from '../transport/upstream/http-pool.ts'
-import type { SharedChild, SharedChildEvents } from '../transport/upstream/shared-child.ts'
+import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
 import type { CallInput, CancelReason, Leg, LegEvents, RetryReason } from '../transport/upstream.ts'
 import type { CallProbe } from './call.ts'
 import { Deadlines } from './deadlines.ts'
@@ -22,7 +23,7 @@ export interface Target {
   /** For people; no credentials. */
   readonly label: string
   /** `http` (Streamable HTTP, or not known yet): answers come each on its own. The others are pipes: one stream for all. */
-  readonly kind: 'http' | 'sse' | 'stdio'
+  readonly kind: 'http' | 'sse' | 'stdio' | 'tape'
   /** The server's, where the user has said it. */
   readonly era?: Era
   /** The leg for requests outside any session; undefined where there is none (a pipe belongs to a session). */
@@ -43,8 +44,10 @@ export interface Target {
   giveUpSession?: (() => boolean) | undefined
   /** The leg behind a server's own session id; `member` is the one of several servers that it belongs to. */
   resume(upstreamId: string, member?: string): Leg | undefined
-  /** What modern clients over HTTP share of a command; made at the first use, where `events` are given. Absent for a URL. */
-  shared?(events?: () => SharedChildEvents): SharedChild | undefined
+  /** What modern clients over HTTP share of a command or a tape; made at the first use, where `events` are given. Absent for a URL. */
+  shared?(events?: () => SharedServerEvents): SharedServer | undefined
+  /** What became of a replay so far. Of tapes only. */
+  replayed?(): ReplaySummary
   stats?(): TargetStats
   /** How its servers are doing. Absent where nobody watches. */
   health?(): readonly MemberHealth[]
@@ -101,7 +104,7 @@ export interface CoreParts {
   readonly target: Target
   readonly sessions: SessionManager
   readonly pipeline: Pipeline
-  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, `propagate` for commands. */
+  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, else `propagate`. */
   readonly sessionLoss?: SessionLoss
 }
 
@@ -136,7 +139,7 @@ export class Core {
     this.deadlines = new Deadlines(parts.settings.requestTimeout)
     this.pipeline = parts.pipeline
     this.meter = parts.meter
-    this.sessionLoss = parts.sessionLoss ?? (parts.target.kind === 'stdio' ? 'propagate' : 'reinitialize')
+    this.sessionLoss = parts.sessionLoss ?? (isUrl(parts.target) ? 'reinitialize' : 'propagate')
   }
 
   nextNumber(): number {
@@ -178,4 +181,8 @@ export class Core {
     for (const x of this.inFlight) if (!x.longLived && !x.cancelled) n++
     return n
   }
+}
+
+function isUrl({ kind }: Target): boolean {
+  return kind === 'http' || kind === 'sse'
 }

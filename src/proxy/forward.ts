@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { type Log, SILENT } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import type { ReplaySummary } from '../replay/report.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RecorderStats } from '../tape/recorder.ts'
 import { Redactor } from '../tape/redact.ts'
@@ -127,6 +128,11 @@ export class Forward {
       connections: server?.connections ?? 0,
       tape: recorder?.stats
     }
+  }
+
+  /** What became of the replay so far, where the target is a tape. */
+  get replay(): ReplaySummary | undefined {
+    return this.#parts.route.core.target.replayed?.()
   }
 
   /** All metrics at this moment, as Prometheus text. Throws where `metrics` was not asked for. */

@@ -66,6 +66,7 @@ export async function openFeed(
 /** Of several, the first stands for all: they answer alike. */
 function tapeTarget(given: TargetOptions | readonly WeightedUrl[]): TapeTarget {
   const target = Array.isArray(given) ? given[0]! : (given as TargetOptions)
+  if ('tape' in target) return { kind: 'tape', url: `tape:${[target.tape].flat().join(',')}` }
   return 'url' in target
     ? { kind: target.transport === 'sse' ? 'sse' : 'http', url: target.url }
     : { kind: 'stdio', argv: [target.command, ...(target.args ?? [])] }

@@ -4,7 +4,14 @@ import type { TargetOptions } from './target.ts'
 /** Everything the options hold that must not be seen on tapes or in logs, wherever it turns up. */
 export function secretsOf(options: { readonly tokens?: readonly string[]; readonly target: TargetOptions }): string[] {
   const { tokens = [], target } = options
-  return [...tokens, ...('url' in target ? ofUrl(target.url, target.headers ?? []) : ofEnvironment(target.env ?? {}))]
+  return [...tokens, ...ofTarget(target)]
+}
+
+function ofTarget(target: TargetOptions): string[] {
+  if ('url' in target) return ofUrl(target.url, target.headers ?? [])
+  if (!('tape' in target)) return ofEnvironment(target.env ?? {})
+  const { onMiss } = target
+  return typeof onMiss === 'object' ? ofUrl(onMiss.url, onMiss.headers ?? []) : []
 }
 
 function ofUrl(text: string, headers: readonly string[]): string[] {

@@ -96,6 +96,7 @@ function legEvents(core: Core, holder: Holder): LegEvents {
   )
   return {
     ...observe,
+    heads: true,
     message(message, call) {
       const session = holder.session
       if (!session?.channel) return

@@ -1,4 +1,6 @@
+import type { Log } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
+import type { TapeTargetOptions } from '../replay/options.ts'
 import type { Balance } from './balancer.ts'
 import type { MemberHealth, Target } from './core.ts'
 import type { Settings } from './options.ts'
@@ -35,7 +37,7 @@ export interface WeightedUrl extends UrlTarget {
   readonly weight?: number
 }
 
-export type TargetOptions = UrlTarget | CommandTarget
+export type TargetOptions = UrlTarget | CommandTarget | TapeTargetOptions
 
 /** A server is asked no more, or again. */
 export interface HealthChange extends Pick<MemberHealth, 'member' | 'label' | 'reason'> {
@@ -55,6 +57,7 @@ export interface OpenTarget {
   /** How one of several servers is chosen. Default `round-robin`. */
   readonly balance?: Balance
   readonly onHealth?: (change: HealthChange) => void
+  readonly log?: Log
 }
 
 /** Only what this kind of target needs is loaded. */
@@ -74,6 +77,10 @@ export async function openTarget(
     if (!only) throw new TypeError('target: none is given')
     const { HttpTarget } = await import('./http-target.ts')
     return new HttpTarget(name, only, settings, { via, scrub })
+  }
+  if ('tape' in options) {
+    const { TapeTarget } = await import('./tape-target.ts')
+    return await TapeTarget.open(name, options, settings, parts)
   }
   const { StdioTarget } = await import('./stdio-target.ts')
   return new StdioTarget(name, options as CommandTarget, settings, scrub)

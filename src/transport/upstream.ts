@@ -4,7 +4,7 @@ import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 
 /**
- * What every upstream (HTTP server, stdio child, later SSE and tapes) offers: open a leg, make calls on it, close it.
+ * What every upstream (HTTP server, stdio child, HTTP+SSE, tape) offers: open a leg, make calls on it, close it.
  * An upstream knows nothing of clients: it is handed a message, and tells a receiver what comes back.
  */
 
@@ -136,6 +136,8 @@ export interface LegEvents {
   note?(text: string): void
   /** The server is asked once more. */
   again?(reason: RetryReason): void
+  /** Whoever calls is answered each on its own, and can be told a status and headers. */
+  readonly heads?: true
   /** A request over HTTP on this client's behalf, where the client itself makes none like it. */
   readonly http?: HttpWatch
   /** The server does not read as fast as it is written to; and there is room again. */

@@ -1,7 +1,7 @@
 import { METHOD_NOT_FOUND, MODERN_ERRORS } from '../../protocol/error-codes.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { CallInput, CallReceiver, Leg, ReplyHead, UpstreamCall } from '../upstream.ts'
-import type { ToolLists } from './shared-child-tools.ts'
+import type { SharedServer } from './shared-server.ts'
 
 /**
  * What a modern server on a pipe answers, as HTTP says it: some errors have a status (spec 2026-07-28
@@ -10,11 +10,11 @@ import type { ToolLists } from './shared-child-tools.ts'
 export class WithStatus implements Leg {
   readonly upstreamId = undefined
   readonly #leg: Leg
-  readonly #tools: ToolLists
+  readonly #tools: SharedServer['tools']
   readonly #commit: () => boolean
 
   /** `commit`: the status is about to be another than 200. False where that has been told already, or is about to be. */
-  constructor(leg: Leg, tools: ToolLists, commit: () => boolean) {
+  constructor(leg: Leg, tools: SharedServer['tools'], commit: () => boolean) {
     this.#leg = leg
     this.#tools = tools
     this.#commit = commit
@@ -32,10 +32,10 @@ class StatusReceiver implements CallReceiver {
   readonly #receiver: CallReceiver
   readonly #commit: () => boolean
   /** What the client learns of tools, we learn as well: its headers will say it. */
-  readonly #tools: ToolLists | undefined
+  readonly #tools: Pick<SharedServer['tools'], 'learn'> | undefined
   #begun = false
 
-  constructor(receiver: CallReceiver, tools: ToolLists | undefined, commit: () => boolean) {
+  constructor(receiver: CallReceiver, tools: SharedServer['tools'] | undefined, commit: () => boolean) {
     this.#receiver = receiver
     this.#tools = tools
     this.#commit = commit

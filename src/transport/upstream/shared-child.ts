@@ -10,6 +10,7 @@ import { ExclusiveChildren, type ExclusiveEvents } from './shared-child-pool.ts'
 import { probe, type Verdict } from './shared-child-probe.ts'
 import { RestartDelay } from './shared-child-restart.ts'
 import { ToolLists } from './shared-child-tools.ts'
+import type { SharedServer } from './shared-server.ts'
 import type { Starts } from './starts.ts'
 
 export interface SharedChildOptions {
@@ -62,7 +63,7 @@ interface Running {
  * Ids are told apart by the leg beneath. What the child says belongs to the call that its progress token or subscription id
  * names; what names none belongs to nobody.
  */
-export class SharedChild {
+export class SharedChild implements SharedServer {
   readonly label: string
   readonly tools: ToolLists
   /** Children that were started in the place of a lost one. */

@@ -1,0 +1,120 @@
+import { CatflapError } from '../errors.ts'
+import { idKey } from '../protocol/id.ts'
+import type { Message } from '../protocol/message.ts'
+import { parseJson } from './canonical.ts'
+import { declares, needs } from './capabilities.ts'
+import { differences, differenceText } from './json-diff.ts'
+import type { Play } from './play.ts'
+import type { Said } from './recording.ts'
+import type { ReplaySession } from './replay-session.ts'
+import { placed } from './report.ts'
+import { isObject } from './values.ts'
+
+interface Ask {
+  readonly said: Said
+  readonly play: Play | undefined
+  readonly idText: string
+}
+
+/** Servers that ask and ask without being answered. */
+const MAX_ASKS = 1024
+/** Lines that tell in what an answer differs. */
+const MAX_LINES = 10
+
+/** What the server asks the client in one replay: under ids of its own, and what the client answers. */
+export class Asks {
+  readonly #session: ReplaySession
+  readonly #open = new Map<string, Ask>()
+  #minted = 0
+
+  constructor(session: ReplaySession) {
+    this.#session = session
+  }
+
+  /** Only clients that have said they can answer are asked; with others, all goes on as if they had. */
+  ask(said: Said, message: Message, play: Play | undefined): void {
+    const session = this.#session
+    const needed = needs(said.method, (message.json as { params?: unknown }).params)
+    if (needed && !declares(play?.declared ?? session.declared, needed)) return session.settled(said)
+    const idText = this.mint(message.idText!)
+    this.#open.set(idKey(idText), { said, play, idText })
+    if (this.#open.size > MAX_ASKS) this.#forgetOldest()
+    session.say(message.withId(idText), said.owned ? play : undefined)
+  }
+
+  /** An id that no other question has, of the same JSON type. */
+  mint(like: string): string {
+    this.#minted++
+    return like.startsWith('"') ? `"replay-${this.#minted}"` : String(this.#minted)
+  }
+
+  unansweredBefore(order: number): boolean {
+    if (this.#open.size === 0) return false
+    for (const { said } of this.#open.values()) if (said.answer && said.answer.order < order) return true
+    return false
+  }
+
+  answer(message: Message): void {
+    const key = message.idText === undefined ? undefined : idKey(message.idText)
+    const ask = key === undefined ? undefined : this.#open.get(key)
+    if (key === undefined || !ask) return
+    this.#open.delete(key)
+    const { said } = ask
+    const found = said.answer ? diverging(said, message) : []
+    if (found.length > 0) this.#diverged(ask, found)
+    this.#session.settled(said)
+  }
+
+  /** The server takes its question back. Returns the name that the client has for it. */
+  takeBack(recordedId: string): string | undefined {
+    const wanted = idKey(recordedId)
+    for (const [key, { said, idText }] of this.#open) {
+      if (said.id === undefined || idKey(said.id) !== wanted) continue
+      this.#open.delete(key)
+      this.#session.settled(said)
+      return idText
+    }
+    return undefined
+  }
+
+  /** Nobody waits for the answers to what this request brought. */
+  drop(play: Play): void {
+    if (this.#open.size === 0) return
+    for (const [key, ask] of this.#open) if (ask.play === play) this.#open.delete(key)
+    this.#session.goOn()
+  }
+
+  #forgetOldest(): void {
+    for (const [key, { said }] of this.#open) {
+      this.#open.delete(key)
+      return this.#session.settled(said)
+    }
+  }
+
+  #diverged({ said, play }: Ask, found: readonly string[]): void {
+    const { replay } = this.#session
+    const text = `The client answers ${said.method} otherwise than recorded.`
+    replay.diverged({ method: said.method, ...placed(said.answer!.place), text, difference: found })
+    if (replay.onDivergence !== 'error') return
+    const data = { method: said.method, difference: found }
+    const error = new CatflapError('replay_diverged', `${text} ${found.slice(0, 3).join('; ')}`, { data })
+    const failing = play ?? this.#session.waitsFor(said)
+    failing?.fail(error)
+  }
+}
+
+function diverging(said: Said, given: Message): string[] {
+  const recorded = partsOf(said.answer!.text.get())
+  const now = partsOf(given.bytes.toString())
+  return differences(recorded, now, { limit: MAX_LINES }).map(differenceText)
+}
+
+/** Without what differs in any case. */
+function partsOf(text: string): unknown {
+  const value = parseJson(text)
+  if (!isObject(value)) return value
+  const { result, error } = value
+  if (!isObject(result)) return error === undefined ? { result } : { error }
+  const { _meta, ...rest } = result
+  return { result: rest }
+}

@@ -1,0 +1,56 @@
+import { isObject } from './values.ts'
+
+/** What a client has declared that it can do: `capabilities` of `initialize`, or of the `_meta` of a modern request. */
+export type Capabilities = Readonly<Record<string, unknown>>
+
+export const META_CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
+export const META_LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
+
+/** What a request of the server's takes: undefined where nobody need declare anything. */
+export function needs(method: string, params: unknown): Capabilities | undefined {
+  switch (method) {
+    case 'roots/list':
+      return { roots: {} }
+    case 'sampling/createMessage':
+      return { sampling: isObject(params) && params.tools !== undefined ? { tools: {} } : {} }
+    case 'elicitation/create':
+      return { elicitation: isObject(params) && params.mode === 'url' ? { url: {} } : {} }
+    default:
+      return method.startsWith('tasks/') ? { tasks: {} } : undefined
+  }
+}
+
+/** Whether all of that was declared. */
+export function declares(capabilities: Capabilities, needed: Capabilities): boolean {
+  for (const [name, detail] of Object.entries(needed)) {
+    const declared = capabilities[name]
+    if (!isObject(declared)) return false
+    for (const part of Object.keys(detail as object)) if (!isObject(declared[part])) return false
+    // An empty object means forms (spec 2025-11-25 client/elicitation, "Capabilities"); `url` alone does not.
+    if (name === 'elicitation' && !('url' in (detail as object)) && 'url' in declared && !('form' in declared))
+      return false
+  }
+  return true
+}
+
+/** What the client lacks for an answer that asks back (`input_required`); undefined: nothing. */
+export function lacksFor(result: unknown, capabilities: Capabilities): Capabilities | undefined {
+  if (!isObject(result) || result.resultType !== 'input_required' || !isObject(result.inputRequests)) return undefined
+  const lacking: Record<string, unknown> = {}
+  for (const one of Object.values(result.inputRequests)) {
+    if (!isObject(one) || typeof one.method !== 'string') continue
+    const needed = needs(one.method, one.params)
+    if (needed && !declares(capabilities, needed)) Object.assign(lacking, needed)
+  }
+  return Object.keys(lacking).length > 0 ? lacking : undefined
+}
+
+const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']
+
+/** Modern requests say from which level on they want to hear logs; without that, none (spec 2026-07-28 server/utilities/logging). */
+export function wantsLog(wanted: unknown, level: unknown): boolean {
+  const least = LEVELS.indexOf(String(wanted))
+  if (least < 0) return wanted !== undefined
+  const its = LEVELS.indexOf(String(level))
+  return its < 0 || its >= least
+}

@@ -1,0 +1,238 @@
+import { randomInt } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { CatflapError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Era } from '../protocol/versions.ts'
+import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
+import { parseJson } from './canonical.ts'
+import { ConversationIndex } from './conversation-index.ts'
+import { type FaultRule, Faults } from './faults.ts'
+import { likeness } from './likeness.ts'
+import type { LiveServer } from './live-server.ts'
+import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
+import type { TapeTargetOptions } from './options.ts'
+import { readRecording } from './read-recording.ts'
+import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
+import { type Outlet, ReplaySession } from './replay-session.ts'
+import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
+import { DEFAULT_RULES, type Rules } from './rules.ts'
+
+/** What a session's misses are answered by, where it is not an error. */
+export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
+
+export interface ReplayParts {
+  readonly log: Log
+  readonly onProgress?: (bytesRead: number, bytesTotal: number) => void
+  readonly openLive?: OpenLive
+}
+
+/** One or several tapes that are replayed: what all replay sessions share. */
+export class Replay {
+  readonly recording: Recording
+  /** For people. */
+  readonly label: string
+  readonly report: ReplayReport = new ReplayReport()
+  readonly faults: Faults
+  readonly speed: number
+  readonly onDivergence: 'continue' | 'error'
+  readonly #log: Log
+  readonly #openLive: OpenLive | undefined
+  readonly #matchers: { readonly legacy: Matcher | undefined; readonly modern: Matcher | undefined }
+  readonly #indexes = new Map<Conversation, ConversationIndex>()
+  readonly #used = new Set<RecordedRequest>()
+  readonly #sessions = new Set<ReplaySession>()
+
+  /** Throws a TapeError for a tape that cannot be read, and what `readRules` throws. */
+  static async open(options: TapeTargetOptions, parts: ReplayParts): Promise<Replay> {
+    const files = tapesOf(options)
+    const rules = await rulesOf(options, files)
+    const recording = await readRecording(files, { onProgress: parts.onProgress })
+    return new Replay(recording, rules, options, parts)
+  }
+
+  constructor(recording: Recording, rules: Rules, options: TapeTargetOptions, { log, openLive }: ReplayParts) {
+    const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
+    this.recording = recording
+    this.label = `tape:${tapesOf(options).join(',')}`
+    this.onDivergence = options.onDivergence ?? 'continue'
+    this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
+    this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
+    this.#log = log
+    this.#openLive = openLive
+    const { legacy, modern } = recording
+    this.#matchers = {
+      legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
+      modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
+    }
+  }
+
+  /** The revisions of the modern era that the recorded server spoke; undefined: none. */
+  get modernVersions(): readonly string[] | undefined {
+    const versions = this.recording.modern?.versions ?? []
+    return versions.length > 0 ? versions : undefined
+  }
+
+  get hasLegacy(): boolean {
+    return this.recording.legacy.some(({ steps }) => steps.some(step => step.kind === 'request'))
+  }
+
+  session(outlet: Outlet): ReplaySession {
+    const session = new ReplaySession(this, outlet)
+    this.#sessions.add(session)
+    return session
+  }
+
+  left(session: ReplaySession): void {
+    this.#sessions.delete(session)
+  }
+
+  isModern(message: Message): boolean {
+    return message.metaVersion !== undefined || message.method === 'server/discover'
+  }
+
+  /** What the recorded server would have said to a client of another revision: a line of JSON-RPC. */
+  refusal(message: Message, modern: boolean): string | undefined {
+    const { method } = message
+    const supported = this.modernVersions
+    if (modern && supported && message.metaVersion !== undefined && !supported.includes(message.metaVersion))
+      return otherVersion(message, message.metaVersion, supported)
+    if (method === 'initialize' && !this.hasLegacy && supported)
+      return otherVersion(message, message.protocolVersion ?? '', supported)
+    const unknown = method === 'server/discover' && !supported && !this.recording.modern
+    return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
+  }
+
+  cursor(era: Era, prefer?: Conversation): Cursor | undefined {
+    return this.#matchers[era]?.cursor(prefer)
+  }
+
+  find(message: Message, cursor: Cursor | undefined): Match {
+    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
+    const found: Match = cursor?.match({ method: message.method!, params }) ?? { miss: this.#nothing(message) }
+    if (!('request' in found)) return found
+    const { request } = found
+    if (request.outcome.kind === 'response' && request.outcome.truncated) {
+      const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
+      return { miss: { text, closest: request, difference: [] } }
+    }
+    this.report.hits++
+    this.#used.add(request)
+    return found
+  }
+
+  #nothing(message: Message): Miss {
+    const era = this.isModern(message) ? 'from' : 'before'
+    return {
+      text: `it has no requests of revisions ${era} ${FIRST_MODERN_VERSION}${this.isModern(message) ? ' on' : ''}`,
+      closest: undefined,
+      difference: []
+    }
+  }
+
+  /** Counts and tells what the tape does not have. Returns the error for the client. */
+  missed(message: Message, { text, closest, difference }: Miss): CatflapError {
+    const finding: ReplayFinding = {
+      method: message.method!.slice(0, 200),
+      ...(message.name !== undefined && { subject: message.name.slice(0, 200) }),
+      ...(closest && placed(closest.place)),
+      text,
+      ...(difference.length > 0 && { difference })
+    }
+    this.report.missed(finding)
+    this.#log.warn('replay-miss', `not on the tape: ${missText(finding)}`, { ...finding })
+    const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
+    const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
+    const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
+    // Clients are told no folders.
+    const told = closest ? text.replaceAll(closest.place.file, nameOf(closest.place.file)) : text
+    return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
+  }
+
+  diverged(finding: ReplayFinding): void {
+    this.report.diverged(finding)
+    this.#log.warn('replay-divergence', findingText(finding), { ...finding })
+  }
+
+  fault(kind: FaultRule['kind'], { method, subject, place }: RecordedRequest): void {
+    this.report.fault(kind)
+    const what = subject === undefined ? method : `${method} ${subject}`
+    this.#log.info('replay-fault', `${kind} on purpose: ${what} (${place.file}:${place.line})`, { fault: kind, method })
+  }
+
+  /** A message that cannot be said again is left out. */
+  unreadable({ method, place }: Said): void {
+    this.#log.warn('replay-left-out', `${place.file}:${place.line}: ${method} is not whole on the tape, and left out`)
+  }
+
+  unreadableAnswer(request: RecordedRequest): CatflapError {
+    const { place } = request
+    const text = 'the recorded answer is no JSON-RPC message, or the tape was changed'
+    this.report.missed({ method: request.method, ...placed(place), text })
+    return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
+  }
+
+  /** The session whose client began like this one; else the first. */
+  conversationLike(initialize: Message): Conversation | undefined {
+    const { legacy } = this.recording
+    if (legacy.length <= 1) return legacy[0]
+    let best = legacy[0]
+    let most = -1
+    for (const one of legacy) {
+      const alike = likeness(one, initialize)
+      if (alike > most) {
+        most = alike
+        best = one
+      }
+    }
+    return best
+  }
+
+  indexOf(conversation: Conversation): ConversationIndex {
+    let index = this.#indexes.get(conversation)
+    if (!index) {
+      index = new ConversationIndex(conversation)
+      this.#indexes.set(conversation, index)
+    }
+    return index
+  }
+
+  liveServer(session: ReplaySession, outlet: Outlet): LiveServer | undefined {
+    return this.#openLive?.(session, outlet)
+  }
+
+  summary(): ReplaySummary {
+    return this.report.summary(this.recording, this.#used, this.faults.any ? this.faults.seed : undefined)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map(session => session.close()))
+    this.recording.close()
+  }
+}
+
+export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly string[] {
+  return typeof tape === 'string' ? [tape] : tape
+}
+
+async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
+  const beside = files[0]
+  return rules === undefined && beside !== undefined && existsSync(beside) ? DEFAULT_RULES : DEFAULT_RULES
+}
+
+function nameOf(file: string): string {
+  return file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
+}
+
+function otherVersion(message: Message, requested: string, supported: readonly string[]): string {
+  const text = `The tape was recorded in revision ${supported.join(', ')}, not in '${requested.slice(0, 40)}'.`
+  return errorText(message, new CatflapError('unsupported_modern_version', text, { data: { supported, requested } }))
+}
+
+function errorText(message: Message, error: CatflapError): string {
+  return error.toJsonRpc(message.idText).toString()
+}
+
+function placeText({ place }: RecordedRequest): string {
+  return `${place.file}:${place.line}`
+}

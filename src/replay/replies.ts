@@ -1,0 +1,49 @@
+import { CatflapError } from '../errors.ts'
+import { contentTypeOf, forwardableResponseHeaders, getHeader, removeHeader } from '../protocol/headers.ts'
+import type { Message } from '../protocol/message.ts'
+import { statusError } from '../transport/upstream/status-error.ts'
+import type { CallReceiver, ReplyHead } from '../transport/upstream.ts'
+import type { Outcome } from './recording.ts'
+
+/** Of the recorded connection, or of the session that it was in. */
+const NOT_AGAIN = ['mcp-session-id', 'content-length', 'content-encoding', 'date', 'via']
+
+/** An HTTP answer that is no JSON-RPC. */
+export function tellStatus(
+  receiver: CallReceiver,
+  outcome: Outcome & { readonly kind: 'status' },
+  heads: boolean,
+  label: string
+): void {
+  if (!heads) return receiver.onError(statusError(label, outcome.status))
+  const body = Buffer.from(outcome.body?.get() ?? '')
+  const headers = forwardableResponseHeaders(outcome.headers)
+  for (const name of NOT_AGAIN) removeHeader(headers, name)
+  const type = body.length === 0 ? 'none' : contentTypeOf(getHeader(headers, 'content-type'))
+  tellHead(receiver, { status: outcome.status, headers, type, body })
+}
+
+/** A JSON-RPC message under a status that says more. */
+export function tellMessage(receiver: CallReceiver, message: Message, status: number): void {
+  tellHead(receiver, { status, headers: ['Content-Type', 'application/json'], type: 'json', body: message.bytes })
+}
+
+function tellHead(
+  receiver: CallReceiver,
+  { status, headers, type, body }: Pick<ReplyHead, 'status' | 'headers' | 'type'> & { readonly body: Buffer }
+): void {
+  const all = [...headers, 'Content-Length', String(body.length)]
+  receiver.onHead({ status, statusText: '', headers: all, type, length: body.length, encoding: undefined })
+  if (body.length > 0) receiver.onData(body)
+  receiver.onEnd()
+}
+
+/** The connection breaks. An error in order would be an answer, so something is begun that then is not completed. */
+export function breakOff(receiver: CallReceiver, streaming: boolean): void {
+  if (!streaming) {
+    const headers = ['Content-Type', 'application/json']
+    receiver.onHead({ status: 200, statusText: '', headers, type: 'json', length: undefined, encoding: undefined })
+  }
+  receiver.onData(Buffer.from(streaming ? ':' : '{'))
+  receiver.onError(new CatflapError('upstream_reset'))
+}

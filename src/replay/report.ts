@@ -1,0 +1,119 @@
+import type { FaultKind } from './faults.ts'
+import type { Recording, TapePlace } from './recording.ts'
+
+/** What became of a replay so far. */
+export interface ReplaySummary {
+  /** Replay sessions that were begun. */
+  readonly sessions: number
+  readonly requests: number
+  readonly hits: number
+  /** Requests that are not on the tape. */
+  readonly misses: number
+  /** Clients answered the server's questions otherwise than recorded. */
+  readonly divergences: number
+  /** Recorded requests that nobody made. */
+  readonly unused: number
+  readonly faults: Readonly<Partial<Record<FaultKind, number>>>
+  /** The first of each, with what there is to say about it. */
+  readonly details: {
+    readonly misses: readonly ReplayFinding[]
+    readonly divergences: readonly ReplayFinding[]
+    readonly unused: readonly ReplayFinding[]
+  }
+  /** What made the faults what they were, where there were any. */
+  readonly seed?: number
+}
+
+export interface ReplayFinding {
+  readonly method: string
+  /** Tool, prompt or URI. */
+  readonly subject?: string
+  /** On the tape: the closest recorded request, the recorded answer, or the request itself. */
+  readonly file?: string
+  readonly line?: number
+  /** One sentence. */
+  readonly text: string
+  /** Recorded → seen, as readable lines. */
+  readonly difference?: readonly string[]
+}
+
+/** Of each kind, so many are kept. */
+const MAX_DETAILS = 100
+
+/** Counts what happens in a replay. */
+export class ReplayReport {
+  sessions = 0
+  requests = 0
+  hits = 0
+  #misses = 0
+  #divergences = 0
+  readonly #missed: ReplayFinding[] = []
+  readonly #diverged: ReplayFinding[] = []
+  readonly #faults: Partial<Record<FaultKind, number>> = {}
+
+  missed(finding: ReplayFinding): void {
+    this.#misses++
+    if (this.#missed.length < MAX_DETAILS) this.#missed.push(finding)
+  }
+
+  diverged(finding: ReplayFinding): void {
+    this.#divergences++
+    if (this.#diverged.length < MAX_DETAILS) this.#diverged.push(finding)
+  }
+
+  fault(kind: FaultKind): void {
+    this.#faults[kind] = (this.#faults[kind] ?? 0) + 1
+  }
+
+  summary(recording: Recording, used: ReadonlySet<object>, seed: number | undefined): ReplaySummary {
+    const { count, first } = unusedOf(recording, used)
+    return {
+      sessions: this.sessions,
+      requests: this.requests,
+      hits: this.hits,
+      misses: this.#misses,
+      divergences: this.#divergences,
+      unused: count,
+      faults: { ...this.#faults },
+      details: { misses: [...this.#missed], divergences: [...this.#diverged], unused: first },
+      ...(seed !== undefined && { seed })
+    }
+  }
+}
+
+function unusedOf(recording: Recording, used: ReadonlySet<object>): { count: number; first: ReplayFinding[] } {
+  const first: ReplayFinding[] = []
+  let count = 0
+  for (const { steps } of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
+    for (const step of steps) {
+      if (step.kind !== 'request' || used.has(step)) continue
+      if (++count > MAX_DETAILS) continue
+      const { method, subject } = step
+      first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })
+    }
+  return { count, first }
+}
+
+export function placed({ file, line }: TapePlace): { file: string; line: number } {
+  return { file, line }
+}
+
+/** For people: what it was about, and where it stands. */
+export function findingText(finding: ReplayFinding): string {
+  const { file, line, text } = finding
+  const where = file === undefined ? '' : ` (${file}:${line})`
+  return `${aboutText(finding)}${where}: ${text}${differenceOf(finding)}`
+}
+
+/** The same for a miss, whose text says where the closest request stands. */
+export function missText(finding: ReplayFinding): string {
+  return `${aboutText(finding)}: ${finding.text}${differenceOf(finding)}`
+}
+
+function aboutText({ method, subject }: ReplayFinding): string {
+  return subject === undefined ? method : `${method} ${subject}`
+}
+
+function differenceOf({ difference = [] }: ReplayFinding): string {
+  return difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
+}
