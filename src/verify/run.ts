@@ -1,0 +1,245 @@
+import type { CatflapError } from '../errors.ts'
+import { Message } from '../protocol/message.ts'
+import type { Target } from '../proxy/core.ts'
+import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
+import { DEFAULT_RULES } from '../replay/rules.ts'
+import type { BindingPlan } from './bindings.ts'
+import { Bound } from './bound.ts'
+import { Comparer } from './compare.ts'
+import type { LiveRequest } from './live-request.ts'
+import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
+import { type Act, jsonOf, lastOrderOf, type Plan, type Spoken } from './plan.ts'
+import { Played } from './played.ts'
+import { sentHeaders, supplied } from './redactions.ts'
+import type { RequestReport, RequestStatus } from './report.ts'
+import { ReadOnlyTools } from './writes.ts'
+
+/** How long what follows an announcement (of a changed list, say) waits for it, in ms. */
+const ANNOUNCEMENT = 2_000
+/** How long an answer may take to overtake its cancellation, in ms. */
+const OVERTAKE = 1_000
+
+/** Sends what the client said, in its order, and compares what comes. */
+export class Run {
+  readonly bound: Bound
+  readonly played = new Map<Conversation, Played>()
+  readonly requests = new Map<RecordedRequest, RequestReport>()
+  /** Answers as they came, where somebody wants them. */
+  readonly onAnswer: ((request: RecordedRequest, live: LiveRequest) => void) | undefined
+  readonly #plan: Plan
+  readonly #target: Target
+  readonly #options: VerifyOptions
+  readonly #comparer: Comparer
+  readonly #skipped: ReadonlyMap<Spoken, string>
+  readonly #liveTools = new ReadOnlyTools()
+  /** Begun, and when each was over on the tape. */
+  readonly #pending = new Map<Promise<void>, number>()
+  readonly #live = new Map<RecordedRequest, LiveRequest>()
+  readonly #timeout: number
+  #done = 0
+  /** The first one. */
+  failure: CatflapError | undefined
+
+  constructor(
+    parts: {
+      readonly recording: Recording
+      readonly plan: Plan
+      readonly target: Target
+      readonly skipped: ReadonlyMap<Spoken, string>
+      readonly bindings: BindingPlan
+      readonly onAnswer?: (request: RecordedRequest, live: LiveRequest) => void
+    },
+    options: VerifyOptions
+  ) {
+    this.#plan = parts.plan
+    this.#target = parts.target
+    this.#options = options
+    this.#skipped = parts.skipped
+    this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
+    this.onAnswer = parts.onAnswer
+    this.bound = new Bound(parts.bindings)
+    this.#comparer = new Comparer(parts.recording, options.rules ?? DEFAULT_RULES, this.bound)
+  }
+
+  async run(): Promise<void> {
+    const { acts } = this.#plan
+    try {
+      for (let i = 0; i < acts.length; i++) {
+        if (this.#options.signal?.aborted) break
+        const act = acts[i]!
+        await this.#earlier(act.step.order)
+        const batch = batchAt(acts, i)
+        await this.#act(act, batch)
+        i += batch.length - 1
+        this.#done += batch.length
+        this.#options.onProgress?.(this.#done, acts.length)
+      }
+      await this.#earlier(Number.MAX_SAFE_INTEGER)
+    } finally {
+      await Promise.all([...this.played.values()].map(p => p.close()))
+      await Promise.all(this.#pending.keys())
+    }
+  }
+
+  /** Waits until all is answered that had been answered by then, and ends the sessions that had ended. */
+  async #earlier(order: number): Promise<void> {
+    await Promise.all([...this.#pending].filter(([, over]) => over < order).map(([done]) => done))
+    const ended = [...this.played].filter(([conversation]) => lastOrderOf(conversation) < order)
+    await Promise.all(ended.map(([, played]) => played.close()))
+  }
+
+  async #act({ conversation, step }: Act, batch: readonly Act[]): Promise<void> {
+    if (step.kind === 'listen') return
+    const played = this.#played(conversation)
+    if (step.kind === 'end') return
+    await played.announced(step.order, ANNOUNCEMENT)
+    if (step.kind === 'request')
+      return this.#request(
+        played,
+        batch.map(a => a.step as RecordedRequest)
+      )
+    if (step.kind === 'answer') return step.to && (await played.answerDue(step.to, this.#timeout))
+    if (this.#skipped.has(step)) return
+    await this.#notify(played, step)
+  }
+
+  #played(conversation: Conversation): Played {
+    let played = this.played.get(conversation)
+    if (!played) {
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step))
+      this.played.set(conversation, played)
+    }
+    return played
+  }
+
+  #request(played: Played, steps: readonly RecordedRequest[]): void {
+    const sent: RecordedRequest[] = []
+    for (const step of steps) {
+      const why = this.#whyNot(step)
+      if (why) this.#tell(step, why.status, { reason: why.reason })
+      else sent.push(step)
+    }
+    if (sent.length === 0) return
+    const long = sent.some(step => step.outcome.kind === 'open')
+    const options = { timeout: long ? 0 : this.#timeout, headers: sentHeaders(sent[0]!) }
+    const live = played.session.request(
+      sent.map(step => this.#messageOf(step)!),
+      options
+    )
+    for (const [i, step] of sent.entries()) this.#await(played, step, live[i]!)
+  }
+
+  #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
+    this.#live.set(step, live)
+    const { outcome, cancelled } = step
+    // Closed with its session: nobody waits for what was open to the end.
+    const over = outcome.kind === 'open' ? (cancelled?.order ?? Number.POSITIVE_INFINITY) : outcome.order
+    const done = live.ended.then(() => {
+      this.#pending.delete(done)
+      this.#live.delete(step)
+      this.#ended(step, live)
+    })
+    this.#pending.set(done, over)
+    if (cancelled?.how === 'disconnect') void this.#leave(played, step, live, cancelled.order)
+  }
+
+  #ended(step: RecordedRequest, live: LiveRequest): void {
+    const { outcome } = live
+    if (outcome?.kind === 'failed') this.failure ??= outcome.error
+    if (outcome?.kind === 'response') {
+      const json = jsonOf({ ...step, truncated: false, text: textOf(outcome.message) })
+      this.bound.learn(step, json)
+      if (step.method === 'tools/list') this.#liveTools.learn(json)
+    }
+    this.onAnswer?.(step, live)
+    const differences = this.#comparer.request(step, live, this.#wasAlone(step))
+    const status = differences.length > 0 ? 'different' : 'same'
+    const ms = live.ms === undefined ? {} : { ms: Math.round(live.ms * 1000) / 1000 }
+    const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: step.outcome.at - step.at }
+    this.#tell(step, status, { differences, ...ms, ...recordedMs })
+  }
+
+  async #notify(played: Played, step: RecordedNotification): Promise<void> {
+    const { cancels } = step
+    const live = cancels && this.#live.get(cancels)
+    // What is to be cancelled was not sent, or is over.
+    if (cancels && !live) return
+    if (cancels && live) await this.#progressed(played, cancels, live, step.order)
+    const message = this.#messageOf(step)
+    if (message) await played.session.say(message, sentHeaders(step))
+    if (cancels && live) live.giveUpAfter(cancels.outcome.kind === 'response' ? OVERTAKE : 0)
+  }
+
+  async #leave(played: Played, step: RecordedRequest, live: LiveRequest, order: number): Promise<void> {
+    await this.#progressed(played, step, live, order)
+    live.leave('client-gone')
+  }
+
+  /** As much has come for the request as when the client cancelled it. */
+  async #progressed(played: Played, step: RecordedRequest, live: LiveRequest, order: number): Promise<void> {
+    const count = step.said.filter(s => s.owned && s.order < order).length
+    const enough = (): boolean => live.outcome !== undefined || live.said.filter(s => s.owned).length >= count
+    await played.session.happenings.until(enough, this.#timeout)
+  }
+
+  /** Why a request is not sent. */
+  #whyNot(step: RecordedRequest): { readonly status: RequestStatus; readonly reason: string } | undefined {
+    const skipped = this.#skipped.get(step)
+    if (skipped !== undefined) return { status: 'skipped', reason: skipped }
+    const missing = this.bound.missing(step)
+    if (missing) {
+      const reason = `the server's answer to ${missing.request.method} has no ${missing.path.at(-1)} any more`
+      return { status: 'skipped', reason }
+    }
+    if (step.method !== 'tools/call' || this.#options.allowWrites) return undefined
+    if (this.#liveTools.says(step.subject) !== false) return undefined
+    const reason = 'the server does not mark the tool read-only any more; --allow-writes calls it all the same'
+    return { status: 'refused', reason }
+  }
+
+  #tell(step: RecordedRequest, status: RequestStatus, more: Partial<RequestReport>): void {
+    const { method, subject: name, place } = step
+    const about = { method, ...(name !== undefined && { name }), place: { ...place } }
+    this.requests.set(step, { ...about, status, differences: [], ...more })
+  }
+
+  /** As recorded, with what the server made up anew, and with what redaction took out. */
+  #messageOf(step: Spoken): Message | undefined {
+    const text = step.text.get()
+    const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
+    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
+    const json = supplied(jsonOf(step), this.#options.set)
+    this.bound.apply(step, json)
+    return Message.parse(Buffer.from(JSON.stringify(json)))
+  }
+
+  /** No other request was under way when this one was recorded. */
+  #wasAlone({ order, outcome }: RecordedRequest): boolean {
+    if (outcome.kind === 'open') return false
+    return !this.#plan.acts.some(
+      ({ step: s }) =>
+        s.kind === 'request' &&
+        s.order !== order &&
+        s.order < outcome.order &&
+        (s.outcome.kind === 'open' || s.outcome.order > order)
+    )
+  }
+}
+
+/** The requests of one batch stand together. */
+function batchAt(acts: readonly Act[], at: number): readonly Act[] {
+  const { conversation, step } = acts[at]!
+  if (step.kind !== 'request' || step.batch === undefined) return [acts[at]!]
+  let end = at + 1
+  while (end < acts.length) {
+    const next = acts[end]!
+    if (next.conversation !== conversation || next.step.kind !== 'request' || next.step.batch !== step.batch) break
+    end++
+  }
+  return acts.slice(at, end)
+}
+
+function textOf(message: Message): RecordedRequest['text'] {
+  const text = message.bytes.toString('utf8')
+  return { length: text.length, get: () => text }
+}
