@@ -1,4 +1,9 @@
-import type { RecordedRequest } from './recording.ts'
+import { type AskedRequest, subjectOf } from './asked.ts'
+import { missOf, outOfOrder, usedUp } from './miss.ts'
+import type { Conversation, RecordedRequest } from './recording.ts'
+import { type Bucket, NEVER_RUN_OUT, RequestIndex } from './request-index.ts'
+import type { Rules } from './rules.ts'
+import { StrictOrder } from './strict-order.ts'
 
 /** `keyed`: by method and parameters, whatever the order. `strict`: the same, in recorded order. `method`: by method and name alone. */
 export type MatchMode = 'keyed' | 'strict' | 'method'
@@ -15,4 +20,164 @@ export interface Miss {
   readonly closest: RecordedRequest | undefined
   /** Recorded → asked, as readable lines: `params.arguments.path: "/a" → "/b"`. */
   readonly difference: readonly string[]
+}
+
+export interface MatcherOptions {
+  readonly mode: MatchMode
+  readonly repeat: RepeatMode
+  readonly rules: Rules
+}
+
+/** One for each replay session: what others use up does not count here. */
+export interface Cursor {
+  /** `params` as `parseJson` gives them. */
+  match(message: { readonly method: string; readonly params: unknown }): Match
+  used(): ReadonlySet<RecordedRequest>
+}
+
+/** Finds the recorded request that a request is. Reads all of them once, so that each is found at once, however long the tape. */
+export class Matcher {
+  readonly #index: RequestIndex
+  readonly #options: MatcherOptions
+  readonly #used: Uint8Array
+
+  /** Throws TapeError where the tape was changed meanwhile. */
+  constructor(conversations: Conversation | readonly Conversation[], options: MatcherOptions) {
+    this.#options = options
+    this.#index = new RequestIndex([conversations].flat() as readonly Conversation[], options)
+    this.#used = new Uint8Array(this.#index.all.length)
+  }
+
+  /** Recordings of the preferred conversation come first, then all others in the order of the tape. */
+  cursor(prefer?: Conversation): Cursor {
+    const onUse = (position: number): void => {
+      this.#used[position] = 1
+    }
+    const { mode, repeat } = this.#options
+    const preferred = prefer && this.#index.rangeOf(prefer)
+    return mode === 'strict'
+      ? new StrictCursor(this.#index, repeat, preferred, onUse)
+      : new KeyedCursor(this.#index, repeat, preferred, onUse)
+  }
+
+  /** What no cursor has used so far, in the order of the tape. */
+  get unused(): readonly RecordedRequest[] {
+    return this.#index.all.filter((_, position) => this.#used[position] === 0)
+  }
+}
+
+/** Positions of a conversation's requests. */
+type Range = readonly [from: number, to: number]
+type OnUse = (position: number) => void
+
+class KeyedCursor implements Cursor {
+  readonly #index: RequestIndex
+  readonly #repeat: RepeatMode
+  readonly #prefer: Range | undefined
+  readonly #onUse: OnUse
+  readonly #counts = new Map<Bucket, number>()
+  readonly #used = new Set<RecordedRequest>()
+
+  constructor(index: RequestIndex, repeat: RepeatMode, prefer: Range | undefined, onUse: OnUse) {
+    this.#index = index
+    this.#repeat = repeat
+    this.#prefer = prefer
+    this.#onUse = onUse
+  }
+
+  match({ method, params }: { readonly method: string; readonly params: unknown }): Match {
+    let spent: Bucket | undefined
+    for (const bucket of this.#index.bucketsOf(method, params)) {
+      const count = this.#counts.get(bucket) ?? 0
+      if (count < bucket.length) return this.#take(bucket, count, count, false)
+      spent ??= bucket
+    }
+    const asked = { method, name: subjectOf(params), params }
+    if (!spent) return { miss: missOf(this.#index, asked) }
+    const count = this.#counts.get(spent)!
+    const repeat = NEVER_RUN_OUT.has(method) ? 'last' : this.#repeat
+    if (repeat === 'error') return { miss: usedUp(this.#index, asked, spent) }
+    return this.#take(spent, repeat === 'last' ? spent.length - 1 : count % spent.length, count, true)
+  }
+
+  #take(bucket: Bucket, nth: number, count: number, again: boolean): Match {
+    const position = nthOf(bucket, nth, this.#prefer)
+    const request = this.#index.all[position]!
+    this.#counts.set(bucket, count + 1)
+    this.#used.add(request)
+    this.#onUse(position)
+    return { request, again }
+  }
+
+  used(): ReadonlySet<RecordedRequest> {
+    return this.#used
+  }
+}
+
+/** The nth position of a bucket, where those within the range come first. */
+function nthOf(bucket: Bucket, nth: number, prefer: Range | undefined): number {
+  if (!prefer || bucket.length === 1) return bucket[nth]!
+  const from = placeIn(bucket, prefer[0])
+  const preferred = placeIn(bucket, prefer[1]) - from
+  if (nth < preferred) return bucket[from + nth]!
+  return bucket[nth - preferred < from ? nth - preferred : nth]!
+}
+
+/** How many positions of the bucket are lower. */
+function placeIn(bucket: Bucket, position: number): number {
+  let low = 0
+  let high = bucket.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (bucket[middle]! < position) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+class StrictCursor implements Cursor {
+  readonly #index: RequestIndex
+  readonly #repeat: RepeatMode
+  readonly #order: StrictOrder
+  readonly #onUse: OnUse
+  readonly #used = new Set<RecordedRequest>()
+
+  constructor(index: RequestIndex, repeat: RepeatMode, prefer: Range | undefined, onUse: OnUse) {
+    this.#index = index
+    this.#repeat = repeat
+    this.#onUse = onUse
+    this.#order = new StrictOrder(index, prefer)
+  }
+
+  match(message: { readonly method: string; readonly params: unknown }): Match {
+    const keys = this.#index.keysOf(message.method, message.params)
+    let again = this.#order.laps > 0
+    if (this.#order.isAtEnd && this.#repeat === 'cycle') {
+      this.#order.restart()
+      again = true
+    }
+    const position = this.#order.take(keys)
+    if (position !== undefined) {
+      const request = this.#index.all[position]!
+      this.#used.add(request)
+      this.#onUse(position)
+      return { request, again }
+    }
+    return this.#other(message)
+  }
+
+  #other(message: { readonly method: string; readonly params: unknown }): Match {
+    const asked: AskedRequest = { ...message, name: subjectOf(message.params) }
+    const [bucket] = this.#index.bucketsOf(message.method, message.params)
+    if (!bucket) return { miss: missOf(this.#index, asked) }
+    if (NEVER_RUN_OUT.has(message.method) || (this.#order.isAtEnd && this.#repeat === 'last'))
+      return { request: this.#index.all[bucket.at(-1)!]!, again: true }
+    const next = this.#order.next
+    if (next === undefined) return { miss: usedUp(this.#index, asked, bucket) }
+    return { miss: outOfOrder(this.#index, asked, bucket, this.#index.all[next]!) }
+  }
+
+  used(): ReadonlySet<RecordedRequest> {
+    return this.#used
+  }
 }

@@ -1,4 +1,4 @@
-/** The tables of docs/configuration.md, made from the description of the file (src/config/schema.ts). */
+/** The tables of docs/configuration.md and docs/rules.md, made from the descriptions of the files (src/config/schema.ts). */
 import { file } from '../../src/config/schema.ts'
 import type { Key, Keys, Shape } from '../../src/config/shape.ts'
 
@@ -8,7 +8,7 @@ export interface Section {
   readonly table: string
 }
 
-export function sections(): Section[] {
+export function sections(whole: Shape<unknown> = file): Section[] {
   const out: Section[] = []
   const seen = new Set<Keys>()
   const visit = (path: string, { below }: Shape<unknown>): void => {
@@ -20,7 +20,7 @@ export function sections(): Section[] {
     for (const [name, { shape, see }] of Object.entries(below.keys))
       if (see === undefined) visit(path === '' ? name : `${path}.${name}`, shape)
   }
-  visit('', file)
+  visit('', whole)
   return out
 }
 

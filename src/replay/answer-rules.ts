@@ -1,0 +1,107 @@
+import { type Difference, type DiffOptions, type DiffPath, differences } from './json-diff.ts'
+import { compileRegex } from './linear-regex.ts'
+import { segmentsOf } from './pointer.ts'
+import { isAbout } from './request-view.ts'
+import type { AnswerPattern, AnswerRule, Rules } from './rules.ts'
+import { differInVolatile, type Moments, type VolatileKind } from './volatile.ts'
+
+export interface Compared {
+  /** Of the request that was answered; of a notification, its own. */
+  readonly method: string
+  /** Tool, prompt, or URI of the resource. */
+  readonly name?: string | undefined
+  /** When each was said: without, the built-in rules leave times alone. */
+  readonly moments?: Moments | undefined
+  readonly limit?: number
+  /** What counts as equal beside what the rules say. */
+  readonly ignore?: DiffOptions['ignore']
+}
+
+/** Compares what servers say, message by message, as the rules have it. */
+export class AnswerRules {
+  readonly #rules: readonly { readonly rule: AnswerRule; readonly places: Place }[]
+  readonly #defaults: boolean
+
+  constructor({ answers, defaults }: Rules) {
+    this.#defaults = defaults
+    this.#rules = answers.map(rule => ({ rule, places: placesOf(rule) }))
+  }
+
+  /** Of two whole messages (or such of their members as `result`). */
+  differences(before: unknown, after: unknown, { method, name, moments, limit, ignore }: Compared): Difference[] {
+    const roots = this.#rules.filter(({ rule }) => isAbout(rule, method, name)).map(r => r.places)
+    const defaults = this.#defaults ? (moments ? UUIDS_AND_TIMES : UUIDS) : NO_KINDS
+    return differences(before, after, {
+      ...(limit !== undefined && { limit }),
+      ignore: (path, old, now) =>
+        ignore?.(path, old, now) === true ||
+        differInVolatile(old, now, defaults, moments) ||
+        placesAt(roots, path).some(place => place.ignored || place.patterns.some(isEqual => isEqual(old, now))),
+      unordered: path => placesAt(roots, path).some(place => place.unordered)
+    })
+  }
+}
+
+const NO_KINDS: readonly VolatileKind[] = []
+const UUIDS: readonly VolatileKind[] = ['uuid']
+const UUIDS_AND_TIMES: readonly VolatileKind[] = ['uuid', 'time']
+
+type IsEqual = (before: unknown, after: unknown) => boolean
+
+interface Place {
+  readonly named: Map<string, Place>
+  any?: Place
+  ignored?: true
+  unordered?: true
+  readonly patterns: IsEqual[]
+}
+
+function emptyPlace(): Place {
+  return { named: new Map(), patterns: [] }
+}
+
+function placesOf({ ignore = [], unordered = [], patterns = {} }: AnswerRule): Place {
+  const root = emptyPlace()
+  for (const pointer of ignore) make(root, pointer).ignored = true
+  for (const pointer of unordered) make(root, pointer).unordered = true
+  for (const [pointer, given] of Object.entries(patterns))
+    make(root, pointer).patterns.push(...equalities([given].flat() as readonly AnswerPattern[]))
+  return root
+}
+
+function make(root: Place, pointer: string): Place {
+  let place = root
+  for (const segment of segmentsOf(pointer)) {
+    let next = segment === '*' ? place.any : place.named.get(segment)
+    if (!next) {
+      next = emptyPlace()
+      if (segment === '*') place.any = next
+      else place.named.set(segment, next)
+    }
+    place = next
+  }
+  return place
+}
+
+/** Kinds that stand together may occur together; a regular expression is for the whole text. */
+function equalities(patterns: readonly AnswerPattern[]): IsEqual[] {
+  const kinds = patterns.filter(p => typeof p === 'string')
+  const out: IsEqual[] = kinds.length > 0 ? [(before, after) => differInVolatile(before, after, kinds)] : []
+  for (const pattern of patterns) {
+    if (typeof pattern === 'string') continue
+    const test = compileRegex(pattern.regex)
+    out.push((before, after) =>
+      [before, after].every(v => (typeof v === 'string' || typeof v === 'number') && test(String(v)))
+    )
+  }
+  return out
+}
+
+function placesAt(roots: readonly Place[], path: DiffPath): readonly Place[] {
+  let here = roots
+  for (const part of path) {
+    if (here.length === 0) return here
+    here = here.flatMap(({ named, any }) => [named.get(String(part)), any].filter(place => place !== undefined))
+  }
+  return here
+}

@@ -1,0 +1,86 @@
+import type { RecordedRequest } from './recording.ts'
+import type { RequestIndex } from './request-index.ts'
+
+/** So many may be open at once, in a recording, and wait to be asked for. */
+const MAX_WINDOW = 1000
+
+/**
+ * Recorded order: a request may come when all that were answered before it began have come. Those that overlapped may come in
+ * any order among themselves.
+ */
+export class StrictOrder {
+  readonly #index: RequestIndex
+  readonly #prefer: readonly [number, number]
+  /** What may come now, in recorded order. */
+  #window: number[] = []
+  #ahead = 0
+  /** How often it began anew. */
+  laps = 0
+
+  constructor(index: RequestIndex, prefer: readonly [number, number] = [0, 0]) {
+    this.#index = index
+    this.#prefer = prefer
+    this.#fill()
+  }
+
+  /** Nothing is left that would have to come. */
+  get isAtEnd(): boolean {
+    return this.#ahead === this.#index.all.length && !this.#window.some(i => isAwaited(this.#index.all[i]!))
+  }
+
+  /** What has to come next. */
+  get next(): number | undefined {
+    return this.#window.find(i => isAwaited(this.#index.all[i]!))
+  }
+
+  take(keys: readonly string[]): number | undefined {
+    const at = this.#window.findIndex(i => keys.includes(this.#index.keys[i]!))
+    if (at < 0) return undefined
+    const [position] = this.#window.splice(at, 1)
+    this.#fill()
+    return position
+  }
+
+  restart(): void {
+    this.laps++
+    this.#window = []
+    this.#ahead = 0
+    this.#fill()
+  }
+
+  #fill(): void {
+    const { all, keys } = this.#index
+    let end = Number.POSITIVE_INFINITY
+    for (const i of this.#window) end = Math.min(end, endOf(all[i]!))
+    for (; this.#ahead < all.length && this.#window.length < MAX_WINDOW; this.#ahead++) {
+      const position = this.#nth(this.#ahead)
+      const request = all[position]!
+      // What cannot be asked for holds up nothing.
+      if (keys[position] === undefined) continue
+      if (this.next !== undefined && (request.order > end || !this.#isOneConversation(position))) return
+      end = Math.min(end, endOf(request))
+      this.#window.push(position)
+    }
+  }
+
+  /** The preferred conversation first, then all others. */
+  #nth(n: number): number {
+    const [from, to] = this.#prefer
+    if (n < to - from) return from + n
+    return n < to ? n - (to - from) : n
+  }
+
+  #isOneConversation(position: number): boolean {
+    const { conversationOf } = this.#index
+    return conversationOf[this.#window[0]!] === conversationOf[position]
+  }
+}
+
+/** Clients send pings when they like: nothing waits for them. */
+function isAwaited(request: RecordedRequest): boolean {
+  return request.method !== 'ping'
+}
+
+function endOf(request: RecordedRequest): number {
+  return request.outcome.kind === 'open' || !isAwaited(request) ? Number.POSITIVE_INFINITY : request.outcome.order
+}
