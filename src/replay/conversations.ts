@@ -77,7 +77,7 @@ export class Conversations {
   }
 
   #begin(conversation: ConversationBuilder): void {
-    for (const said of this.#early) conversation.addBefore(said)
+    conversation.insert(this.#early)
     this.#early = []
   }
 }
