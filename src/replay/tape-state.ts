@@ -8,7 +8,7 @@ import { type Mark, type Origin, UNREAD } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TapeSource, TextRange } from './tape-source.ts'
 
-const MAX_STREAMS = 100_000
+const MAX_STREAMS = 20_000
 const MAX_ENDED = 10_000
 /** Messages in batches, over a whole tape: one line can hold a million of them. */
 const MAX_BATCHED = 1_000_000

@@ -77,7 +77,7 @@ export async function read(
 ): Promise<Recording> {
   const recording = await readRecording([files].flat(), options)
   t.teardown(() => recording.close())
-  ordered(t, recording)
+  t.same(disorder(recording), [], 'the order is strict')
   return recording
 }
 
@@ -121,7 +121,7 @@ function told(where: string, said: readonly Said[]): string[] {
 }
 
 /** Everything that has a place in the order has one of its own, and stands where it belongs. */
-function ordered(t: Test, recording: Recording): void {
+export function disorder(recording: Recording): string[] {
   const faults: string[] = []
   const rising = (list: readonly { readonly order: number }[], what: string): void => {
     for (let i = 1; i < list.length; i++) if (list[i]!.order <= list[i - 1]!.order) faults.push(`${what} runs back`)
@@ -137,29 +137,44 @@ function ordered(t: Test, recording: Recording): void {
         )
     }
   }
-  if (faults.length > 0) t.fail(`the order is strict: ${faults.slice(0, 5).join(', ')}`)
+  return faults.slice(0, 5)
 }
 
 /** Holds the recording against the frames of its tape, read the plain way: nothing is lost, and nothing stands twice. */
 export async function complete(t: Test, file: string, recording: Recording): Promise<void> {
-  const sent: string[] = []
-  const heard: string[] = []
+  const { found, wanted } = await contents(file, recording)
+  t.same(found.said, wanted.said, 'all that the server said, in its order, once')
+  t.same(found.did, wanted.did, 'all that the client said, in its order, once')
+}
+
+interface Contents {
+  readonly said: readonly string[]
+  readonly did: readonly string[]
+}
+
+/** What the recording holds, and what is on the tape. */
+export async function contents(
+  file: string,
+  recording: Recording
+): Promise<{ readonly found: Contents; readonly wanted: Contents }> {
+  const wanted = { said: [] as string[], did: [] as string[] }
   for await (const frame of await TapeReader.open(file)) {
     if (frame.side !== 'client' || frame.kind !== 'message' || frame.text === undefined) continue
     for (const m of messagesOf(frame.text)) {
-      const text = JSON.stringify(m)
-      if (frame.dir === 'up') sent.push(text)
-      else if (m.method !== undefined) heard.push(text)
+      if (frame.dir === 'up') wanted.did.push(JSON.stringify(m))
+      else if (m.method !== undefined) wanted.said.push(JSON.stringify(m))
     }
   }
   const conversations = [...recording.legacy, ...(recording.modern ? [recording.modern] : [])]
   const steps = conversations.flatMap(c => c.steps)
-  const said = conversations.flatMap(c => [...c.before, ...c.steps.flatMap(saidAt)])
   const textOf = ({ text }: { readonly text: TapeText }): string => JSON.stringify(JSON.parse(text.get()))
   const inOrder = (a: { readonly order: number }, b: { readonly order: number }): number => a.order - b.order
-  t.same(said.sort(inOrder).map(textOf), heard, 'all that the server said, in its order, once')
   const did = steps.filter(step => step.kind !== 'listen' && step.kind !== 'end')
-  t.same(did.sort(inOrder).map(textOf), sent, 'all that the client said, in its order, once')
+  return { found: { said: allSaid(recording).sort(inOrder).map(textOf), did: did.sort(inOrder).map(textOf) }, wanted }
+}
+
+export function allSaid({ legacy, modern }: Recording): Said[] {
+  return [...legacy, ...(modern ? [modern] : [])].flatMap(c => [...c.before, ...c.steps.flatMap(saidAt)])
 }
 
 function saidAt(step: Step): readonly Said[] {

@@ -1,7 +1,6 @@
 /** What is read from tapes of the official SDK's clients and servers: everything they do, in both eras, on every transport. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createForward } from '../../src/index.ts'
 import type { Conversation, RecordedRequest, Recording } from '../../src/replay/recording.ts'
@@ -10,7 +9,7 @@ import { connectHttp, connectSse, connectStdio, HANDLERS, type TestClient } from
 import { trackLeaks } from '../helpers/leaks.ts'
 import { fixtureArgv } from '../helpers/stdio-peer.ts'
 import { callTool } from '../integration/http-door.ts'
-import { LogInbox } from '../integration/pipe-door.ts'
+import { catflapArgs, LogInbox } from '../integration/pipe-door.ts'
 import { complete, read, requestsOf } from './recording-door.ts'
 
 /** What all of them do; returns when the cancellation has arrived. */
@@ -123,6 +122,64 @@ for (const [mode, era] of [
     t.same(modern?.versions ?? [], [])
   })
 
+t.test('a server that lets its client poll: the answer came on another stream', async t => {
+  trackLeaks(t)
+  const file = path.join(t.testdir(), 'a.tape.jsonl')
+  const server = await startHttpServer({ eventStore: true, retryInterval: 20 })
+  t.teardown(() => server.close())
+  const door = await createForward({ target: { url: server.url }, record: { path: file } })
+  t.teardown(() => door.close({ drainTimeout: 0 }))
+  const c = await connectHttp(door.url!, { handlers: HANDLERS })
+  t.teardown(() => c.close())
+  await c.listening()
+  const answer = callTool(c, 'poll')
+  await c.http.until(fact => fact.method === 'GET' && fact.headers.has('last-event-id'))
+  await callTool(c, 'release')
+  t.equal(await answer, 'released')
+  await c.close()
+  await door.close()
+  const recording = await read(t, file)
+  await complete(t, file, recording)
+  const { steps } = recording.legacy[0]!
+  const poll = steps.find(step => step.kind === 'request' && step.subject === 'poll') as RecordedRequest
+  t.match(poll.outcome, { kind: 'response', isError: false, status: 200 })
+  t.equal(poll.cancelled, undefined)
+  const again = steps.find(step => step.kind === 'listen' && step.headers?.some(h => /^last-event-id$/i.test(h)))!
+  t.ok(again.order > poll.order && poll.outcome.kind === 'response' && again.order < poll.outcome.order)
+})
+
+t.test('modern: a subscription, with all that came for it, and its end', async t => {
+  trackLeaks(t)
+  for (const wire of ['http', 'stdio'] as const) {
+    const file = path.join(t.testdir(), `${wire}.tape.jsonl`)
+    const server = await startHttpServer({ mode: 'modern' })
+    const door = await createForward({
+      target: { url: server.url },
+      ...(wire === 'http' && { record: { path: file } })
+    })
+    const command = fixtureArgv('stdio-server.ts', '--era', 'modern')
+    const c = await (wire === 'http'
+      ? connectHttp(door.url!, { era: 'modern' })
+      : connectStdio({ args: catflapArgs(['--record', file], command), era: 'modern' }))
+    const heard = await c.client.listen({ toolsListChanged: true })
+    await callTool(c, 'change', { what: 'tools' })
+    await c.until('notifications/tools/list_changed')
+    await heard.close()
+    await callTool(c, 'echo', {})
+    await c.close()
+    await door.close()
+    await server.close()
+    const recording = await read(t, await lastTape(path.dirname(file)))
+    const listen = requestsOf(recording.modern).find(r => r.method === 'subscriptions/listen')!
+    t.same(
+      listen.said.filter(s => s.owned).map(s => s.method),
+      ['notifications/subscriptions/acknowledged', 'notifications/tools/list_changed'],
+      wire
+    )
+    t.equal(listen.cancelled?.how, wire === 'http' ? 'disconnect' : 'notification', wire)
+  }
+})
+
 t.test('HTTP+SSE', async t => {
   trackLeaks(t)
   const file = path.join(t.testdir(), 'a.tape.jsonl')
@@ -151,9 +208,7 @@ for (const [served, era] of [
   t.test(`stdio, a ${served} server, a client of era ${era}`, async t => {
     trackLeaks(t)
     const file = path.join(t.testdir(), 'a.tape.jsonl')
-    const entry = fileURLToPath(new URL('../../bin/catflap.ts', import.meta.url))
-    const command = fixtureArgv('stdio-server.ts', '--era', served)
-    const args = ['--no-warnings', entry, 'forward', '--stdio', '--record', file, '--', ...command]
+    const args = catflapArgs(['--record', file], fixtureArgv('stdio-server.ts', '--era', served))
     const c = await connectStdio({ args, era, handlers: HANDLERS })
     t.teardown(() => c.close())
     await everything(c)
