@@ -239,6 +239,14 @@ t.test('rules leave members out, and make values equal that match', async t => {
     t.equal(missed(cursor, ask({ nonce: 9, ...change })).difference.length, 1, JSON.stringify(change))
 })
 
+t.test('objects match no pattern, whatever their members; numbers that no double holds do', async t => {
+  const rules = { ...DEFAULT_RULES, requests: [{ where: { '/arguments/*': '*' } }] }
+  const tape = conversationOf([callOf('a', { x: { source: 1 } }), callOf('b', { x: 1 })])
+  const cursor = new Matcher(tape, { ...OPTIONS, rules }).cursor()
+  t.equal(missed(cursor, callOf('a', { x: { source: 2 } })).difference.length, 1)
+  t.equal(lineOf(cursor, callOf('b', parseJson('{"x":9007199254740993}'))), 3)
+})
+
 t.test('a large tape: each request is found at once, and a miss looks at few', async t => {
   const sketches = Array.from({ length: 30_000 }, (_, i) => callOf('a', { i }))
   const cursor = new Matcher(conversationOf(sketches), OPTIONS).cursor()
