@@ -5,6 +5,7 @@ import { type Difference, differenceText } from '../replay/json-diff.ts'
 import type { RecordedRequest, Recording, Said, TapePlace } from '../replay/recording.ts'
 import type { Rules } from '../replay/rules.ts'
 import type { Moments } from '../replay/volatile.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Bound } from './bound.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
 import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
@@ -145,17 +146,24 @@ function jsonOf(text: string): unknown {
 }
 
 /**
- * What belongs to the request on both sides. On a pipe, logs name no request: there those count that came while it alone was
- * under way. Where only one side is a pipe, logs are not compared, since the other says otherwise whose they are.
+ * What belongs to the request on both sides. On a pipe nothing but progress says whose it is: there questions and logs count
+ * that came while the request alone was under way. Logs are not compared where one side is a pipe and the other is not.
  */
 function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
+  const single = alone && live.alone
+  const isSubscription = recorded.method === 'subscriptions/listen'
   const pipe = recorded.headers === undefined
-  const counts = (method: string | undefined, owned: boolean): boolean => {
-    if (method !== LOG) return owned && method !== 'ping'
-    return pipe === live.onPipe && (pipe ? alone && live.alone : owned)
+  const logs = recorded.said.filter(s => s.method === LOG && !s.own)
+  // A client of HTTP+SSE, too, hears all on one stream.
+  const unclear = !pipe && logs.length > 0 && !logs.some(s => s.owned)
+  const counts = (method: string | undefined, owned: boolean, isQuestion: boolean): boolean => {
+    if (isQuestion) return method !== 'ping' && (owned || single)
+    // What has changed is told to the session, though it may come on whatever stream is open.
+    if (method !== LOG) return owned && (isSubscription || !ANNOUNCEMENTS.test(method ?? ''))
+    return pipe === live.onPipe && !unclear && (pipe ? single : owned)
   }
-  const before = recorded.said.filter(s => !s.own && counts(s.method, s.owned))
-  return [before, live.said.filter(s => counts(s.message.method, s.owned))]
+  const before = recorded.said.filter(s => !s.own && counts(s.method, s.owned, s.id !== undefined))
+  return [before, live.said.filter(({ message: m, owned }) => counts(m.method, owned, m.kind === 'request'))]
 }
 
 const LOG = 'notifications/message'

@@ -52,7 +52,7 @@ export class LiveSession {
     messages: readonly Message[],
     { timeout, headers }: { readonly timeout: number; readonly headers: readonly string[] }
   ): readonly LiveRequest[] {
-    const onPipe = this.#target.kind === 'stdio'
+    const onPipe = this.#target.kind !== 'http'
     const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe }))
     for (const request of requests) {
       this.#open.add(request)

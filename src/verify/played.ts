@@ -1,6 +1,7 @@
 import type { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
 import type { Conversation, RecordedAnswer, Said } from '../replay/recording.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Comparer } from './compare.ts'
 import { withText } from './compare.ts'
 import { LiveSession } from './live-session.ts'
@@ -9,8 +10,6 @@ import { Questions } from './questions.ts'
 import { sentHeaders } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
 
-/** What clients act on when they hear it, so that what they do next comes behind it. */
-const ANNOUNCEMENTS = /^notifications\/(?:.*\/)?(?:list_changed|updated|acknowledged|status|complete)$/
 /** How long a question that belongs to no request is waited for, in ms. */
 const LOOSE_QUESTION = 5_000
 

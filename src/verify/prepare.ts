@@ -28,7 +28,8 @@ export function preparationOf(plan: Plan, bindings: BindingPlan, options: Verify
 /** What can not be sent, or would be about something that was not sent. */
 function whyNot(step: Spoken, skipped: ReadonlyMap<Spoken, string>, bindings: BindingPlan): string | undefined {
   if (step.kind === 'request' && step.truncated) return 'the tape holds only its beginning'
-  if (step.kind === 'request' && isOwn(step.outcome)) return 'catflap itself answered it when it was recorded'
+  if (step.kind === 'request' && !step.cancelled && isOwn(step.outcome))
+    return 'catflap itself answered it when it was recorded'
   if (step.kind === 'notification' && step.cancels && skipped.has(step.cancels)) return 'its request is not sent'
   const source = bindings.uses.get(step)?.find(use => skipped.has(use.minted.request))
   return source && `it needs the answer to ${nameOf(source.minted.request)}, which is not sent`

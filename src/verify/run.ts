@@ -34,7 +34,7 @@ export class Run {
   readonly #liveTools = new ReadOnlyTools()
   /** Begun, and when each was over on the tape. */
   readonly #pending = new Map<Promise<void>, number>()
-  readonly #live = new Map<RecordedRequest, LiveRequest>()
+  readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
   #done = 0
   /** The first one. */
@@ -85,7 +85,15 @@ export class Run {
   async #earlier(order: number): Promise<void> {
     await Promise.all([...this.#pending].filter(([, over]) => over < order).map(([done]) => done))
     const ended = [...this.played].filter(([conversation]) => lastOrderOf(conversation) < order)
-    await Promise.all(ended.map(([, played]) => played.close()))
+    await Promise.all(ended.map(([, played]) => this.#end(played)))
+  }
+
+  /** What stays open by design ends with its session; what had come on it by then may still be under way. */
+  async #end(played: Played): Promise<void> {
+    const open = [...this.#live].filter(([, one]) => one.played === played)
+    const all = (): boolean => open.every(([step, { live }]) => hasHeard(step, live, Number.POSITIVE_INFINITY))
+    await played.session.happenings.until(() => all() || played.session.lost !== undefined, ANNOUNCEMENT)
+    await played.close()
   }
 
   async #act({ conversation, step }: Act, batch: readonly Act[]): Promise<void> {
@@ -130,7 +138,7 @@ export class Run {
   }
 
   #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
-    this.#live.set(step, live)
+    this.#live.set(step, { live, played })
     const { outcome, cancelled } = step
     // Closed with its session: nobody waits for what was open to the end.
     const over = outcome.kind === 'open' ? (cancelled?.order ?? Number.POSITIVE_INFINITY) : outcome.order
@@ -161,7 +169,7 @@ export class Run {
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
     const { cancels } = step
-    const live = cancels && this.#live.get(cancels)
+    const live = cancels && this.#live.get(cancels)?.live
     // What is to be cancelled was not sent, or is over.
     if (cancels && !live) return
     if (cancels && live) await this.#progressed(played, cancels, live, step.order)
@@ -177,9 +185,7 @@ export class Run {
 
   /** As much has come for the request as when the client cancelled it. */
   async #progressed(played: Played, step: RecordedRequest, live: LiveRequest, order: number): Promise<void> {
-    const count = step.said.filter(s => s.owned && s.order < order).length
-    const enough = (): boolean => live.outcome !== undefined || live.said.filter(s => s.owned).length >= count
-    await played.session.happenings.until(enough, this.#timeout)
+    await played.session.happenings.until(() => hasHeard(step, live, order), this.#timeout)
   }
 
   /** Why a request is not sent. */
@@ -224,6 +230,13 @@ export class Run {
         (s.outcome.kind === 'open' || s.outcome.order > order)
     )
   }
+}
+
+/** As much has come for a request as had come by then on the tape, or it is over. */
+function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
+  if (live.outcome) return true
+  const count = step.said.filter(s => s.owned && s.order < order).length
+  return live.said.filter(s => s.owned).length >= count
 }
 
 /** The requests of one batch stand together. */
