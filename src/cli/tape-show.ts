@@ -3,6 +3,7 @@ import { printable, printableJson } from '../printable.ts'
 import { wantsColour } from '../tape/colour.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { TapeReader } from '../tape/reader.ts'
+import { SoughtLines } from '../tape/sought-lines.ts'
 import { Timeline } from '../tape/timeline.ts'
 import { inputOf, reporting, untilInterrupted } from './tape-command.ts'
 import { type FilterArgs, filterOf, filterOptions } from './tape-filter.ts'
@@ -40,13 +41,14 @@ async function show(args: ShowArgs): Promise<void> {
       width: process.stdout.columns ?? 160
     })
     if (args.json) out.write(printableJson(JSON.stringify(tape.header)))
-    reading: for await (const batch of tape.batches()) {
-      for (const frame of batch) {
+    const lines = new SoughtLines(timeline.pairing, args.method)
+    reading: for await (const batch of tape.parsed(line => lines.read(line))) {
+      for (const { frame, seen } of batch) {
         const line = args.json
-          ? timeline.passes(frame)
+          ? timeline.passes(frame, seen)
             ? printableJson(JSON.stringify(frame))
             : undefined
-          : timeline.line(frame)
+          : timeline.line(frame, seen)
         if (line !== undefined) await out.write(line)
         if (out.closed) break reading
       }

@@ -6,6 +6,9 @@ export interface Seen extends MessageFacts {
   readonly request?: { readonly method: string; readonly subject?: string; readonly latency: number }
 }
 
+/** What pairing needs to know of a frame. */
+export type FramePlace = Pick<TapeFrame, 't' | 'side' | 'dir' | 'session' | 'stream' | 'process'>
+
 interface Pending {
   readonly method: string
   readonly subject: string | undefined
@@ -34,14 +37,17 @@ export class Pairing {
   /** What the frame's messages are. Every frame must pass here, in order. */
   see(frame: TapeFrame): readonly Seen[] {
     if (frame.kind !== 'message' || frame.text === undefined) return NOTHING
-    return factsOf(frame.text).map(facts => {
-      if (facts.id === undefined) return facts
-      if (facts.kind === 'request') this.#add(frame, facts)
-      return facts.kind === 'response' ? this.#answered(frame, facts) : facts
-    })
+    return factsOf(frame.text).map(facts => this.pair(frame, facts))
   }
 
-  #add(frame: TapeFrame, facts: MessageFacts): void {
+  /** One message, for those who know already what it is. */
+  pair(frame: FramePlace, facts: MessageFacts): Seen {
+    if (facts.id === undefined) return facts
+    if (facts.kind === 'request') this.#add(frame, facts)
+    return facts.kind === 'response' ? this.#answered(frame, facts) : facts
+  }
+
+  #add(frame: FramePlace, facts: MessageFacts): void {
     const key = keyOf(frame, frame.dir, facts.id!)
     const subject = facts.subject === undefined ? undefined : detached(facts.subject)
     const entry = { method: detached(facts.method!), subject, stream: frame.stream, t: frame.t }
@@ -58,7 +64,7 @@ export class Pairing {
     this.#count -= forgotten.length
   }
 
-  #answered(frame: TapeFrame, facts: MessageFacts): Seen {
+  #answered(frame: FramePlace, facts: MessageFacts): Seen {
     const key = keyOf(frame, frame.dir === 'up' ? 'down' : 'up', facts.id!)
     const list = this.#pending.get(key)
     if (!list) return facts
@@ -70,7 +76,7 @@ export class Pairing {
   }
 }
 
-function keyOf(frame: TapeFrame, dir: string, id: string): string {
+function keyOf(frame: FramePlace, dir: string, id: string): string {
   const bounded = id.length <= 200 ? id : `${id.slice(0, 200)} ${id.length}`
   return `${frame.process ?? ''} ${frame.side} ${dir} ${bounded} ${frame.session ?? ''}`
 }
