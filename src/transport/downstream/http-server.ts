@@ -105,6 +105,10 @@ export class HttpServer {
     this.#server.maxRequestsPerSocket = 0
     if (upgrades)
       this.#server.on('upgrade', (req, socket, head) => this.#upgrade(upgrades, req, socket as Socket, head))
+    // Without this, Node would close the connection on the answers that are still due.
+    this.#server.on('connect', (_req, socket) =>
+      this.#refuseSwitch(socket as Socket, 'CONNECT is not served: catflap is no tunnel.')
+    )
     if (options.held) this.#held = []
     const plain = !options.tls && !options.http2 && !options.held
     this.#front = plain ? this.#server : new NetServer({ allowHalfOpen: true, noDelay: true })
@@ -302,12 +306,25 @@ export class HttpServer {
   }
 
   #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (this.#lastWords.has(socket)) return
     socket.on('error', () => {})
     // Before 24.9, Node asks nobody and hands over all of them.
-    if (this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
+    if (!this.#lastWords.has(socket) && this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
+    this.#refuseSwitch(socket, 'This protocol is not served here. Ask without Upgrade.')
+  }
+
+  /**
+   * For a connection that Node has let go of. Whoever waits on it behind another answer would not be told any more that the
+   * client is gone, and nobody would read that it is.
+   */
+  #refuseSwitch(socket: Socket, text: string): void {
+    socket.on('error', () => {})
+    socket.once('end', () => socket.end())
+    socket.once('close', () => {
+      for (const { res } of this.#open) if (res.req.socket === socket) res.destroy()
+    })
+    socket.resume()
+    if (this.#lastWords.has(socket)) return
     this.refusals.bad_http++
-    const text = 'This protocol is not served here. Ask without Upgrade.'
     this.#sayLast(socket, rawAnswer(new CatflapError('bad_http', text), []))
   }
 
