@@ -203,12 +203,23 @@ export class HttpServer {
     this.#http2?.drain()
   }
 
-  /** The same, and over HTTP/1.1, too, clients are told with their next answer to connect anew. */
+  /**
+   * Accepts no more connections either, and serves those that are open until they can go without losing anything: over HTTP/1.1,
+   * clients are told with their next answer to connect anew, over HTTP/2 by `sendAway`.
+   */
   leave(): void {
-    this.stopAccepting()
+    this.pause()
     this.#leaving = true
     for (const { res } of this.#open)
       if (!res.headersSent) (res as { shouldKeepAlive?: boolean }).shouldKeepAlive = false
+  }
+
+  /**
+   * Tells clients of HTTP/2 that have asked nothing for `quiet` ms to connect anew; with 0 all. What they asked before is
+   * answered; what crosses this on its way is refused as never begun, so that it may be sent again.
+   */
+  sendAway(quiet: number): void {
+    this.#http2?.sendAway(quiet)
   }
 
   /** Resolves when every answer that has been given is on its way, over HTTP/2 with its client, or after `ms`. */

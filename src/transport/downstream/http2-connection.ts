@@ -97,10 +97,20 @@ export class Http2Connection {
     if (this.#open.size === 0) this.leave()
   }
 
+  /**
+   * Left now, as its client can connect anew. nghttp2 can announce this and serve what is on its way meanwhile (RFC 9113 §6.8),
+   * but Node does not have it do so: that is refused as never begun.
+   */
+  sendAway(): void {
+    this.#draining = true
+    if (!this.#left) this.leave()
+  }
+
   /** GOAWAY: what was asked is answered, and nothing else. */
   leave(): void {
     this.#left = true
     this.#session.close()
+    if (this.#open.size > 0) return
     // Where something was sent lately, its client may still be reading: closing on what it sends meanwhile, and be it that it has
     // room again, would reset the connection, and the rest of the answer with it. Its own end of the connection tells.
     const lately = performance.now() - this.#idleSince < READ_BY_NOW

@@ -124,6 +124,15 @@ export class Http2Door {
     for (const connection of this.#connections) connection.drain()
   }
 
+  /** Connections on which nothing was asked for `quiet` ms are left; with 0, all, once what was asked is answered. */
+  sendAway(quiet: number): void {
+    const now = performance.now()
+    for (const connection of this.#connections) {
+      const since = connection.idleSince
+      if (quiet === 0 || (since !== undefined && now - since >= quiet)) connection.sendAway()
+    }
+  }
+
   /** Resolves when all clients that were sent away have taken what they were sent, and closed. */
   async left(): Promise<void> {
     const leaving = [...this.#connections].filter(({ left }) => left)
