@@ -30,7 +30,7 @@ export class Http2Connection {
   readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
   readonly #onFlood: () => void
   readonly #open = new Queue<Http2Response>()
-  /** Bytes of requests that are not whole yet. */
+  /** Bytes of requests that are not answered yet. */
   #coming = 0
   #idleSince = performance.now()
   #draining = false
@@ -77,7 +77,7 @@ export class Http2Connection {
     return bytes
   }
 
-  /** So many more have come of requests that are not whole yet (fewer: one is). Returns how many there are. */
+  /** So many more have come of requests that are not answered yet (fewer: one is). Returns how many there are. */
   came(bytes: number): number {
     this.#coming += bytes
     return this.#coming
