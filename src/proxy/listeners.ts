@@ -117,12 +117,13 @@ export class Listeners {
     const keys = new Set(next.map(({ key }) => key))
     const gone = this.#listening.filter(({ key }) => !keys.has(key))
     const fresh = next.filter(isNew)
-    // Who listens at a port that another is to have makes room first.
-    const paused = gone.filter(({ port }) => fresh.some(one => one.port === port))
+    const before = ({ spot }: { readonly spot: string }) => gone.find(one => one.spot === spot)
+    const heirs = new Set(fresh.map(({ spot }) => spot))
+    // Who listens at a port that another is to have, at another address, makes room first.
+    const paused = gone.filter(({ port, spot }) => !heirs.has(spot) && fresh.some(one => one.port === port))
     for (const { server } of paused) server.pause()
-    const listening: Listening[] = []
     try {
-      for (const one of next) listening.push(isNew(one) ? await this.#open(one) : one)
+      for (const one of fresh) if (!before(one) && !one.server.address) await one.server.listen()
       if (this.#stopped) throw new TypeError('it is being drained: start it anew with these options')
     } catch (error) {
       await this.abandon(plan)
@@ -130,7 +131,7 @@ export class Listeners {
       throw error
     }
     for (const swap of certificates) swap()
-    this.#listening = listening
+    this.#listening = next.map(one => (isNew(one) ? this.#begin(one, before(one)?.server) : one))
     for (const one of gone) this.#leave(one, drainTimeout)
   }
 
@@ -169,9 +170,9 @@ export class Listeners {
     return { key, spot, options, server, port }
   }
 
-  async #open(one: Omit<Listening, 'origin'>): Promise<Listening> {
+  #begin(one: Omit<Listening, 'origin'>, before: HttpServer | undefined): Listening {
     const { server, options } = one
-    const { address, port } = server.address ?? (await server.listen())
+    const { address, port } = before ? server.takeOver(before) : server.address!
     this.#options.gauges?.listener(server)
     const scheme = options.tls ? 'https' : 'http'
     return { ...one, port, origin: `${scheme}://${hostForUrl(options.host ?? '127.0.0.1', address)}:${port}` }

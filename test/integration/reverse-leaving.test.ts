@@ -52,6 +52,29 @@ t.test('connections of HTTP/1.1 on which nothing is under way are not cut: their
   }
 })
 
+t.test('who connects meanwhile is not turned away', async t => {
+  const { proxy, server } = await front(t)
+  const url = proxy.urlOf('a')
+  let stop = false
+  const statuses = new Set<number | string>()
+  const knock = async () => {
+    while (!stop) statuses.add(await rawPost(url, rpc(1, 'x')).then(({ status }) => status, String))
+  }
+  const knocking = Array.from({ length: 10 }, knock)
+  for (let n = 0; n < 10; n++) {
+    await server.counters.until('POST', server.exchanges.length + 10)
+    const listeners = [
+      { host: '127.0.0.1', port: 0, settings: { maxConnections: 50 + n } },
+      // The same port elsewhere is another listener.
+      { host: '127.0.0.2', port: Number(new URL(url).port) }
+    ]
+    await proxy.reload({ listeners, routes: { a: to(server, { passthrough: ['/everything/*'] }) } })
+  }
+  stop = true
+  await Promise.all(knocking)
+  t.same([...statuses], [200])
+})
+
 t.test('a WebSocket goes on for as long as a drain takes', async t => {
   const { server, port, proxy, change } = await front(t)
   const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhi'

@@ -47,7 +47,7 @@ const IDLE_TIMEOUT = 75_000
 export class HttpServer {
   readonly #server: Server
   /** What listens. The same, where every connection is HTTP/1.1 on clear text. */
-  readonly #front: NetServer
+  #front: NetServer
   readonly #options: HttpServerOptions
   readonly #replies: HttpReplyOptions
   readonly #handler: RequestHandler
@@ -158,6 +158,25 @@ export class HttpServer {
         resolve()
       })
     })
+    return this.#begin()
+  }
+
+  /**
+   * Listens where another one does, instead of it: nobody who connects meanwhile is turned away. For servers that were `held`, once
+   * this one is prepared.
+   */
+  takeOver(other: HttpServer): AddressInfo {
+    const own = this.#front
+    this.#front = other.#front
+    other.#front = own
+    for (const server of [this, other]) {
+      server.#front.removeAllListeners('connection')
+      server.#front.on('connection', socket => server.#connected(socket))
+    }
+    return this.#begin()
+  }
+
+  #begin(): AddressInfo {
     // It gets its connections from us; this has it look after those that say too little, as if it had accepted them.
     if (this.#front !== this.#server) this.#server.emit('listening')
     if (this.#options.keepAlive > 0)
