@@ -97,8 +97,8 @@ export class Drain {
   async #run(): Promise<boolean> {
     const { onBegin, onEnd } = this.#options
     onBegin?.(this.progress)
-    // Timers may fire a little early.
-    for (let grace = this.#graceLeft; grace > 0; grace = this.#graceLeft) await this.#pastGrace(grace)
+    const grace = this.#graceEnd - performance.now()
+    if (grace > 0) await this.#pastGrace(grace)
     this.#phase = 'draining'
     this.#stopAccepting()
     await this.#finishing()
@@ -106,10 +106,6 @@ export class Drain {
     this.#phase = 'drained'
     onEnd?.(this.progress)
     return this.#cut === 0
-  }
-
-  get #graceLeft(): number {
-    return this.#graceEnd - performance.now()
   }
 
   /** Load balancers need a moment to see that we are not ready: until then, what they send is served. */
