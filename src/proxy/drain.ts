@@ -75,6 +75,11 @@ export class Drain {
     return { phase: this.#phase, startedAt: this.#epoch, deadline, calls, streams, cut: this.#cut }
   }
 
+  /** Of the time that calls in flight may take, in ms; not below 0. */
+  get timeLeft(): number {
+    return Math.max(0, this.#deadline - performance.now())
+  }
+
   /** Resolves when nothing is in flight any more, and says whether all calls could finish. Never rejects. */
   run(): Promise<boolean> {
     this.#running ??= this.#run()

@@ -256,17 +256,14 @@ export class Reverse {
     const { log, metrics, accessLog } = this.#lasting
     await this.#reloading
     for (const stop of this.#waits) stop()
-    const startedAt = performance.now()
     const draining = this.#view.drainProgress !== undefined
     const drain = this.#view.startDrain({ timeout })
     // Whoever says how long it may take has no patience for more; nor has who asks a second time.
     if (hurried || draining) drain.hurry(timeout)
     await drain.run()
     const places = this.#places()
-    await Promise.all(
-      places.map(({ pages }) => pages?.passthrough.drained(Math.max(0, timeout - (performance.now() - startedAt))))
-    )
-    const flush = Math.max(FLUSH, timeout - (performance.now() - startedAt))
+    await Promise.all(places.map(({ pages }) => pages?.passthrough.drained(drain.timeLeft)))
+    const flush = Math.max(FLUSH, drain.timeLeft)
     await closeAll(
       [
         ['the sessions', () => Promise.all(places.map(({ route }) => route.core.sessions.close()))],

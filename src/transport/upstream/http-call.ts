@@ -15,7 +15,7 @@ import type { Breaker } from './breaker.ts'
 import type { HttpUpstream } from './http.ts'
 import { byName, type ReceivedFields, receivedFields } from './http-fields.ts'
 import { sameOriginPath } from './http-path.ts'
-import { isNoHttp, upstreamError } from './http-pool.ts'
+import { isNoHttp, isRefusal, type RefusableHandler, upstreamError } from './http-pool.ts'
 import type { QueuedCall } from './http-queue.ts'
 import { MAX_ATTEMPTS, retryAfter, retryDelay, unprocessed } from './http-retry.ts'
 
@@ -40,7 +40,7 @@ export function isLasting({ kind, message }: CallInput): boolean {
 const METHODS = { request: 'POST', notify: 'POST', batch: 'POST', listen: 'GET', terminate: 'DELETE' } as const
 
 /** One HTTP request to the server; also undici's handler for it, so that no closure is made per request. */
-export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
+export class HttpCall implements UpstreamCall, QueuedCall, RefusableHandler {
   readonly #upstream: HttpUpstream
   readonly #input: CallInput
   /** Of no use once there is an answer that is no redirect. */
@@ -62,6 +62,8 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
   /** Where the breaker wants to know. */
   #enteredAt = 0
   #attempts = 1
+  /** Undici does not send it as it is. */
+  refused = false
   /** Until it is made once more. */
   #retry: NodeJS.Timeout | undefined
 
@@ -226,6 +228,11 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     const begun = this.#controller !== undefined
     const failure = upstreamError(error, this.#upstream.label, begun)
+    if (!begun && isRefusal(error)) {
+      this.refused = true
+      // The pool is in the midst of it: the next call begins when it knows that the connection is still free.
+      return queueMicrotask(() => this.#fail(failure))
+    }
     const reason = this.#mayRetry ? unprocessed(error, begun) : undefined
     if (reason) this.#unsent(reason, failure)
     else this.#fail(failure)

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Dispatcher, Pool as PoolType } from 'undici'
+import type { Client as ClientType, Dispatcher, Pool as PoolType } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { isLoopback } from '../loopback.ts'
 
@@ -20,6 +20,31 @@ export function poolOfUndici(): typeof PoolType {
 }
 
 const Pool = poolOfUndici()
+
+function clientOfUndici(): typeof ClientType {
+  try {
+    return require('undici/lib/dispatcher/client.js')
+  } catch {
+    return undici().Client
+  }
+}
+
+/** A handler that says whether its request was refused, so that no connection has it. */
+export interface RefusableHandler extends Dispatcher.DispatchHandler {
+  readonly refused?: boolean
+}
+
+/**
+ * One connection. Undici answers for a request that it refuses as for one that fills the connection, and its pool then waits
+ * for the end of what never began: as many such requests as there are connections would stop it for good.
+ */
+class Connection extends clientOfUndici() {
+  override dispatch(options: Dispatcher.DispatchOptions, handler: RefusableHandler): boolean {
+    return super.dispatch(options, handler) || handler.refused === true
+  }
+}
+
+const newConnection = (origin: URL, options: object): Dispatcher => new Connection(origin, options)
 
 export interface PoolOptions {
   /** Sockets for calls; streams (GET, subscriptions) have their own. */
@@ -60,12 +85,14 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
       // A stream may be silent for hours: the deadline of a call is kept elsewhere, where progress is known.
       bodyTimeout: 0,
       keepAliveTimeout: options.keepAliveTimeout,
+      factory: newConnection,
       connect: { timeout: options.connectTimeout, ...(origin.protocol === 'https:' ? tls : {}) },
       allowH2: true
     }
     if (!proxy) return new Pool(origin.origin, { ...common, connections })
     // Where no tunnel is needed (http: through a proxy), the agent would give its pool none of the options.
-    const factory = (to: string | URL, given: object): Dispatcher => new Pool(to, { ...common, connections, ...given })
+    const factory = (to: string | URL, given: object): Dispatcher =>
+      new Pool(to, { ...common, connections, ...given, factory: newConnection })
     const { ProxyAgent } = undici()
     return new ProxyAgent({ uri: proxy, ...common, factory, requestTls: tls, connections: connections ?? undefined })
   }
@@ -152,6 +179,8 @@ export function upstreamError(error: unknown, label: string, begun = false): Cat
     return make('upstream_unreachable', `cannot connect (${text}). Is the server running, and the URL right?`)
   if (isTls(code)) return make('upstream_unreachable', `TLS failed (${text}). Trust its authority with --ca FILE.`)
   if (RESET.has(code)) return broke()
+  if (isRefusal(error))
+    return make('upstream_protocol', `the request cannot be sent (${text}). HTTP does not allow this header or path.`)
   return make('upstream_protocol', `the request failed (${text}).`)
 }
 
@@ -161,6 +190,12 @@ export function isNoHttp(error: unknown): boolean {
   // What its parser does not take, undici gives no code where it does not even begin like HTTP.
   if (error instanceof Error && error.name === 'HTTPParserError') return true
   return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2')
+}
+
+/** Undici has looked at the request, and does not send it. */
+export function isRefusal(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED'
 }
 
 function isOfConnection(code: string): boolean {
