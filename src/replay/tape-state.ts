@@ -27,7 +27,7 @@ export class TapeState {
   readonly conversations: Conversations
   readonly names = new Names()
   readonly #lists = new Lists()
-  readonly #streams = new InUse<StreamOnTape>(MAX_STREAMS, stream => !stream.ended)
+  readonly #streams = new InUse<StreamOnTape>(MAX_STREAMS, stream => stream.isAwaited)
   /** By the last event's id: streams that may be taken up again. */
   readonly #ended = new Recent<StreamOnTape>(MAX_ENDED)
   /** How many places in the order were given away. */

@@ -321,3 +321,15 @@ function touchAll(t: Test, { legacy, modern }: Recording): void {
   for (const c of [...legacy, ...(modern ? [modern] : [])])
     for (const r of requestsOf(c)) if (typeof r.text.get() !== 'string' || r.place.line < 2) t.fail('a text')
 }
+
+t.test('a stream that stays open is known by its name, however many requests come meanwhile', async t => {
+  const file = tapeOf(t, [
+    open('get-1', 'GET'),
+    { stream: 'get-1', dir: 'down', kind: 'event', sse: { event: 'endpoint' }, text: '/messages', own: true },
+    ...list(i => [up(`post-${i}`, request(i, 'a')), down('get-1', result(i))]),
+    note('disconnect', { stream: 'get-1' })
+  ])
+  const { legacy } = await read(t, file)
+  t.equal(legacy[0]?.steps.at(-1)?.kind, 'end')
+  t.ok(requestsOf(legacy[0]).every(r => r.outcome.kind === 'response'))
+})
