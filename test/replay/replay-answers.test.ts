@@ -3,12 +3,13 @@ import t, { type Test } from 'tap'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, notification, rpc } from '../helpers/rpc.ts'
-import { asked, byHand, httpTape } from './hand-stage.ts'
-import { down, end, type FrameFacts, notice, request, result, sseHead, up } from './recording-door.ts'
+import { asked, byHand, handshake, httpTape } from './hand-stage.ts'
+import { down, end, type FrameFacts, notice, request, result, sseHead, tapeOf, up } from './recording-door.ts'
 import { replayDoor } from './replay-stage.ts'
 
 const SAMPLING = { sampling: {} }
 const WIRES = ['http', 'stdio'] as const
+const BEGIN = initialize(0).params!
 
 t.test('a status that is no message: 401 as it was over HTTP, an error on a pipe', async t => {
   const head = {
@@ -38,6 +39,21 @@ t.test('a status that is no message: 401 as it was over HTTP, an error on a pipe
     await say(rpc(2, 'tools/list'))
     t.match(await heard.next(), { id: 2, result: { tools: [] } })
   })
+})
+
+t.test('an initialize that was refused by a status makes no session', async t => {
+  trackLeaks(t)
+  const head = { status: 401, headers: [['WWW-Authenticate', 'Bearer']] } as never
+  const refused = [
+    up('post-800', request(1, 'initialize', BEGIN)),
+    { stream: 'post-800', dir: 'down', kind: 'head', http: head }
+  ] as const
+  const door = await replayDoor(t, tapeOf(t, [...refused, ...handshake().map(frame => ({ session: 's1', ...frame }))]))
+  const first = await rawPost(door.url!, initialize(1))
+  t.equal(first.status, 401)
+  t.equal(first.headers['mcp-session-id'], undefined)
+  t.equal(door.stats.sessions, 0)
+  t.match(door.replay, { misses: 0 })
 })
 
 t.test('a 404 within a session does not begin the session anew', async t => {
