@@ -16,7 +16,14 @@ export type Spoken = RecordedRequest | RecordedNotification | RecordedAnswer
 /** One step of one conversation. */
 export interface Act {
   readonly conversation: Conversation
-  readonly step: Step
+  readonly step: Step | Leaving
+  readonly order: number
+}
+
+/** The client left before its answer came. */
+export interface Leaving {
+  readonly kind: 'leave'
+  readonly request: RecordedRequest
 }
 
 /** All that is to be done, in the order in which it was recorded. */
@@ -34,8 +41,15 @@ export function planOf(recording: Recording, sessions: readonly string[] | undef
     const known = all.slice(0, MAX_NAMES).map(handleOf).join(', ') || 'none'
     throw new VerifyRefusal([`no session ${missing.join(', ')} is on the tape; there are: ${known}`])
   }
-  const acts = conversations.flatMap(conversation => conversation.steps.map(step => ({ conversation, step })))
-  return { conversations, acts: acts.sort((a, b) => a.step.order - b.step.order) }
+  return { conversations, acts: conversations.flatMap(actsOf).sort((a, b) => a.order - b.order) }
+}
+
+function actsOf(conversation: Conversation): Act[] {
+  return conversation.steps.flatMap((step): Act[] => {
+    const act = { conversation, step, order: step.order }
+    if (step.kind !== 'request' || step.cancelled?.how !== 'disconnect') return [act]
+    return [act, { conversation, step: { kind: 'leave', request: step }, order: step.cancelled.order }]
+  })
 }
 
 const MAX_NAMES = 20
@@ -45,7 +59,7 @@ export function handleOf({ session, era }: Conversation): string {
   return session ?? (era === 'modern' ? 'modern' : 'none')
 }
 
-export function isSpoken(step: Step): step is Spoken {
+export function isSpoken(step: Act['step']): step is Spoken {
   return step.kind === 'request' || step.kind === 'notification' || step.kind === 'answer'
 }
 

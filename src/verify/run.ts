@@ -67,7 +67,7 @@ export class Run {
       for (let i = 0; i < acts.length; i++) {
         if (this.#options.signal?.aborted) break
         const act = acts[i]!
-        await this.#earlier(act.step.order)
+        await this.#earlier(act.order)
         const batch = batchAt(acts, i)
         await this.#act(act, batch)
         i += batch.length - 1
@@ -96,11 +96,12 @@ export class Run {
     await played.close()
   }
 
-  async #act({ conversation, step }: Act, batch: readonly Act[]): Promise<void> {
+  async #act({ conversation, step, order }: Act, batch: readonly Act[]): Promise<void> {
     if (step.kind === 'listen') return
+    if (step.kind === 'leave') return this.#leave(step.request, order)
     const played = this.#played(conversation)
     if (step.kind === 'end') return
-    await played.announced(step.order, ANNOUNCEMENT)
+    await played.announced(order, ANNOUNCEMENT)
     if (step.kind === 'request')
       return this.#request(
         played,
@@ -141,14 +142,14 @@ export class Run {
     this.#live.set(step, { live, played })
     const { outcome, cancelled } = step
     // Closed with its session: nobody waits for what was open to the end.
-    const over = outcome.kind === 'open' ? (cancelled?.order ?? Number.POSITIVE_INFINITY) : outcome.order
+    const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
+    const over = cancelled ? Math.max(cancelled.order, outcome.kind === 'open' ? 0 : end) : end
     const done = live.ended.then(() => {
       this.#pending.delete(done)
       this.#live.delete(step)
       this.#ended(step, live)
     })
     this.#pending.set(done, over)
-    if (cancelled?.how === 'disconnect') void this.#leave(played, step, live, cancelled.order)
   }
 
   #ended(step: RecordedRequest, live: LiveRequest): void {
@@ -178,9 +179,11 @@ export class Run {
     if (cancels && live) live.giveUpAfter(cancels.outcome.kind === 'response' ? OVERTAKE : 0)
   }
 
-  async #leave(played: Played, step: RecordedRequest, live: LiveRequest, order: number): Promise<void> {
-    await this.#progressed(played, step, live, order)
-    live.leave('client-gone')
+  async #leave(step: RecordedRequest, order: number): Promise<void> {
+    const one = this.#live.get(step)
+    if (!one) return
+    await this.#progressed(one.played, step, one.live, order)
+    one.live.leave('client-gone')
   }
 
   /** As much has come for the request as when the client cancelled it. */
