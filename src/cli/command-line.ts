@@ -58,7 +58,10 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
 }
 
 /** What else may be given more than once, by command. */
-const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'] }
+const LISTS: Readonly<Record<string, readonly string[]>> = {
+  reverse: ['routes', 'listen'],
+  tape: ['files', 'secret-env']
+}
 
 /** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
 function eachOnce(args: Readonly<Record<string, unknown>>): true {
