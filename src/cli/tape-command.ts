@@ -1,5 +1,6 @@
 import { printable } from '../printable.ts'
 import { errnoOf, reasonOf, TapeError, type TapeTarget } from '../tape/format.ts'
+import type { TapeReader } from '../tape/reader.ts'
 
 /** Runs a command whose failures are one line on stderr and exit code 1. */
 export async function reporting(run: () => Promise<void>): Promise<void> {
@@ -36,4 +37,8 @@ export function targetText(target: TapeTarget): string {
 /** yargs makes an empty string of a lone `-`; an empty argument (an unset shell variable) must not wait for input all the same. */
 export function inputOf(file: string): string {
   return file === '' && process.argv.includes('-') ? '-' : file
+}
+
+export function warnOfTornEnd({ name, torn }: TapeReader): void {
+  if (torn) process.stderr.write(`${printable(name)}:${torn.line}: torn last line (${torn.bytes} bytes) left out\n`)
 }

@@ -1,11 +1,12 @@
 import type { CommandModule } from 'yargs'
-import { printable, printableJson } from '../printable.ts'
+import { printableJson } from '../printable.ts'
 import { wantsColour } from '../tape/colour.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { TapeReader } from '../tape/reader.ts'
 import { SoughtLines } from '../tape/sought-lines.ts'
 import { Timeline } from '../tape/timeline.ts'
-import { inputOf, reporting, untilInterrupted } from './tape-command.ts'
+import { Progress } from './progress.ts'
+import { inputOf, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
 import { type FilterArgs, filterOf, filterOptions } from './tape-filter.ts'
 
 interface ShowArgs extends FilterArgs {
@@ -33,8 +34,14 @@ export const showCommand: CommandModule<object, ShowArgs> = {
 async function show(args: ShowArgs): Promise<void> {
   const interrupt = args.follow ? untilInterrupted() : undefined
   const out = new LineOutput(process.stdout)
+  // Lines of the tape itself show that it goes on.
+  const progress = await Progress.of(inputOf(args.file), process.stderr.isTTY && !process.stdout.isTTY && !args.follow)
   try {
-    const tape = await TapeReader.open(inputOf(args.file), { follow: args.follow, signal: interrupt?.signal })
+    const tape = await TapeReader.open(inputOf(args.file), {
+      follow: args.follow,
+      signal: interrupt?.signal,
+      onBytes: progress.add
+    })
     const timeline = new Timeline({
       colour: wantsColour(process.stdout),
       filter: filterOf(args),
@@ -54,14 +61,13 @@ async function show(args: ShowArgs): Promise<void> {
       }
     }
     await out.end()
-    if (tape.torn && !interrupt?.signal.aborted)
-      process.stderr.write(
-        `${printable(tape.name)}:${tape.torn.line}: torn last line (${tape.torn.bytes} bytes) left out\n`
-      )
+    progress.end()
+    if (!interrupt?.signal.aborted) warnOfTornEnd(tape)
   } catch (error) {
     await out.end()
     throw error
   } finally {
+    progress.end()
     interrupt?.release()
   }
 }

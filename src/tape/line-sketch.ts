@@ -4,6 +4,7 @@
  */
 
 export interface LineSketch {
+  readonly n: number
   readonly t: number
   readonly side: 'client' | 'server'
   readonly dir: 'up' | 'down'
@@ -20,7 +21,7 @@ export interface MessageSketch {
 }
 
 const BEGINNING =
-  /^\{"n":[1-9]\d{0,14},"t":((?:0|[1-9]\d{0,14})(?:\.\d{1,9})?),"side":"(client|server)","dir":"(up|down)","kind":"([a-z]{1,16})"(?:,"session":"([\w.-]{1,80})")?(?:,"stream":"([\w.-]{1,80})")?(?=[,}])/
+  /^\{"n":([1-9]\d{0,14}),"t":((?:0|[1-9]\d{0,14})(?:\.\d{1,9})?),"side":"(client|server)","dir":"(up|down)","kind":"([a-z]{1,16})"(?:,"session":"([\w.-]{1,80})")?(?:,"stream":"([\w.-]{1,80})")?(?=[,}])/
 const LONGEST_BEGINNING = 320
 /** Behind the text. */
 const ENDING =
@@ -33,7 +34,7 @@ const TEXT = Buffer.from(',"text":"')
 export function sketchOf(line: Buffer): LineSketch | 'none' | undefined {
   const begin = BEGINNING.exec(line.toString('latin1', 0, Math.min(line.length, LONGEST_BEGINNING)))
   if (!begin || line[line.length - 1] !== CLOSE_BRACE) return undefined
-  const [whole, t, side, dir, kind, session, stream] = begin
+  const [whole, n, t, side, dir, kind, session, stream] = begin
   if (KINDS_WITHOUT_MESSAGE.has(kind!)) return 'none'
   if (kind !== 'message') return undefined
   // Within strings quotes stand behind a backslash, so that these bytes are a member of an object.
@@ -43,7 +44,7 @@ export function sketchOf(line: Buffer): LineSketch | 'none' | undefined {
   const message = scan.message()
   if (!message || line.length - scan.at > LONGEST_ENDING) return undefined
   if (!ENDING.test(line.toString('latin1', scan.at, line.length))) return undefined
-  return { t: Number(t), side: side as 'client', dir: dir as 'up', session, stream, message }
+  return { n: Number(n), t: Number(t), side: side as 'client', dir: dir as 'up', session, stream, message }
 }
 
 const QUOTE = 0x22

@@ -3,17 +3,23 @@ import type { TapeFrame } from './format.ts'
 
 /** A message and, for an answer, the request it belongs to. */
 export interface Seen extends MessageFacts {
-  readonly request?: { readonly method: string; readonly subject?: string; readonly latency: number }
+  readonly request?: {
+    readonly method: string
+    readonly subject?: string
+    readonly latency: number
+    readonly n: number
+  }
 }
 
 /** What pairing needs to know of a frame. */
-export type FramePlace = Pick<TapeFrame, 't' | 'side' | 'dir' | 'session' | 'stream' | 'process'>
+export type FramePlace = Pick<TapeFrame, 'n' | 't' | 'side' | 'dir' | 'session' | 'stream' | 'process'>
 
 interface Pending {
   readonly method: string
   readonly subject: string | undefined
   readonly stream: string | undefined
   readonly t: number
+  readonly n: number
 }
 
 /** Requests that wait for their answer. Beyond it the oldest are forgotten: a tape may hold millions that were never answered. */
@@ -50,7 +56,7 @@ export class Pairing {
   #add(frame: FramePlace, facts: MessageFacts): void {
     const key = keyOf(frame, frame.dir, facts.id!)
     const subject = facts.subject === undefined ? undefined : detached(facts.subject)
-    const entry = { method: detached(facts.method!), subject, stream: frame.stream, t: frame.t }
+    const entry = { method: detached(facts.method!), subject, stream: frame.stream, t: frame.t, n: frame.n }
     const list = this.#pending.get(key)
     if (!list) this.#pending.set(key, [entry])
     else if (list.push(entry) > MAX_SAME_ID) {
@@ -72,7 +78,8 @@ export class Pairing {
     const [found] = list.splice(Math.max(0, sameStream), 1)
     this.#count--
     if (list.length === 0) this.#pending.delete(key)
-    return { ...facts, request: { method: found!.method, subject: found!.subject, latency: frame.t - found!.t } }
+    const { method, subject, t, n } = found!
+    return { ...facts, request: { method, subject, latency: frame.t - t, n } }
   }
 }
 
