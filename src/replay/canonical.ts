@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { ExactNumber, mayHoldExact, numberOf } from './exact-number.ts'
 
 /** Nothing that people send comes near; whoever walks over what was parsed may therefore do so by calling itself. */
@@ -44,6 +44,7 @@ export interface CanonicalOptions {
 
 /** The same text for all values that are equal: keys in order, numbers by value, without what does not count. */
 export function canonicalText(value: unknown, { views = [], onText }: CanonicalOptions = {}): string {
+  if (views.length === 0 && !onText) return plainText(value)
   const path: string[] = []
   const write = (value: unknown, views: readonly View[]): string | undefined => {
     for (const { ignored, standIn } of views) {
@@ -83,6 +84,23 @@ export function canonicalText(value: unknown, { views = [], onText }: CanonicalO
   return write(value, views) ?? 'null'
 }
 
+/** The same where all counts: for most requests nothing else is asked. */
+function plainText(value: unknown): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
+  if (value instanceof ExactNumber) return value.value
+  let out = ''
+  if (Array.isArray(value)) {
+    for (const item of value) out += out === '' ? plainText(item) : `,${plainText(item)}`
+    return `[${out}]`
+  }
+  const keys = Object.keys(value)
+  for (const key of keys.length > 1 ? keys.sort() : keys) {
+    const member = (value as Record<string, unknown>)[key]
+    if (member !== undefined) out += `${out === '' ? '' : ','}${JSON.stringify(key)}:${plainText(member)}`
+  }
+  return `{${out}}`
+}
+
 /** What the views say of a member; most have nothing to say. */
 export function below(views: readonly View[], key: string): readonly View[] {
   if (views.length === 0) return views
@@ -101,7 +119,7 @@ const MAX_KEY = 96
 /** Equal for requests that are equal. `_meta` of the parameters does not count, and none at all are as good as empty ones. */
 export function canonicalKey(method: string, params: unknown, options?: CanonicalOptions): string {
   const text = `${JSON.stringify(method)}${canonicalText(countedParams(params), options)}`
-  return text.length > MAX_KEY ? createHash('sha256').update(text).digest('base64') : text
+  return text.length > MAX_KEY ? hash('sha256', text, 'base64') : text
 }
 
 export function countedParams(params: unknown): unknown {

@@ -83,6 +83,15 @@ t.test('keys are bounded', async t => {
   t.not(canonicalKey('m', { a: `${'x'.repeat(1000)}1` }), canonicalKey('m', { a: `${'x'.repeat(1000)}2` }))
 })
 
+t.test('what leaves nothing out changes nothing', async () => {
+  const number = fc.bigInt().map(n => parseJson(`[${n}]`))
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), number), value => {
+      return canonicalText(value) === canonicalText(value, { views: [{ named: new Map() }] })
+    })
+  )
+})
+
 /** Other text for the same value: keys in another order, blanks, numbers spelled otherwise. */
 function respelled(value: unknown, pick: (n: number) => number): string {
   if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) < 1e15)
