@@ -1,8 +1,9 @@
 import type { Era } from '../protocol/versions.ts'
 import { TapeError } from '../tape/format.ts'
+import { Recent } from './bounded-maps.ts'
 import { ConversationBuilder } from './conversation-builder.ts'
 import { Room } from './room.ts'
-import { ownText, Recent } from './shared-strings.ts'
+import { ownText } from './shared-strings.ts'
 import type { SaidOnTape, StepOn } from './steps.ts'
 
 /** Sessions whose ids are told apart at once; of older ones the conversation is known, and no longer what waited in it. */

@@ -42,7 +42,7 @@ export class ServerSide {
   ended(frame: TapeFrame, how: string): void {
     const stream = this.#state.streamOf(frame)
     if (!stream) return
-    this.#state.ended(frame, stream)
+    this.#state.ended(stream)
     this.#cut(frame, stream.room, stream.waiting, how, false)
   }
 
@@ -50,7 +50,7 @@ export class ServerSide {
   left(frame: TapeFrame): StreamOnTape | undefined {
     const stream = this.#state.streamOf(frame)
     if (stream) {
-      this.#state.ended(frame, stream)
+      this.#state.ended(stream)
       this.#cut(frame, stream.room, stream.waiting, 'disconnect', true)
     } else if (frame.stream === 'stdio') {
       const room = this.#state.conversations.room(frame.session, frame.process)
@@ -83,7 +83,7 @@ export class ServerSide {
       truncated: at.frame.truncated !== undefined,
       own: at.frame.own === true
     })
-    room.settled(pending)
+    room.settled(pending, e.isTask)
     if (e.isError) return
     if (version !== undefined) conversation.accepted(version)
     if (request.method !== 'initialize') return
@@ -114,7 +114,7 @@ export class ServerSide {
   #wholeAnswer(at: FrameAt, stream: StreamOnTape): void {
     const { frame } = at
     if (stream.isSse || frame.http?.status === undefined) return
-    this.#state.ended(frame, stream)
+    this.#state.ended(stream)
     const { waiting } = stream
     if (waiting.length === 0) return
     const outcome = new StatusOnTape(this.#state.mark(at), {

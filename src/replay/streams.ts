@@ -11,6 +11,8 @@ export class StreamOnTape {
   readonly origin: StreamOnTape | undefined
   status: number | undefined
   isSse = false
+  /** Nothing more comes there. */
+  ended = false
   /** The answer has a `Mcp-Session-Id`. */
   assigns = false
   lastEventId: string | undefined
