@@ -3,7 +3,9 @@ import t, { type Test } from 'tap'
 import { Matcher, type MatcherOptions } from '../../src/replay/matching.ts'
 import type { Conversation } from '../../src/replay/recording.ts'
 import { DEFAULT_RULES } from '../../src/replay/rules.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
 import { down, type FrameFacts, JSON_HEAD, read, request, result, tapeOf, up } from './recording-door.ts'
+import { replayDoor } from './replay-stage.ts'
 
 const OPTIONS: MatcherOptions = { mode: 'keyed', repeat: 'last', rules: DEFAULT_RULES }
 const WRAPPED = {
@@ -95,4 +97,30 @@ t.test('a refusal of the request itself is as recorded', async t => {
 t.test('where nothing else is known of a request, it is refused once more', async t => {
   const refused: Answered = { ...fine(), status: 400, answer: failed(-32_020) }
   t.same(linesOf(await matcher(t, undefined, [refused], 'keyed')), [2, 2, 2])
+})
+
+t.test('initialize as a modern request is a method that no modern tape has', async t => {
+  trackLeaks(t)
+  const tape = tapeOf(t, framesOf(undefined, [fine()]))
+  const door = await replayDoor(t, tape)
+  const answer = await fetch(door.url!, {
+    method: 'POST',
+    headers: {
+      'Content-Type': 'application/json',
+      Accept: 'application/json, text/event-stream',
+      'MCP-Protocol-Version': '2026-07-28',
+      'Mcp-Method': 'initialize',
+      Connection: 'close'
+    },
+    body: JSON.stringify(request(7, 'initialize', { _meta: WRAPPED }))
+  })
+  t.equal(answer.status, 404)
+  t.match(await answer.json(), { id: 7, error: { code: -32_601 } })
+  const legacy = await fetch(door.url!, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream', Connection: 'close' },
+    body: JSON.stringify(request(8, 'initialize', { protocolVersion: '2025-11-25' }))
+  })
+  t.match([legacy.status, await legacy.json()], [400, { id: 8, error: { code: -32_022 } }])
+  await door.close()
 })
