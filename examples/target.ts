@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
-import type { TargetOptions } from '../src/index.ts'
+import type { CommandTarget, UrlTarget } from '../src/index.ts'
 
 /** A server's URL from the command line, or the official reference server, started on stdio. */
-export function targetFrom(args: readonly string[]): TargetOptions {
+export function targetFrom(args: readonly string[]): UrlTarget | CommandTarget {
   const [url] = args
   if (url !== undefined) return { url }
   const everything = import.meta.resolve('@modelcontextprotocol/server-everything/dist/index.js')

@@ -38,6 +38,7 @@ export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'
 export type { FaultKind, FaultRule } from './replay/faults.ts'
 export type { MissServer, ReplayOptions, TapeTargetOptions } from './replay/options.ts'
 export type { ReplayFinding, ReplaySummary } from './replay/report.ts'
+export { type UsedTape, type UseTapeOptions, useTape } from './replay/use-tape.ts'
 export type { Session } from './session/manager.ts'
 export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
 export type {

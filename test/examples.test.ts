@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { startHttpServer } from './fixtures/servers/http-server.ts'
@@ -62,4 +65,28 @@ t.test('block-tool does so over a server on stdio too', async t => {
   t.notOk((await client.client.listTools()).tools.some(tool => tool.name === 'get-env'))
   await t.rejects(client.client.callTool({ name: 'get-env' }), { message: /not allowed here/ })
   await client.terminate()
+})
+
+t.test('test-with-tape records once, replays ever after, and fails where it has to', async t => {
+  trackLeaks(t)
+  const tapes = path.join(t.testdir(), 'tapes')
+  const run = (env: Record<string, string>) =>
+    spawnSync(process.execPath, ['--no-warnings', '--test', `${EXAMPLES}test-with-tape.ts`], {
+      encoding: 'utf8',
+      env: { ...process.env, TAPES: tapes, CI: '', CATFLAP_RECORD: '', NODE_TEST_CONTEXT: undefined, ...env },
+      timeout: 60_000
+    })
+  const missing = run({ CI: 'true' })
+  t.equal(missing.status, 1)
+  t.match(missing.stdout, /There is no tape 'sum'.*CATFLAP_RECORD=1/)
+  t.equal(run({}).status, 0, 'recorded')
+  const tape = path.join(tapes, 'sum.tape.jsonl')
+  const recorded = readFileSync(tape, 'utf8')
+  const { status, stdout } = run({ CI: 'true' })
+  t.equal(status, 0, stdout)
+  t.equal(readFileSync(tape, 'utf8'), recorded, 'a tape that is replayed stays as it is')
+  writeFileSync(tape, recorded.replaceAll('\\"b\\":2', '\\"b\\":4'))
+  const other = run({ CI: 'true' })
+  t.equal(other.status, 1)
+  t.match(other.stdout, /params\.arguments\.b: 4 → 2/)
 })

@@ -67,7 +67,8 @@ function otherEra(x: Exchange, era: Era): Answer | undefined {
   if (x.message?.kind !== 'request') return undefined
   if (era === 'legacy' && x.era === 'modern')
     return refuse('pairing_unsupported', `The server speaks revisions up to 2025-11-25 (--upstream-era legacy).`)
-  if (era === 'legacy' || x.message.method !== 'initialize') return undefined
+  // One that comes as a modern request is what any method that is none there is.
+  if (era === 'legacy' || x.era === 'modern' || x.message.method !== 'initialize') return undefined
   const data = { supported: [FIRST_MODERN_VERSION], requested: x.message.protocolVersion }
   const text = `The server speaks revision ${FIRST_MODERN_VERSION}, which has no initialize${saidBy(x)}.`
   return { error: new CatflapError('unsupported_modern_version', text, { data }) }

@@ -62,7 +62,13 @@ export class Matcher {
 
   /** What no cursor has used so far, in the order of the tape. */
   get unused(): readonly RecordedRequest[] {
-    return this.#index.all.filter((_, position) => this.#used[position] === 0)
+    const { all } = this.#index
+    return all.filter((request, position) => this.#used[position] === 0 && !this.#index.wasRefusedUnread(request))
+  }
+
+  /** Its session, its headers or its revision were refused: who asks well is never answered so. */
+  wasRefusedUnread(request: RecordedRequest): boolean {
+    return this.#index.wasRefusedUnread(request)
   }
 }
 

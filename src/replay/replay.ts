@@ -99,7 +99,7 @@ export class Replay {
     const supported = this.modernVersions
     if (modern && supported && message.metaVersion !== undefined && !supported.includes(message.metaVersion))
       return otherVersion(message, message.metaVersion, supported)
-    if (method === 'initialize' && !this.hasLegacy && supported)
+    if (method === 'initialize' && !modern && !this.hasLegacy && supported)
       return otherVersion(message, message.protocolVersion ?? '', supported)
     const unknown = method === 'server/discover' && !supported && !this.recording.modern
     return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
@@ -193,7 +193,10 @@ export class Replay {
   }
 
   summary(): ReplaySummary {
-    return this.report.summary(this.recording, this.#used, this.faults.any ? this.faults.seed : undefined)
+    const { legacy, modern } = this.#matchers
+    const isDone = (request: RecordedRequest): boolean =>
+      this.#used.has(request) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
+    return this.report.summary(this.recording, isDone, this.faults.any ? this.faults.seed : undefined)
   }
 
   async close(): Promise<void> {

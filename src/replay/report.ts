@@ -1,5 +1,5 @@
 import type { FaultKind } from './faults.ts'
-import type { Recording, TapePlace } from './recording.ts'
+import type { RecordedRequest, Recording, TapePlace } from './recording.ts'
 
 /** What became of a replay so far. */
 export interface ReplaySummary {
@@ -68,8 +68,12 @@ export class ReplayReport {
     this.#faults[kind] = (this.#faults[kind] ?? 0) + 1
   }
 
-  summary(recording: Recording, used: ReadonlySet<object>, seed: number | undefined): ReplaySummary {
-    const { count, first } = unusedOf(recording, used)
+  summary(
+    recording: Recording,
+    isDone: (request: RecordedRequest) => boolean,
+    seed: number | undefined
+  ): ReplaySummary {
+    const { count, first } = unusedOf(recording, isDone)
     return {
       sessions: this.sessions,
       requests: this.requests,
@@ -85,12 +89,15 @@ export class ReplayReport {
   }
 }
 
-function unusedOf(recording: Recording, used: ReadonlySet<object>): { count: number; first: ReplayFinding[] } {
+function unusedOf(
+  recording: Recording,
+  isDone: (request: RecordedRequest) => boolean
+): { count: number; first: ReplayFinding[] } {
   const first: ReplayFinding[] = []
   let count = 0
   for (const { steps } of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
     for (const step of steps) {
-      if (step.kind !== 'request' || used.has(step)) continue
+      if (step.kind !== 'request' || isDone(step)) continue
       if (++count > MAX_DETAILS) continue
       const { method, subject } = step
       first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })

@@ -1,7 +1,9 @@
+import type { Era } from '../protocol/versions.ts'
 import { subjectOf } from './asked.ts'
 import { canonicalKey, parseJson, type View } from './canonical.ts'
 import type { MatcherOptions } from './matching.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
+import { isRefusedUnread } from './refused-unread.ts'
 import { type Gap, gapFinder, RequestViews, viewOfGaps } from './request-view.ts'
 
 /** Positions of equal requests, in order. */
@@ -20,7 +22,7 @@ const MAX_NAMES = 100_000
 /** All requests of some conversations, one conversation after the other, and where equal ones stand. */
 export class RequestIndex {
   readonly all: readonly RecordedRequest[]
-  /** Each request's key, kept for strict order alone; undefined for those that match nothing. */
+  /** Each request's key, kept for strict order alone; undefined for those that match nothing there. */
   readonly keys: readonly (string | undefined)[]
   /** Numbers that tell conversations apart, for each request. */
   readonly conversationOf: readonly number[]
@@ -28,6 +30,9 @@ export class RequestIndex {
   readonly #views: RequestViews
   readonly #ranges = new Map<Conversation, readonly [number, number]>()
   readonly #buckets = new Map<string, number[]>()
+  /** Where nothing else is known of a request than how it was refused unread. */
+  readonly #refused = new Map<string, number[]>()
+  readonly #unread = new Set<RecordedRequest>()
   readonly #gaps = new Map<string, Map<string, View>>()
   readonly #alike = new Map<string, number[]>()
 
@@ -41,7 +46,7 @@ export class RequestIndex {
       const from = all.length
       for (const step of conversation.steps) {
         if (step.kind !== 'request') continue
-        const key = this.#add(step, all.length)
+        const key = this.#add(step, all.length, conversation.era)
         if (mode === 'strict') {
           keys.push(key)
           conversationOf.push(this.#ranges.size)
@@ -60,7 +65,7 @@ export class RequestIndex {
     return this.#ranges.get(conversation)
   }
 
-  #add(request: RecordedRequest, position: number): string | undefined {
+  #add(request: RecordedRequest, position: number, era: Era): string | undefined {
     const params = paramsOf(request)
     const name = params === UNREADABLE ? request.subject : subjectOf(params)
     this.#addAlike(alikeKey(request.method), position)
@@ -73,10 +78,13 @@ export class RequestIndex {
       onText: gapFinder(gaps)
     })
     if (gaps.length > 0) this.#addGaps(request.method, gaps)
-    const bucket = this.#buckets.get(key)
+    const refused = isRefusedUnread(request, era)
+    if (refused) this.#unread.add(request)
+    const buckets = refused ? this.#refused : this.#buckets
+    const bucket = buckets.get(key)
     if (bucket) bucket.push(position)
-    else this.#buckets.set(key, [position])
-    return key
+    else buckets.set(key, [position])
+    return refused ? undefined : key
   }
 
   #addGaps(method: string, gaps: readonly Gap[]): void {
@@ -115,9 +123,15 @@ export class RequestIndex {
   }
 
   bucketsOf(method: string, params: unknown): Bucket[] {
-    return this.keysOf(method, params)
-      .map(key => this.#buckets.get(key))
-      .filter(bucket => bucket !== undefined)
+    const keys = this.keysOf(method, params)
+    const known = keys.map(key => this.#buckets.get(key)).filter(bucket => bucket !== undefined)
+    if (known.length > 0 || this.#refused.size === 0) return known
+    return keys.map(key => this.#refused.get(key)).filter(bucket => bucket !== undefined)
+  }
+
+  /** What it came in was refused: nobody has to make it again. */
+  wasRefusedUnread(request: RecordedRequest): boolean {
+    return this.#unread.has(request)
   }
 
   /** The first recorded requests of this method, and name if one is given. */

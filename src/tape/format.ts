@@ -81,6 +81,8 @@ export type TapeErrorCode =
   | 'tape_line_too_long'
   | 'tape_replaced'
   | 'tape_pointer'
+  | 'tape_missing'
+  | 'tape_missed'
   | 'rules_unreadable'
   | 'rules_invalid'
   | 'rules_unwritable'

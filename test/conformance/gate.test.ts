@@ -13,6 +13,7 @@ import {
 import { compareMeasured, EXPECTED, FLOORS, gateRevision, measure, Pool } from './gate.ts'
 import { MUTATIONS } from './mutants/mutations.ts'
 import { faultsOf, tableOf } from './report.ts'
+import { gateTaped, TAPED } from './taped.ts'
 import { direct, mutant, THROUGH } from './targets.ts'
 
 const REVISION = '2025-03-26'
@@ -107,7 +108,7 @@ t.test('floors and expected differences are what they have to be', async t => {
     [1, 27, 33, 40]
   )
   for (const difference of EXPECTED) {
-    t.ok(difference.target in THROUGH, difference.target)
+    t.ok(difference.target in THROUGH || difference.target in TAPED, difference.target)
     t.ok((REVISIONS as readonly string[]).includes(difference.revision), difference.revision)
     t.ok(['INFO', 'WARNING', 'SKIPPED', 'absent'].includes(difference.through), 'a failure is never expected')
     t.ok(difference.reason.length > 20, `a reason for ${difference.id}`)
@@ -139,6 +140,13 @@ t.test('a real run: nothing is lost through catflap', { timeout: 60_000 }, async
     ]
   )
   t.match(tableOf(result.rows), /2025-03-26 {2}http +1 +3 /)
+})
+
+t.test('a real run from the tape: nothing is lost', { timeout: 60_000 }, async t => {
+  trackLeaks(t)
+  const row = await gateTaped(REVISION, 'replay')
+  t.strictSame(faultsOf({ rows: [row], below: [], above: [] }), [])
+  t.match(row, { scenarios: 1, successes: 3, lost: [], excused: [] })
 })
 
 t.test('a real mutant is caught, by the suite and by our own checks', { timeout: 60_000 }, async t => {

@@ -139,7 +139,7 @@ function together({ suite, own }: Measured): Run {
   }
 }
 
-function rowOf(revision: Revision, target: string, { suite, own, seconds }: Measured, found: Comparison): Row {
+export function rowOf(revision: Revision, target: string, { suite, own, seconds }: Measured, found: Comparison): Row {
   const counts = { scenarios: suite.scenarios.length, successes: successes(suite), own: successes(own) }
   return { revision, target, ...counts, seconds, ...found }
 }

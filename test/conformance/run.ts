@@ -2,16 +2,20 @@
  * The conformance gate: the official suite (and checks of our own) against the reference server, directly and through
  * catflap, in front of it over HTTP and over stdio. What succeeds directly has to succeed through catflap.
  *
- *   npm run conformance [-- --spec-version 2025-11-25] [--times 3] [--mutants] [--keep <folder>]
+ * Then the suite's own traffic, recorded over HTTP and stdio, is served from the tape to the same suite: what succeeded while
+ * it was recorded has to succeed again.
+ *
+ *   npm run conformance [-- --spec-version 2025-11-25] [--via proxy|replay] [--times 3] [--mutants] [--keep <folder>]
  *
  * `--mutants` points the same gate at relays that do one thing wrong, each of which has to be noticed. Exits with 1 if
  * anything was lost, or a mutant was not caught.
  */
 import { parseArgs } from 'node:util'
 import { REVISIONS, type Revision } from './compare.ts'
-import { type GateOptions, gateRevision, Pool, settleAll } from './gate.ts'
+import { type GateOptions, gateRevision, Pool, type RevisionResult, settleAll } from './gate.ts'
 import { runMutants } from './mutants/run.ts'
 import { faultsOf, tableOf } from './report.ts'
+import { gateTaped, TAPED, type Taped } from './taped.ts'
 import { THROUGH } from './targets.ts'
 
 /** More would take time from each other on a small machine, and some checks look at time. */
@@ -20,6 +24,7 @@ const AT_A_TIME = 2
 const { values } = parseArgs({
   options: {
     'spec-version': { type: 'string', multiple: true },
+    via: { type: 'string', multiple: true, default: ['proxy', 'replay'] },
     times: { type: 'string', default: '1' },
     mutants: { type: 'boolean', default: false },
     keep: { type: 'string' }
@@ -42,6 +47,7 @@ try {
 async function runGate(options: GateOptions): Promise<boolean> {
   const times = Number(values.times)
   if (!Number.isInteger(times) || times < 1) throw new Error(`--times ${values.times}: a whole number from 1 on`)
+  checkVia()
   let good = true
   for (let turn = 1; turn <= times && !options.signal?.aborted; turn++) {
     if (times > 1) console.log(`pass ${turn} of ${times}`)
@@ -50,10 +56,20 @@ async function runGate(options: GateOptions): Promise<boolean> {
   return good
 }
 
+function checkVia(): void {
+  const other = values.via.find(name => name !== 'proxy' && name !== 'replay')
+  if (other !== undefined) throw new Error(`--via ${other}: not one of proxy, replay`)
+}
+
 async function pass(options: GateOptions): Promise<boolean> {
   const start = performance.now()
   const pool = new Pool(AT_A_TIME)
-  const results = await settleAll(revisions().map(revision => gateRevision(revision, THROUGH, pool, options)))
+  const results = await settleAll(
+    revisions().flatMap(revision => [
+      ...(values.via.includes('proxy') ? [gateRevision(revision, THROUGH, pool, options)] : []),
+      ...(values.via.includes('replay') ? [taped(revision, pool, options)] : [])
+    ])
+  )
   console.log(tableOf(results.flatMap(({ rows }) => rows)))
   const faults = results.flatMap(faultsOf)
   for (const fault of faults) console.log(`✗ ${fault}`)
@@ -63,6 +79,12 @@ async function pass(options: GateOptions): Promise<boolean> {
   const seconds = Math.round((performance.now() - start) / 1_000)
   console.log(faults.length > 0 ? `${faults.length} faults, ${seconds} s` : `nothing is lost, ${seconds} s`)
   return faults.length === 0
+}
+
+async function taped(revision: Revision, pool: Pool, options: GateOptions): Promise<RevisionResult> {
+  const names = Object.keys(TAPED) as Taped[]
+  const rows = await settleAll(names.map(name => pool.run(() => gateTaped(revision, name, options))))
+  return { rows, below: [], above: [] }
 }
 
 function revisions(): readonly Revision[] {

@@ -41,6 +41,20 @@ export const THROUGH: Readonly<Record<string, OpenTarget>> = {
   }
 }
 
+/** catflap that records to this file, in front of the reference server on either transport. */
+export const recorded = {
+  http: (tape: string) => inFront(url => startCatflap(['forward', ...LISTEN, ...taping(tape), url])),
+  stdio: async (tape: string): Promise<Target> => {
+    const command = [process.execPath, '--no-warnings', STDIO_SERVER]
+    const catflap = await startCatflap(['forward', ...LISTEN, ...taping(tape), '--', ...command])
+    return { url: catflap.url, close: async () => void (await catflap.close()) }
+  }
+}
+
+function taping(tape: string): string[] {
+  return ['--record', tape, '--no-tail']
+}
+
 /** The URL of its last route. */
 async function startReverse(args: readonly string[]): Promise<Target> {
   const run = runCatflap(args)
