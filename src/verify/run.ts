@@ -6,9 +6,11 @@ import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer } from './compare.ts'
+import { LISTS, Offers } from './drift.ts'
 import type { LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
-import { type Act, jsonOf, lastOrderOf, type Plan, type Spoken } from './plan.ts'
+import { furtherPages } from './pages.ts'
+import { type Act, answerOf, jsonOf, lastOrderOf, type Plan, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -22,6 +24,7 @@ const OVERTAKE = 1_000
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
+  readonly offers = new Offers()
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -144,28 +147,50 @@ export class Run {
     // Closed with its session: nobody waits for what was open to the end.
     const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
     const over = cancelled ? Math.max(cancelled.order, outcome.kind === 'open' ? 0 : end) : end
-    const done = live.ended.then(() => {
-      this.#pending.delete(done)
+    const done = live.ended.then(async () => {
       this.#live.delete(step)
-      this.#ended(step, live)
+      await this.#ended(played, step, live)
+      this.#pending.delete(done)
     })
     this.#pending.set(done, over)
   }
 
-  #ended(step: RecordedRequest, live: LiveRequest): void {
+  async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
     const { outcome } = live
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (outcome?.kind === 'response') {
       const json = jsonOf({ ...step, truncated: false, text: textOf(outcome.message) })
       this.bound.learn(step, json)
-      if (step.method === 'tools/list') this.#liveTools.learn(json)
+      await this.#listed(played, step, json)
     }
     this.onAnswer?.(step, live)
-    const differences = this.#comparer.request(step, live, this.#wasAlone(step))
+    this.#compare(step, live, this.#comparer)
+  }
+
+  /** Compares once more, with other rules. */
+  recompare(answers: ReadonlyMap<RecordedRequest, LiveRequest>, comparer: Comparer): void {
+    for (const [step, live] of answers) this.#compare(step, live, comparer)
+  }
+
+  #compare(step: RecordedRequest, live: LiveRequest, comparer: Comparer): void {
+    const all = comparer.request(step, live, this.wasAlone(step))
+    // Only what the lists hold is compared, and that as a whole.
+    const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
+    const differences = isListed ? [] : all
     const status = differences.length > 0 ? 'different' : 'same'
     const ms = live.ms === undefined ? {} : { ms: Math.round(live.ms * 1000) / 1000 }
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: step.outcome.at - step.at }
     this.#tell(step, status, { differences, ...ms, ...recordedMs })
+  }
+
+  async #listed(played: Played, step: RecordedRequest, json: unknown): Promise<void> {
+    if (!LISTS.has(step.method)) return
+    this.offers.add(step.method, 'then', answerOf(step))
+    const more = { timeout: this.#timeout, headers: sentHeaders(step) }
+    for (const page of [json, ...(await furtherPages(played.session, step, json, more))]) {
+      this.offers.add(step.method, 'now', page)
+      if (step.method === 'tools/list') this.#liveTools.learn(page)
+    }
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
@@ -223,7 +248,7 @@ export class Run {
   }
 
   /** No other request was under way when this one was recorded. */
-  #wasAlone({ order, outcome }: RecordedRequest): boolean {
+  wasAlone({ order, outcome }: RecordedRequest): boolean {
     if (outcome.kind === 'open') return false
     return !this.#plan.acts.some(
       ({ step: s }) =>
