@@ -46,7 +46,7 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
     bar.end()
     await writeReports(report, call.reporters)
     process.exitCode = EXIT[report.outcome]
-    if (args.update) await update(recording, first, options)
+    if (args.update && report.outcome !== 'unreachable') await update(recording, first, options)
     if (interrupt.signal.aborted) process.exitCode = 130
   } finally {
     bar.end()

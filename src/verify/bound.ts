@@ -4,7 +4,7 @@ import type { DiffPath } from '../replay/json-diff.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
 import { counterpart, eachLeaf, replaceAt, valueAt } from './leaves.ts'
-import { answerOf, type Spoken } from './plan.ts'
+import { answerOf, placeFacts, type Spoken } from './plan.ts'
 import type { BindingReport, BoundPlace } from './report.ts'
 
 type Value = string | number
@@ -123,7 +123,7 @@ export class Bound {
 export function placeOf(step: Spoken, path: DiffPath): BoundPlace {
   const method = step.kind === 'answer' ? `answer to ${step.to?.method ?? 'the server'}` : step.method
   const name = step.kind === 'request' ? step.subject : undefined
-  return { method, ...(name !== undefined && { name }), place: { ...step.place }, path: pathText(path) }
+  return { method, ...(name !== undefined && { name }), place: placeFacts(step.place), path: pathText(path) }
 }
 
 function isGivenBack(path: DiffPath): boolean {

@@ -1,6 +1,7 @@
 import type { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
+import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
@@ -10,7 +11,7 @@ import { LISTS, Offers } from './drift.ts'
 import type { LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { furtherPages } from './pages.ts'
-import { type Act, answerOf, jsonOf, lastOrderOf, type Plan, type Spoken } from './plan.ts'
+import { type Act, answerOf, jsonOf, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -20,6 +21,8 @@ import { ReadOnlyTools } from './writes.ts'
 const ANNOUNCEMENT = 2_000
 /** How long an answer may take to overtake its cancellation, in ms. */
 const OVERTAKE = 1_000
+
+const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
@@ -40,6 +43,8 @@ export class Run {
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
   #done = 0
+  /** Anything that wants an answer. */
+  hasSent = false
   /** The first one. */
   failure: CatflapError | undefined
 
@@ -127,12 +132,13 @@ export class Run {
   #request(played: Played, steps: readonly RecordedRequest[]): void {
     const sent: RecordedRequest[] = []
     for (const step of steps) {
-      const why = this.#whyNot(step)
+      const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
       if (why) this.#tell(step, why.status, { reason: why.reason })
       else sent.push(step)
     }
     if (sent.length === 0) return
     const long = sent.some(step => step.outcome.kind === 'open')
+    this.hasSent = true
     const options = { timeout: long ? 0 : this.#timeout, headers: sentHeaders(sent[0]!) }
     const live = played.session.request(
       sent.map(step => this.#messageOf(step)!),
@@ -158,8 +164,9 @@ export class Run {
   async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
     const { outcome } = live
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
+    if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
-      const json = jsonOf({ ...step, truncated: false, text: textOf(outcome.message) })
+      const json = parseJson(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
       await this.#listed(played, step, json)
     }
@@ -233,7 +240,7 @@ export class Run {
 
   #tell(step: RecordedRequest, status: RequestStatus, more: Partial<RequestReport>): void {
     const { method, subject: name, place } = step
-    const about = { method, ...(name !== undefined && { name }), place: { ...place } }
+    const about = { method, ...(name !== undefined && { name }), place: placeFacts(place) }
     this.requests.set(step, { ...about, status, differences: [], ...more })
   }
 
@@ -278,9 +285,4 @@ function batchAt(acts: readonly Act[], at: number): readonly Act[] {
     end++
   }
   return acts.slice(at, end)
-}
-
-function textOf(message: Message): RecordedRequest['text'] {
-  const text = message.bytes.toString('utf8')
-  return { length: text.length, get: () => text }
 }

@@ -6,6 +6,7 @@ import { belonging } from './compare.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
 import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
+import { nameOf } from './plan.ts'
 import { type Edits, NewText, rewrite } from './tape-edits.ts'
 import { requestText } from './text-report.ts'
 import type { Verified } from './verify.ts'
@@ -29,7 +30,6 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     throw new VerifyRefusal([
       `${requestText(out)} was not sent: ${out.reason}. The tape stays as it is, since it would hold old and new answers`
     ])
-  if (report.outcome === 'unreachable') return { changed: 0, left: [report.error ?? 'the server cannot be reached'] }
   const updater = new Updater(verified, secretsOf(options))
   for (const [request, live] of verified.answers) updater.request(request, live)
   for (const { file } of recording.tapes) {
@@ -65,9 +65,7 @@ class Updater {
     if (request.cancelled || outcome.kind === 'open') return
     if (outcome.kind !== 'response' || now?.kind !== 'response') {
       if (this.#verified.run.requests.get(request)?.status === 'different')
-        this.left.push(
-          `${requestText({ ...request, name: request.subject })}: what came is no answer that a tape could hold in its place`
-        )
+        this.left.push(`${nameOf(request)}: what came is no answer that a tape could hold in its place`)
       return
     }
     this.#said(request, live, outcome.place.line)

@@ -1,4 +1,3 @@
-import type { CatflapError } from '../errors.ts'
 import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
 import type { RecordedRequest, Recording } from '../replay/recording.ts'
@@ -92,14 +91,14 @@ function reportOf(
   return {
     report: 'catflap-verify',
     version: 1,
-    outcome: error ? 'unreachable' : isRefused ? 'refused' : isDifferent ? 'different' : 'same',
+    outcome: error !== undefined ? 'unreachable' : isRefused ? 'refused' : isDifferent ? 'different' : 'same',
     tapes: recording.tapes.map(tape => tape.file),
     ...facts,
     counts: { requests: all.length, ...countsOf(all) },
     sessions,
     bindings: run.bound.report(),
     drift,
-    ...(error && { error: error.message })
+    ...(error !== undefined && { error })
   }
 }
 
@@ -110,7 +109,9 @@ function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> 
 }
 
 /** What kept all from being answered. */
-function unreachable({ played, failure }: Run): CatflapError | undefined {
-  if ([...played.values()].some(p => p.session.answered)) return undefined
-  return failure ?? [...played.values()].find(p => p.session.lost)?.session.lost
+function unreachable(run: Run): string | undefined {
+  const sessions = [...run.played.values()].map(p => p.session)
+  if (sessions.some(s => s.answered) || !run.hasSent) return undefined
+  const error = run.failure ?? sessions.find(s => s.lost)?.lost
+  return error?.message ?? 'the server has not answered anything in time; --timeout gives it longer'
 }
