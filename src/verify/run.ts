@@ -185,8 +185,8 @@ export class Run {
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
     const differences = isListed ? [] : all
     const status = differences.length > 0 ? 'different' : 'same'
-    const ms = live.ms === undefined ? {} : { ms: Math.round(live.ms * 1000) / 1000 }
-    const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: step.outcome.at - step.at }
+    const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
+    const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
     this.#tell(step, status, { differences, ...ms, ...recordedMs })
   }
 
@@ -285,4 +285,9 @@ function batchAt(acts: readonly Act[], at: number): readonly Act[] {
     end++
   }
   return acts.slice(at, end)
+}
+
+/** To the microsecond. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }

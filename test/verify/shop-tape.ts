@@ -1,8 +1,7 @@
 /** A tape of a client in the shop. */
-import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import type { Test } from 'tap'
-import { createForward, type ForwardOptions } from '../../src/index.ts'
+import { createForward } from '../../src/index.ts'
 import { type ShopChange, type ShopServer, startShop } from '../fixtures/servers/shop.ts'
 import { connectHttp, type TestClient } from '../helpers/clients.ts'
 import { callTool } from '../replay/replay-stage.ts'
@@ -16,20 +15,17 @@ export async function shopOf(t: Test, changes: readonly ShopChange[] = [], token
 export interface TapeOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly token?: string
-  readonly redactJson?: readonly string[]
 }
 
 /** Records what the client does there. */
 export async function shopTape(
   t: Test,
   script: (c: TestClient) => Promise<void>,
-  { headers, token, redactJson }: TapeOptions = {}
+  { headers, token }: TapeOptions = {}
 ): Promise<string> {
-  mkdirSync(t.testdirName, { recursive: true })
-  const file = path.join(t.testdirName, 'shop.tape.jsonl')
+  const file = path.join(t.testdir(), 'shop.tape.jsonl')
   const shop = await startShop([], token)
-  const record = { path: file, ...(redactJson && { redactJson }) } as ForwardOptions['record']
-  const door = await createForward({ target: { url: shop.url }, record })
+  const door = await createForward({ target: { url: shop.url }, record: { path: file } })
   const c = await connectHttp(door.url!, { version: '2025-11-25', ...(headers && { headers }) })
   await script(c)
   await c.close()
