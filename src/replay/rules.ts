@@ -5,6 +5,7 @@ import { Findings, type Problem, problemText } from '../config/problems.ts'
 import { Reader } from '../config/reader.ts'
 import { parseTree } from '../config/tree.ts'
 import { printable } from '../printable.ts'
+import { TapeError } from '../tape/format.ts'
 import { rulesFile } from './rules-shape.ts'
 import type { VolatileKind } from './volatile.ts'
 
@@ -48,14 +49,16 @@ export type AnswerPattern = VolatileKind | { readonly regex: string }
 export const DEFAULT_RULES: Rules = { defaults: true, requests: [], answers: [] }
 
 /** What is wrong with a file of rules: a line for each problem, with file, line, column, and what is allowed. */
-export class RulesError extends Error {
-  readonly code: 'rules_unreadable' | 'rules_invalid' | 'rules_unwritable'
+export class RulesError extends TapeError {
   readonly problems: readonly Problem[]
 
-  constructor(code: RulesError['code'], message: string, problems: readonly Problem[] = []) {
-    super(message)
+  constructor(
+    code: 'rules_unreadable' | 'rules_invalid' | 'rules_unwritable',
+    message: string,
+    problems: readonly Problem[] = []
+  ) {
+    super(code, message)
     this.name = 'RulesError'
-    this.code = code
     this.problems = problems
   }
 }

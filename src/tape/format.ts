@@ -81,6 +81,9 @@ export type TapeErrorCode =
   | 'tape_line_too_long'
   | 'tape_replaced'
   | 'tape_pointer'
+  | 'rules_unreadable'
+  | 'rules_invalid'
+  | 'rules_unwritable'
   | 'runtime_folder'
 
 /** `message` is one sentence that names the file (and line) and says what to do. */
