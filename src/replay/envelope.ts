@@ -19,6 +19,8 @@ export interface Envelope {
   /** `params._meta["io.modelcontextprotocol/protocolVersion"]` */
   metaVersion?: string
   isError: boolean
+  /** `result.task`: it goes on behind this answer. */
+  isTask: boolean
   /** Where it stands in the text. */
   from: number
   to: number
@@ -48,7 +50,7 @@ export function isBatch(text: string): boolean {
 }
 
 function envelopeAt(text: string, from: number): Envelope {
-  const e: Envelope = { kind: 'other', isError: false, from, to: from }
+  const e: Envelope = { kind: 'other', isError: false, isTask: false, from, to: from }
   let answers = false
   e.to = walkItems(text, from, (key, at) => {
     if (key === 'params') return inParams(text, at, e)
@@ -90,6 +92,7 @@ function inResult(text: string, start: number, e: Envelope): number {
   return membersOf(text, start, (key, at) => {
     const after = valueEnd(text, at)
     if (key === 'protocolVersion') e.version = decodeString(text, at, after)
+    else if (key === 'task') e.isTask = true
     return after
   })
 }

@@ -1,14 +1,17 @@
+import { InUse, Recent } from './bounded-maps.ts'
 import type { ConversationBuilder } from './conversation-builder.ts'
 import type { Envelope } from './envelope.ts'
-import { keyOf, Recent } from './shared-strings.ts'
+import { keyOf } from './shared-strings.ts'
 import type { RequestOnTape, SaidOnTape, StepOn } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import { type Pending, Waiting } from './waiting.ts'
 
-/** Requests that were answered, and may be named all the same: cancelled too late, or with a task that goes on. */
-const MAX_ANSWERED = 1000
+/** Requests that were answered, and may be named all the same: cancelled too late, or in what was said at the same time. */
+const MAX_ANSWERED = 100
+/** Tasks and subscriptions, which go on behind their answers or for long. */
+const MAX_LASTING = 1000
 /** Requests that may be named by a token, or as a subscription. */
-const MAX_NAMED = 100_000
+const MAX_NAMED = 10_000
 const MAX_ASKED = 10_000
 const MAX_SAME = 100
 /** Those who share ids: a session, or all who have none. */
@@ -25,11 +28,12 @@ export class Room {
   pipe: string | undefined
   /** What the server said before there was any conversation. */
   early: SaidOnTape[] = []
-  readonly #tokens = new Recent<RequestOnTape>(MAX_NAMED)
+  readonly #tokens = new InUse<RequestOnTape>(MAX_NAMED, request => !request.isAnswered)
   readonly #lateTokens = new Recent<RequestOnTape>(MAX_ANSWERED)
-  readonly #subscriptions = new Recent<RequestOnTape>(MAX_ANSWERED)
+  readonly #tasks = new Recent<RequestOnTape>(MAX_LASTING)
+  readonly #subscriptions = new Recent<RequestOnTape>(MAX_LASTING)
   readonly #answered = new Recent<RequestOnTape>(MAX_ANSWERED)
-  readonly #asked = new Map<string, SaidOnTape[]>()
+  readonly #asked = new InUse<SaidOnTape[]>(MAX_ASKED, same => same.length > 0)
 
   constructor(session: string | undefined) {
     this.session = session
@@ -47,14 +51,15 @@ export class Room {
     if (request.method === 'subscriptions/listen') this.#subscriptions.set(key, request)
   }
 
-  settled(pending: Pending): void {
+  /** `goesOn`: its answer is that it has become a task. */
+  settled(pending: Pending, goesOn = false): void {
     const { request, key, conversation } = pending
     this.waiting.remove(pending)
     this.#answered.set(key, request)
     if (request.progressToken !== undefined) {
       const token = keyOf(request.progressToken)
-      if (this.#tokens.get(token) === request) this.#tokens.delete(token)
-      this.#lateTokens.set(token, request)
+      const late = goesOn ? this.#tasks : this.#lateTokens
+      late.set(token, request)
     }
     this.did(request, conversation)
   }
@@ -74,7 +79,9 @@ export class Room {
     }
     if (e.progressToken === undefined) return undefined
     const token = keyOf(e.progressToken)
-    return this.#tokens.get(token) ?? this.#lateTokens.get(token)
+    const latest = this.#tokens.get(token)
+    if (latest && !latest.isAnswered) return latest
+    return this.#lateTokens.get(token) ?? this.#tasks.get(token)
   }
 
   asked(said: SaidOnTape): void {
@@ -83,16 +90,11 @@ export class Room {
     if (!same) this.#asked.set(key, [said])
     // Equal ids at once are a server's mistake: no more than a few are told apart.
     else if (same.length < MAX_SAME) same.push(said)
-    if (this.#asked.size > MAX_ASKED) this.#asked.delete(this.#asked.keys().next().value!)
   }
 
   /** What the client's answer with this id answers. */
   answers(id: string): SaidOnTape | undefined {
-    const key = keyOf(id)
-    const same = this.#asked.get(key)
-    const first = same?.shift()
-    if (same?.length === 0) this.#asked.delete(key)
-    return first
+    return this.#asked.get(keyOf(id))?.shift()
   }
 
   /** The request on whose stream, or for whose token or subscription, the server speaks. */

@@ -42,7 +42,7 @@ export class ServerSide {
   ended(frame: TapeFrame, how: string): void {
     const stream = this.#state.streamOf(frame)
     if (!stream) return
-    this.#state.ended(frame, stream)
+    this.#state.ended(stream)
     this.#cut(frame, stream.room, stream.waiting, how, false)
   }
 
@@ -50,7 +50,7 @@ export class ServerSide {
   left(frame: TapeFrame): StreamOnTape | undefined {
     const stream = this.#state.streamOf(frame)
     if (stream) {
-      this.#state.ended(frame, stream)
+      this.#state.ended(stream)
       this.#cut(frame, stream.room, stream.waiting, 'disconnect', true)
     } else if (frame.stream === 'stdio') {
       const room = this.#state.conversations.room(frame.session, frame.process)
@@ -76,19 +76,21 @@ export class ServerSide {
     if (!pending) return
     const { at, room, stream, e, part } = heard
     const { request, conversation, version } = pending
+    // On a pipe of HTTP+SSE the status is that of the stream, and says nothing of this answer.
+    const status = room.pipe !== undefined && room.pipe === at.frame.stream ? undefined : stream?.status
     request.revive()
     request.outcome = new ResponseOnTape(this.#state.mark(at, part), {
-      status: at.frame.http?.status ?? stream?.status,
+      status: at.frame.http?.status ?? status,
       isError: e.isError,
       truncated: at.frame.truncated !== undefined,
       own: at.frame.own === true
     })
-    room.settled(pending)
+    room.settled(pending, e.isTask)
     if (e.isError) return
     if (version !== undefined) conversation.accepted(version)
     if (request.method !== 'initialize') return
     conversation.negotiated(e.version)
-    conversation.unassigned = stream?.status !== undefined && !stream.assigns
+    conversation.unassigned = status !== undefined && !stream?.assigns
   }
 
   #said({ at, room, stream, e, part }: Heard): void {
@@ -114,7 +116,7 @@ export class ServerSide {
   #wholeAnswer(at: FrameAt, stream: StreamOnTape): void {
     const { frame } = at
     if (stream.isSse || frame.http?.status === undefined) return
-    this.#state.ended(frame, stream)
+    this.#state.ended(stream)
     const { waiting } = stream
     if (waiting.length === 0) return
     const outcome = new StatusOnTape(this.#state.mark(at), {
@@ -155,7 +157,10 @@ function noteFacts(stream: StreamOnTape, frame: TapeFrame): void {
   if (status === undefined) return
   stream.status ??= status
   if (stream.step) stream.step.status ??= status
-  if (frame.kind === 'head' && /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')) stream.isSse = true
+  // Of a stream that catflap itself opens no headers are told.
+  const isStream = stream.step?.kind === 'listen' && frame.own === true && status === 200
+  const isSse = /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')
+  if (frame.kind === 'head' && (isStream || isSse)) stream.isSse = true
   if (headerOf(frame, 'mcp-session-id') !== undefined) stream.assigns = true
 }
 

@@ -60,27 +60,3 @@ export class Lists {
 }
 
 export const NONE: readonly never[] = Object.freeze([])
-
-/** A map that forgets its oldest entries. */
-export class Recent<T> {
-  readonly #entries = new Map<string, T>()
-  readonly #max: number
-
-  constructor(max: number) {
-    this.#max = max
-  }
-
-  get(key: string): T | undefined {
-    return this.#entries.get(key)
-  }
-
-  set(key: string, value: T): void {
-    this.#entries.delete(key)
-    this.#entries.set(key, value)
-    if (this.#entries.size > this.#max) this.#entries.delete(this.#entries.keys().next().value!)
-  }
-
-  delete(key: string): void {
-    this.#entries.delete(key)
-  }
-}

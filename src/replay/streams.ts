@@ -11,6 +11,8 @@ export class StreamOnTape {
   readonly origin: StreamOnTape | undefined
   status: number | undefined
   isSse = false
+  /** Nothing more comes there. */
+  ended = false
   /** The answer has a `Mcp-Session-Id`. */
   assigns = false
   lastEventId: string | undefined
@@ -27,6 +29,11 @@ export class StreamOnTape {
 
   add(pending: Pending): void {
     this.#requests.push(pending)
+  }
+
+  /** What still comes there makes a difference. */
+  get isAwaited(): boolean {
+    return !this.ended && (this.step !== undefined || this.next !== undefined)
   }
 
   /** The requests that came with it and have no answer. */

@@ -10,7 +10,7 @@ const readSome = promisify(fs.read)
 
 /** Descriptors that all recordings of this process hold; tapes beyond them are opened again whenever they are read from. */
 const MAX_HELD = 128
-const CHUNK = 1024 * 1024
+const CHUNK = 128 * 1024
 
 let held = 0
 
@@ -244,29 +244,35 @@ export class TextOnTape implements TapePlace, TapeText {
   }
 }
 
-/** Numbers that grow in number. */
-class Column {
-  #values: Float64Array | Uint32Array
-  readonly #make: (length: number) => Float64Array | Uint32Array
+type Numbers = Float64Array | Uint32Array
 
-  constructor(make: (length: number) => Float64Array | Uint32Array) {
+/** Numbers that grow in number, without ever being copied. */
+class Column {
+  readonly #first: Numbers
+  readonly #blocks: Numbers[] = []
+  readonly #make: (length: number) => Numbers
+
+  constructor(make: (length: number) => Numbers) {
     this.#make = make
-    this.#values = make(16)
+    this.#first = make(FIRST)
   }
 
   get(i: number): number {
-    return this.#values[i] ?? 0
+    const j = i - FIRST
+    return (j < 0 ? this.#first[i] : this.#blocks[j >>> BLOCK_BITS]?.[j & (BLOCK - 1)]) ?? 0
   }
 
   set(i: number, value: number): void {
-    if (i >= this.#values.length) {
-      const larger = this.#make(Math.ceil(this.#values.length * 1.5))
-      larger.set(this.#values)
-      this.#values = larger
-    }
-    this.#values[i] = value
+    const j = i - FIRST
+    if (j < 0) this.#first[i] = value
+    else (this.#blocks[j >>> BLOCK_BITS] ??= this.#make(BLOCK))[j & (BLOCK - 1)] = value
   }
 }
+
+/** Folders may hold thousands of small tapes. */
+const FIRST = 128
+const BLOCK_BITS = 14
+const BLOCK = 1 << BLOCK_BITS
 
 function textOf(frame: TapeFrame): string | undefined {
   return frame.text ?? (frame.base64 === undefined ? undefined : Buffer.from(frame.base64, 'base64').toString())

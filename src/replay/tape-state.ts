@@ -1,13 +1,14 @@
 import { TapeError, type TapeFrame } from '../tape/format.ts'
+import { InUse, Recent } from './bounded-maps.ts'
 import { Conversations } from './conversations.ts'
 import { type Envelope, envelopesOf } from './envelope.ts'
 import type { Room } from './room.ts'
-import { Lists, Names, NONE, ownText, Recent } from './shared-strings.ts'
+import { Lists, Names, NONE, ownText } from './shared-strings.ts'
 import { type Mark, type Origin, UNREAD } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TapeSource, TextRange } from './tape-source.ts'
 
-const MAX_STREAMS = 100_000
+const MAX_STREAMS = 20_000
 const MAX_ENDED = 10_000
 /** Messages in batches, over a whole tape: one line can hold a million of them. */
 const MAX_BATCHED = 1_000_000
@@ -26,7 +27,7 @@ export class TapeState {
   readonly conversations: Conversations
   readonly names = new Names()
   readonly #lists = new Lists()
-  readonly #streams = new Recent<StreamOnTape>(MAX_STREAMS)
+  readonly #streams = new InUse<StreamOnTape>(MAX_STREAMS, stream => stream.isAwaited)
   /** By the last event's id: streams that may be taken up again. */
   readonly #ended = new Recent<StreamOnTape>(MAX_ENDED)
   /** How many places in the order were given away. */
@@ -39,7 +40,8 @@ export class TapeState {
   }
 
   streamOf(frame: TapeFrame): StreamOnTape | undefined {
-    return this.#streams.get(streamKey(frame))
+    const stream = this.#streams.get(streamKey(frame))
+    return stream?.ended ? undefined : stream
   }
 
   opened(frame: TapeFrame, stream: StreamOnTape): StreamOnTape {
@@ -48,8 +50,8 @@ export class TapeState {
   }
 
   /** Nothing more comes there. */
-  ended(frame: TapeFrame, stream: StreamOnTape): void {
-    this.#streams.delete(streamKey(frame))
+  ended(stream: StreamOnTape): void {
+    stream.ended = true
     if (stream.lastEventId !== undefined) this.#ended.set(eventKey(stream.room, stream.lastEventId), stream)
   }
 

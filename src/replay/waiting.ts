@@ -1,3 +1,4 @@
+import { InUse } from './bounded-maps.ts'
 import type { ConversationBuilder } from './conversation-builder.ts'
 import { doubleKey, keyOf } from './shared-strings.ts'
 import type { RequestOnTape } from './steps.ts'
@@ -14,14 +15,14 @@ export interface Pending {
 }
 
 /** Requests that may wait at once. Beyond it the oldest are forgotten: a tape may hold millions that were never answered. */
-const MAX_WAITING = 100_000
+const MAX_WAITING = 10_000
 
 /**
  * Requests by id. Clients may use an id again while it is in use: the oldest is meant first, and those that were cancelled
  * last, as these need not be answered. Nothing here ever looks through all that waits.
  */
 export class Waiting {
-  readonly #queues = new Map<string, Queue>()
+  readonly #queues = new InUse<Queue>(2 * MAX_WAITING, queue => queue.first() !== undefined)
   #count = 0
 
   add(pending: Pending): void {
@@ -35,7 +36,7 @@ export class Waiting {
   /** Which request an answer with this id belongs to. */
   peek(id: string): Pending | undefined {
     const key = keyOf(id)
-    return this.#first(key) ?? this.#first(`~${key}`)
+    return this.#queues.get(key)?.first() ?? this.#queues.get(`~${key}`)?.first()
   }
 
   /** It was answered, or cannot be any more. */
@@ -43,20 +44,13 @@ export class Waiting {
     if (pending.done) return
     pending.done = true
     this.#count--
-    this.#first(pending.key)
-    const rounded = doubleKey(pending.key)
-    if (rounded !== undefined) this.#first(`~${rounded}`)
+    this.#queues.get(pending.key)?.first()
   }
 
   /** All that wait; nothing waits afterwards. */
   *takeAll(): Generator<Pending, void, void> {
-    for (const queue of this.#queues.values())
-      for (let next = queue.first(); next; next = queue.first()) {
-        next.done = true
-        yield next
-      }
+    for (const queue of this.#queues.values()) yield* this.#taken(queue)
     this.#queues.clear()
-    this.#count = 0
   }
 
   #queue(key: string): Queue {
@@ -65,19 +59,18 @@ export class Waiting {
     return queue
   }
 
-  #first(key: string): Pending | undefined {
-    const queue = this.#queues.get(key)
-    const first = queue?.first()
-    if (queue && !first) this.#queues.delete(key)
-    return first
+  #forgetOldest(): void {
+    for (const queue of this.#queues.values()) {
+      for (const _ of this.#taken(queue));
+      if (this.#count < MAX_WAITING / 2) return
+    }
   }
 
-  #forgetOldest(): void {
-    const [key, queue] = this.#queues.entries().next().value!
-    this.#queues.delete(key)
+  *#taken(queue: Queue): Generator<Pending, void, void> {
     for (let next = queue.first(); next; next = queue.first()) {
       next.done = true
       this.#count--
+      yield next
     }
   }
 }
