@@ -35,6 +35,9 @@ export type {
 } from './proxy/reverse-options.ts'
 export type { StdioEnd } from './proxy/serve-stdio.ts'
 export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'
+export type { FaultKind, FaultRule } from './replay/faults.ts'
+export type { MissServer, ReplayOptions, TapeTargetOptions } from './replay/options.ts'
+export type { ReplayFinding, ReplaySummary } from './replay/report.ts'
 export type { Session } from './session/manager.ts'
 export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
 export type {

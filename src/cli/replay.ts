@@ -105,10 +105,10 @@ function conclude(summary: ReplaySummary, args: ReplayArgs): void {
 const SHOWN = 10
 
 export function summaryLines(summary: ReplaySummary): string[] {
-  const { requests, hits, misses, divergences, unused, faults, details, seed } = summary
+  const { requests, hits, asked, misses, divergences, unused, faults, details, seed } = summary
   const made = Object.entries(faults).map(([kind, count]) => `${count} ${kind}`)
   return [
-    `replayed: ${count(requests, 'request')}, ${count(hits, 'hit')}, ${count(misses, 'miss', 'misses')}, ${count(divergences, 'divergence')}; ${count(unused, 'recorded request')} never made`,
+    `replayed: ${count(requests, 'request')}, ${count(hits, 'hit')}, ${asked > 0 ? `${asked} asked of the server, ` : ''}${count(misses, 'miss', 'misses')}, ${count(divergences, 'divergence')}; ${count(unused, 'recorded request')} never made`,
     ...listed('miss', details.misses, misses, missText),
     ...listed('divergence', details.divergences, divergences),
     ...listed('unused', details.unused, unused),

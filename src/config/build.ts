@@ -1,6 +1,7 @@
 import type { LogLevel } from '../log.ts'
 import type { MetricsOptions } from '../proxy/metering.ts'
 import type {
+  CommandRoute,
   HeaderRules,
   HealthOptions,
   ListenerOptions,
@@ -9,6 +10,7 @@ import type {
 } from '../proxy/reverse-options.ts'
 import { secretsOf } from '../proxy/secrets.ts'
 import type { UrlTarget } from '../proxy/target.ts'
+import type { TapeTargetOptions } from '../replay/options.ts'
 import { listenerSettings, merged } from './merge.ts'
 import type { FileValues, RouteValues, TargetValues } from './schema.ts'
 
@@ -85,7 +87,8 @@ function routeOf(route: RouteValues): RouteOptions {
   }
 }
 
-function targetsOf({ command, target, targets, ...route }: RouteValues): RouteOptions['targets'] {
+function targetsOf({ command, target, targets, tape, ...route }: RouteValues): RouteOptions['targets'] {
+  if (tape !== undefined) return tapeTargetOf(tape)
   if (command) {
     const [first = '', ...args] = command
     const { env, inheritEnv, cwd, era, maxChildren, maxMemory } = route
@@ -94,6 +97,17 @@ function targetsOf({ command, target, targets, ...route }: RouteValues): RouteOp
   return (target === undefined ? (targets ?? []) : [target]).map(one =>
     typeof one === 'string' ? { url: one } : targetOf(one)
   )
+}
+
+function tapeTargetOf(tape: NonNullable<RouteValues['tape']>): TapeTargetOptions {
+  if (typeof tape === 'string') return { tape }
+  const { files, onMiss, record, speed, ...rest } = tape
+  return {
+    tape: files!,
+    ...given(rest),
+    ...(onMiss !== undefined && { onMiss: { url: onMiss, ...given({ record }) } }),
+    ...(speed !== undefined && { speed })
+  }
 }
 
 function targetOf({
@@ -120,8 +134,8 @@ function metricsOf({ metrics }: FileValues): FileMetrics | undefined {
 
 function secretsIn({ routes }: ReverseOptions, { admin, metrics }: FileValues): string[] {
   const ofRoutes = Object.values(routes).flatMap(({ tokens = [], targets }) =>
-    'command' in targets
-      ? secretsOf({ tokens, target: targets })
+    !Array.isArray(targets)
+      ? secretsOf({ tokens, target: targets as CommandRoute | TapeTargetOptions })
       : targets.flatMap(target => secretsOf({ tokens, target }))
   )
   return [...ofRoutes, ...(metrics?.tokens ?? []), ...(admin?.token === undefined ? [] : [admin.token])]

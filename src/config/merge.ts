@@ -11,13 +11,14 @@ type Defaults = NonNullable<FileValues['defaults']>
 export function merged(route: RouteValues, defaults: Defaults = {}): RouteValues {
   const { settings, health, headers, balance, inheritEnv, maxChildren, maxMemory, ...plain } = defaults
   const isCommand = route.command !== undefined
+  const isUrl = !isCommand && route.tape === undefined
   return {
     ...plain,
     ...(isCommand ? { inheritEnv, maxChildren, maxMemory } : {}),
     ...(route.targets && { balance }),
     ...route,
     settings: { ...routeOnly(settings ?? {}), ...route.settings },
-    ...(!isCommand && { health: { ...health, ...route.health } }),
+    ...(isUrl && { health: { ...health, ...route.health } }),
     headers: { ...headers, ...route.headers }
   }
 }

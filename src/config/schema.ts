@@ -5,6 +5,7 @@ import * as f from './formats.ts'
 import * as part from './parts.ts'
 import { choice, flag, text } from './scalars.ts'
 import { type Definitions, either, type Json, key, list, named, object, offOr, type Shape } from './shape.ts'
+import { tape } from './tape-shape.ts'
 
 /** The configuration file, described once: what is accepted, what editors are told, and what docs/configuration.md lists. */
 
@@ -56,7 +57,7 @@ const balance = key(choice(['round-robin', 'least-in-flight']), 'how one of seve
   fallback: 'round-robin'
 })
 const sessionLoss = key(choice(['reinitialize', 'propagate']), 'what becomes of a session that the server has lost', {
-  otherwise: '`reinitialize` for URLs, `propagate` for commands'
+  otherwise: '`reinitialize` for URLs, else `propagate`'
 })
 const inheritEnv = key(
   list(variableName, 'list of names'),
@@ -81,6 +82,7 @@ const shared = {
 
 const URLS = ['target', 'targets'] as const
 const COMMAND = ['command'] as const
+const LEADS = 'one of `target`, `targets`, `command` and `tape`'
 
 export const route = object(
   {
@@ -90,12 +92,12 @@ export const route = object(
       examples: ['mcp.example.com']
     }),
     target: key(oneTarget, 'the server: a URL, or an object with one', {
-      otherwise: 'one of `target`, `targets` and `command`',
+      otherwise: LEADS,
       examples: ['https://mcp.example.com/mcp']
     }),
     targets: key(list(oneTarget, 'list of URLs or objects with one', 1), 'several servers that answer alike', {
       see: 'routes.NAME.target',
-      otherwise: 'one of `target`, `targets` and `command`',
+      otherwise: LEADS,
       examples: [['http://10.0.0.1:3001/mcp', { url: 'http://10.0.0.2:3001/mcp', weight: 2 }]]
     }),
     balance,
@@ -104,7 +106,7 @@ export const route = object(
       list(f.anyText, 'list of words', 1),
       'the server: a command with its arguments, started without a shell',
       {
-        otherwise: 'one of `target`, `targets` and `command`',
+        otherwise: LEADS,
         examples: [['npx', '-y', '@modelcontextprotocol/server-everything']]
       }
     ),
@@ -117,6 +119,10 @@ export const route = object(
     era: key(choice(ERAS), 'of a command: revisions it speaks', { fallback: 'auto' }),
     maxChildren,
     maxMemory,
+    tape: key(either(f.file, tape), 'a tape in the place of the server: a file, or a folder with one tape a session', {
+      otherwise: LEADS,
+      examples: ['./tapes/docs.tape.jsonl']
+    }),
     ...shared,
     passthrough: key(
       list(f.passedPath, 'list of paths'),
@@ -127,7 +133,7 @@ export const route = object(
   },
   {
     name: 'route',
-    oneOf: ['target', 'targets', 'command'],
+    oneOf: ['target', 'targets', 'command', 'tape'],
     goesWith: {
       balance: ['targets'],
       health: URLS,
@@ -149,6 +155,7 @@ export const route = object(
       insecure: 'target.insecure',
       transport: 'target.transport',
       weight: 'targets[].weight',
+      replay: 'tape',
       overflow: 'record.overflow',
       ...Object.fromEntries(Object.keys(settingsOf(part.routeSettings)).map(name => [name, `settings.${name}`]))
     }

@@ -186,6 +186,7 @@ const MAX_CHILDREN = 64
 /** A command on a route gets a short environment; in `forward` it gets all of ours. */
 function targetOf({ targets }: RouteOptions): RouteSetup['target'] {
   if (Array.isArray(targets)) return targets as readonly WeightedUrl[]
+  if ('tape' in targets) return targets
   const command: CommandRoute = { inheritEnv: [], maxChildren: MAX_CHILDREN, ...(targets as CommandRoute) }
   return command
 }

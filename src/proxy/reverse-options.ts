@@ -1,4 +1,5 @@
 import type { Log } from '../log.ts'
+import type { TapeTargetOptions } from '../replay/options.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RecordOptions } from './forward.ts'
 import type { Interceptor } from './interceptor.ts'
@@ -66,12 +67,12 @@ export interface RouteOptions {
   readonly path?: string
   /** Only requests for this host come here. The host is then allowed without `allowHosts`. */
   readonly host?: string
-  /** One or several URLs that answer alike, or one command. */
-  readonly targets: readonly (UrlTarget & { readonly weight?: number })[] | CommandRoute
+  /** One or several URLs that answer alike, one command, or tapes in the place of a server. */
+  readonly targets: readonly (UrlTarget & { readonly weight?: number })[] | CommandRoute | TapeTargetOptions
   /** How one of several targets is chosen. Default `round-robin`. */
   readonly balance?: 'round-robin' | 'least-in-flight'
   readonly health?: HealthOptions
-  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, `propagate` for commands. */
+  /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, else `propagate`. */
   readonly sessionLoss?: SessionLoss
   readonly headers?: { readonly request?: HeaderRules; readonly response?: HeaderRules }
   /** Clients must present one of them. */

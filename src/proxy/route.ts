@@ -109,7 +109,10 @@ export async function openRoute(setup: RouteSetup): Promise<Route> {
   try {
     recorder = await openRecorder(setup, { log, bus, redactor })
     const { via, health, balance, onHealth } = setup
-    target = await openTarget(setup.target, settings, { via, health, balance, onHealth, log, scrub: redactor.scrub })
+    target = await openTarget(setup.target, settings, {
+      ...{ via, health, balance, onHealth, log, redactor },
+      scrub: redactor.scrub
+    })
     return new Route(setup, makeCore(setup, bus, target), recorder)
   } catch (error) {
     await closeAll(

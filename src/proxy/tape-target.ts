@@ -1,12 +1,14 @@
-import { SILENT } from '../log.ts'
+import { type Log, SILENT } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
-import type { TapeTargetOptions } from '../replay/options.ts'
-import { Replay } from '../replay/replay.ts'
+import type { MissServer as MissServerOptions, TapeTargetOptions } from '../replay/options.ts'
+import { type OpenLive, Replay, tapesOf } from '../replay/replay.ts'
 import type { ReplaySummary } from '../replay/report.ts'
 import { SharedTape } from '../replay/shared-tape.ts'
 import { TapeLeg } from '../replay/tape-leg.ts'
+import { Redactor } from '../tape/redact.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
 import type { Leg, LegEvents } from '../transport/upstream.ts'
+import { closeAll } from './closing.ts'
 import type { Target } from './core.ts'
 import type { Settings } from './options.ts'
 import type { OpenTarget } from './target.ts'
@@ -19,22 +21,33 @@ export class TapeTarget implements Target {
   readonly era: Era | undefined
   readonly sessionless = undefined
   readonly #replay: Replay
+  readonly #live: LiveParts | undefined
   #shared: SharedServer | undefined
 
-  /** Throws a TapeError, and what is wrong with the rules. */
+  /** Throws a TapeError, and a RulesError for the rules. */
   static async open(
     name: string,
     options: TapeTargetOptions,
-    _settings: Settings,
-    { log = SILENT }: OpenTarget
+    settings: Settings,
+    parts: OpenTarget
   ): Promise<TapeTarget> {
-    return new TapeTarget(name, await Replay.open(options, { log, onProgress: options.onProgress }))
+    const { log = SILENT } = parts
+    const { onMiss = 'error', onProgress } = options
+    const live = onMiss === 'error' ? undefined : await openLiveParts(options, onMiss, settings, { ...parts, log })
+    try {
+      const replay = await Replay.open(options, { log, onProgress, openLive: live?.openLive })
+      return new TapeTarget(name, replay, live)
+    } catch (error) {
+      await live?.close()
+      throw error
+    }
   }
 
-  constructor(name: string, replay: Replay) {
+  constructor(name: string, replay: Replay, live: LiveParts | undefined) {
     this.name = name
     this.label = replay.label
     this.#replay = replay
+    this.#live = live
     this.era = replay.modernVersions && !replay.hasLegacy ? 'modern' : undefined
   }
 
@@ -58,5 +71,53 @@ export class TapeTarget implements Target {
 
   async close(): Promise<void> {
     await this.#replay.close()
+    await this.#live?.close()
+  }
+}
+
+/** Who is asked what the tape does not know, and where that is written down. */
+interface LiveParts {
+  readonly openLive: OpenLive
+  close(): Promise<void>
+}
+
+/** Loaded only where it is wanted. */
+async function openLiveParts(
+  options: TapeTargetOptions,
+  onMiss: MissServerOptions,
+  settings: Settings,
+  { log, scrub, redactor = new Redactor({}) }: OpenTarget & { readonly log: Log }
+): Promise<LiveParts> {
+  const [{ HttpTarget }, { MissServer }, { LiveTape }, { TapeAppender }] = await Promise.all([
+    import('./http-target.ts'),
+    import('../replay/miss-server.ts'),
+    import('../replay/live-tape.ts'),
+    import('../replay/tape-appender.ts')
+  ])
+  const { record, ...url } = onMiss
+  const appender = record
+    ? await TapeAppender.open(tapesOf(options)[0]!, {
+        redactor,
+        target: { kind: url.transport === 'sse' ? 'sse' : 'http', url: url.url },
+        onError: reason => log.error('recording-stopped', `nothing more is added to the tape: ${reason}`)
+      })
+    : undefined
+  const server = new HttpTarget('on-miss', url, settings, { scrub })
+  return {
+    openLive: (session, outlet) =>
+      new MissServer(session, outlet, {
+        open: events => server.open(events),
+        ...(appender && { tape: new LiveTape(appender) }),
+        note: text => log.warn('server', text)
+      }),
+    close: () =>
+      closeAll(
+        [
+          ['the server of --on-miss', () => server.close()],
+          ['the tape that is added to', () => appender?.close()]
+        ],
+        10_000,
+        log
+      )
   }
 }

@@ -1,6 +1,7 @@
 import type { Log } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
 import type { TapeTargetOptions } from '../replay/options.ts'
+import type { Redactor } from '../tape/redact.ts'
 import type { Balance } from './balancer.ts'
 import type { MemberHealth, Target } from './core.ts'
 import type { Settings } from './options.ts'
@@ -58,6 +59,8 @@ export interface OpenTarget {
   readonly balance?: Balance
   readonly onHealth?: (change: HealthChange) => void
   readonly log?: Log
+  /** Keeps secrets off what a tape target adds to its tape. */
+  readonly redactor?: Redactor
 }
 
 /** Only what this kind of target needs is loaded. */

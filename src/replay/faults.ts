@@ -55,33 +55,28 @@ function draw(text: string): number {
   return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32
 }
 
-/** `drop:0.1`, `delay:200ms:0.5`, `error:0.05`, `cut:3`, and `tools/call=…` for one method. Throws a TypeError. */
+const SHARE = '0|1|0?\\.\\d{1,9}'
+const TIME = '\\d{1,9}(?:\\.\\d{1,9})?(?:ms|s|m|h)?'
+
+/** How a fault is written: `drop:0.1`, `delay:200ms:0.5`, `error:0.05`, `cut:3`, and `tools/call=…` for one method. */
+export const FAULT_PATTERN = `(?:[^=\\s]{1,200}=)?(?:(?:drop|error)(?::(?:${SHARE}))?|(?:delay:${TIME}|cut:\\d{1,6})(?::(?:${SHARE}))?)`
+const WRITTEN = new RegExp(`^${FAULT_PATTERN}$`)
+
+/** Throws a TypeError that shows the right form. */
 export function parseFault(text: string, parseDuration: (text: string) => number): FaultRule {
-  const m = /^(?:([^=\s]{1,200})=)?(drop|delay|error|cut)(?::([^:]*))?(?::([^:]*))?$/.exec(text)
-  if (!m) throw new TypeError(`'${text}' is no fault; ${FORMS}`)
-  const [, method, name, first, second] = m
+  if (!WRITTEN.test(text)) throw new TypeError(`'${text}' is no fault; ${FORMS}`)
+  const at = text.indexOf('=')
+  const method = at < 0 ? {} : { method: text.slice(0, at) }
+  const [name, ...rest] = text.slice(at + 1).split(':')
   const kind = name as FaultKind
-  const about = method === undefined ? {} : { method }
-  if (kind === 'drop' || kind === 'error') {
-    if (second !== undefined) throw new TypeError(`'${text}' is no fault; ${FORMS}`)
-    return { kind, share: shareOf(first, text), ...about }
-  }
-  if (first === undefined) throw new TypeError(`'${text}' is no fault; ${FORMS}`)
-  const share = shareOf(second, text)
-  if (kind === 'delay') return { kind, share, ms: parseDuration(first), ...about }
-  if (!/^\d{1,6}$/.test(first)) throw new TypeError(`'${text}' is no fault; ${FORMS}`)
-  return { kind, share, events: Number(first), ...about }
+  const share = Number(rest[kind === 'drop' || kind === 'error' ? 0 : 1] ?? 1)
+  if (kind === 'delay') return { kind, share, ms: parseDuration(rest[0]!), ...method }
+  if (kind === 'cut') return { kind, share, events: Number(rest[0]), ...method }
+  return { kind, share, ...method }
 }
 
 const FORMS =
-  'write drop:SHARE, delay:TIME[:SHARE], error:SHARE or cut:EVENTS[:SHARE], with METHOD= before it for one method: tools/call=delay:200ms:0.5'
-
-function shareOf(text: string | undefined, whole: string): number {
-  if (text === undefined) return 1
-  const share = Number(text)
-  if (!/^\d*\.?\d+$/.test(text) || share > 1) throw new TypeError(`'${whole}': '${text}' is no share from 0 to 1`)
-  return share
-}
+  'write drop:SHARE, delay:TIME:SHARE, error:SHARE or cut:EVENTS:SHARE (a share from 0 to 1, or none), with METHOD= before it for one method: tools/call=delay:200ms:0.5'
 
 export function checkFault(rule: FaultRule): boolean {
   const { kind, share, ms = 0, events = 0 } = rule

@@ -74,7 +74,10 @@ export class ReplaySession implements Stage {
     if ('request' in found) return this.#play(found.request, { message, receiver, heads, modern })
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)
     const live = this.#liveServer()
-    if (live) return live.ask(message, receiver, this.#initialize)
+    if (live) {
+      replay.report.asked++
+      return live.ask(message, receiver, this.#initialize)
+    }
     return answerText(receiver, replay.missed(message, found.miss).toJsonRpc(message.idText).toString())
   }
 

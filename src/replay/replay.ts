@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
@@ -8,7 +8,7 @@ import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
 import { type FaultRule, Faults } from './faults.ts'
-import { likeness } from './likeness.ts'
+import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
 import type { TapeTargetOptions } from './options.ts'
@@ -16,7 +16,7 @@ import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
-import { DEFAULT_RULES, type Rules } from './rules.ts'
+import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
 export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
@@ -30,7 +30,7 @@ export interface ReplayParts {
 /** One or several tapes that are replayed: what all replay sessions share. */
 export class Replay {
   readonly recording: Recording
-  /** For people. */
+  /** For people, clients among them: without folders. */
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
   readonly faults: Faults
@@ -39,6 +39,7 @@ export class Replay {
   readonly #log: Log
   readonly #openLive: OpenLive | undefined
   readonly #matchers: { readonly legacy: Matcher | undefined; readonly modern: Matcher | undefined }
+  readonly #beginnings: Beginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
@@ -54,13 +55,14 @@ export class Replay {
   constructor(recording: Recording, rules: Rules, options: TapeTargetOptions, { log, openLive }: ReplayParts) {
     const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
     this.recording = recording
-    this.label = `tape:${tapesOf(options).join(',')}`
+    this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
     this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
     this.#log = log
     this.#openLive = openLive
     const { legacy, modern } = recording
+    this.#beginnings = new Beginnings(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -174,18 +176,7 @@ export class Replay {
 
   /** The session whose client began like this one; else the first. */
   conversationLike(initialize: Message): Conversation | undefined {
-    const { legacy } = this.recording
-    if (legacy.length <= 1) return legacy[0]
-    let best = legacy[0]
-    let most = -1
-    for (const one of legacy) {
-      const alike = likeness(one, initialize)
-      if (alike > most) {
-        most = alike
-        best = one
-      }
-    }
-    return best
+    return this.#beginnings.like(initialize)
   }
 
   indexOf(conversation: Conversation): ConversationIndex {
@@ -216,12 +207,12 @@ export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly str
 }
 
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
-  const beside = files[0]
-  return rules === undefined && beside !== undefined && existsSync(beside) ? DEFAULT_RULES : DEFAULT_RULES
+  if (rules !== undefined) return await readRules(rules)
+  return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
 }
 
 function nameOf(file: string): string {
-  return file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
+  return path.basename(file)
 }
 
 function otherVersion(message: Message, requested: string, supported: readonly string[]): string {

@@ -7,7 +7,9 @@ export interface ReplaySummary {
   readonly sessions: number
   readonly requests: number
   readonly hits: number
-  /** Requests that are not on the tape. */
+  /** Requests that were not on the tape, and that the server of `onMiss` was asked. */
+  readonly asked: number
+  /** Requests that are not on the tape, and got an error. */
   readonly misses: number
   /** Clients answered the server's questions otherwise than recorded. */
   readonly divergences: number
@@ -45,6 +47,7 @@ export class ReplayReport {
   sessions = 0
   requests = 0
   hits = 0
+  asked = 0
   #misses = 0
   #divergences = 0
   readonly #missed: ReplayFinding[] = []
@@ -71,6 +74,7 @@ export class ReplayReport {
       sessions: this.sessions,
       requests: this.requests,
       hits: this.hits,
+      asked: this.asked,
       misses: this.#misses,
       divergences: this.#divergences,
       unused: count,

@@ -196,12 +196,23 @@ export const TOGETHER: Case[] = [
   [
     'a route to nowhere',
     'routes:\n  a: {}\n',
-    '2:3: routes.a: what it leads to is missing; give one of target, targets and command'
+    '2:3: routes.a: what it leads to is missing; give one of target, targets, command and tape'
   ],
   [
     'two ways',
     `${ROUTE}    command: [node]\n`,
-    '4:5: routes.a.command: excludes target; give one of target, targets and command'
+    '4:5: routes.a.command: excludes target; give one of target, targets, command and tape'
+  ],
+  [
+    'a tape and a target',
+    `${ROUTE}    tape: a.tape.jsonl\n`,
+    '4:5: routes.a.tape: excludes target; give one of target, targets, command and tape'
+  ],
+  ['a tape without files', 'routes: { a: { tape: { match: keyed } } }\n', /^1:\d+: routes\.a\.tape: files is missing/],
+  [
+    'a fault that is none',
+    'routes: { a: { tape: { files: [a], faults: [drop:2] } } }\n',
+    /^1:\d+: routes\.a\.tape\.faults\[0\]: 'drop:2' is not allowed; give a fault like drop:0\.1/
   ],
   [
     'the environment of a URL',
@@ -344,6 +355,8 @@ export const GOOD: readonly string[] = [
   'routes: { a: { command: [node, server.js, 8080, true], env: { A: 1, B: true, C: x }, cwd: /, era: legacy, maxMemory: 1G } }',
   `${ROUTE}    path: /x/y\n    host: a.example\n    tokens: []\n    record: ./x/\n`,
   `${ROUTE}    record: { path: x, overflow: drop, maxMessage: 1M }\n    health: { failures: 0, check: { kind: discover } }\n`,
+  'routes: { a: { tape: ./a.tape.jsonl }, b: { tape: { files: [b.tape.jsonl], speed: 2x, faults: [drop:0.1], seed: 7 } } }',
+  'routes: { a: { tape: { files: [./x/], match: strict, repeat: error, onMiss: http://a/, record: true, speed: 0.5 } } }',
   `${ROUTE}    record: false\n    passthrough: [/, /*, /a/*, /.well-known/x]\n    redactJson: [/a/*/b~1c]\n`,
   `${ROUTE}    settings: { requestTimeout: 0, maxBody: 1.5M, sessionIdle: 0.5h, maxSessions: "12" }\n`,
   `${ROUTE}    allowHosts: ['*', '[::1]', '::1', a_b, 10.0.0.1]\n    allowOrigins: ['*', https://x.example:8443/, 'vscode-webview://a']\n`,

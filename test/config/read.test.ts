@@ -300,7 +300,7 @@ t.test('what the file may say, the proxy takes', async t => {
       redactHeaders,
       redactJson
     } of Object.values(options.routes)) {
-      for (const target of 'command' in targets ? [targets] : targets)
+      for (const target of [targets].flat())
         t.doesNotThrow(() => checkOptions({ target, tokens, allowHosts, allowOrigins, settings: chosen }), text)
       t.doesNotThrow(() => settings(chosen), text)
       t.doesNotThrow(() => new Redactor({ redactHeaders, redactJson, secrets }), text)
