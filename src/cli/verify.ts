@@ -9,7 +9,7 @@ import { LineOutput } from '../tape/line-output.ts'
 import { dryRun } from '../verify/dry-run.ts'
 import { learn } from '../verify/learn.ts'
 import { type VerifyOptions, VerifyRefusal } from '../verify/options.ts'
-import type { Report } from '../verify/report.ts'
+import type { VerifyReport } from '../verify/report.ts'
 import { updateTapes } from '../verify/update.ts'
 import { type Verified, verifyOnce } from '../verify/verify.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -18,7 +18,7 @@ import { type VerifyCall, verifyCallOf } from './verify-args.ts'
 import type { VerifyArgs } from './verify-options.ts'
 import { writeReports } from './verify-report.ts'
 
-const EXIT: Readonly<Record<Report['outcome'], number>> = { same: 0, different: 1, refused: 2, unreachable: 3 }
+const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = { same: 0, different: 1, refused: 2, unreachable: 3 }
 
 /** `catflap verify`: its options are in verify-options.ts. */
 export async function verify(args: VerifyArgs): Promise<void> {
@@ -74,7 +74,7 @@ interface Learning {
 }
 
 /** The second run; what differs from the first goes into the file of rules. Returns the report by all rules. */
-async function learnFrom(first: Verified, { recording, options, rules, rulesFile }: Learning): Promise<Report> {
+async function learnFrom(first: Verified, { recording, options, rules, rulesFile }: Learning): Promise<VerifyReport> {
   const report = first.report()
   if (report.outcome === 'unreachable' || report.outcome === 'refused') return report
   const second = await verifyOnce(recording, options, true)

@@ -10,7 +10,7 @@ import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { type Plan, planOf } from './plan.ts'
 import { preparationOf } from './prepare.ts'
-import type { Report, RequestReport, RequestStatus } from './report.ts'
+import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
 
 const CONNECT_TIMEOUT = 10_000
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT = 10_000
  * VerifyRefusal before anything is sent where the tape asks for something that the options do not allow or supply, and with
  * TapeError where the tape was changed meanwhile.
  */
-export async function verify(recording: Recording, options: VerifyOptions): Promise<Report> {
+export async function verify(recording: Recording, options: VerifyOptions): Promise<VerifyReport> {
   return (await verifyOnce(recording, options)).report()
 }
 
@@ -29,7 +29,7 @@ export interface Verified {
   readonly run: Run
   readonly answers: Map<RecordedRequest, LiveRequest>
   /** As the rules have it. */
-  report(rules?: Rules): Report
+  report(rules?: Rules): VerifyReport
 }
 
 /** The same, with the answers themselves where `keep` says so. */
@@ -69,8 +69,8 @@ function reportOf(
   plan: Plan,
   run: Run,
   options: VerifyOptions,
-  facts: Pick<Report, 'target' | 'started' | 'ms'>
-): Report {
+  facts: Pick<VerifyReport, 'target' | 'started' | 'ms'>
+): VerifyReport {
   const sessions = plan.conversations.map(conversation => {
     const { session, era } = conversation
     const requests = conversation.steps.map(step => run.requests.get(step as RecordedRequest)).filter(r => !!r)
