@@ -4,12 +4,12 @@ import { wantsColour } from '../tape/colour.ts'
 import { reasonOf, TapeError } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { junitOf } from '../verify/junit-report.ts'
-import type { Report } from '../verify/report.ts'
+import type { VerifyReport } from '../verify/report.ts'
 import { reportLines } from '../verify/text-report.ts'
 import type { Reporter } from './verify-args.ts'
 
 /** Writes a report in each of these forms. */
-export async function writeReports(report: Report, reporters: readonly Reporter[]): Promise<void> {
+export async function writeReports(report: VerifyReport, reporters: readonly Reporter[]): Promise<void> {
   for (const { name, file } of reporters) {
     const colour = file === undefined && wantsColour(process.stdout)
     const lines = {
@@ -21,7 +21,7 @@ export async function writeReports(report: Report, reporters: readonly Reporter[
   }
 }
 
-function jsonOf(report: Report): string {
+function jsonOf(report: VerifyReport): string {
   const lines = JSON.stringify(report, null, 2).split('\n')
   return lines.map(printableJson).join('\n')
 }

@@ -1,9 +1,10 @@
 import { pathText } from '../config/problems.ts'
+import { parseJson } from '../replay/canonical.ts'
 import type { DiffPath } from '../replay/json-diff.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
-import { counterpart, replaceAt, valueAt } from './leaves.ts'
-import { answerOf, type Spoken } from './plan.ts'
+import { counterpart, eachLeaf, replaceAt, valueAt } from './leaves.ts'
+import { answerOf, placeFacts, type Spoken } from './plan.ts'
 import type { BindingReport, BoundPlace } from './report.ts'
 
 type Value = string | number
@@ -80,6 +81,35 @@ export class Bound {
     return changed === after
   }
 
+  /** What was made up anew, and what it is now. */
+  get names(): readonly (readonly [Minted, Value])[] {
+    return [...this.#now]
+  }
+
+  /** Of a value that another run found at the same place. */
+  nameOf({ request, value, path }: Minted): Value | undefined {
+    const isSame = (m: Minted): boolean => m.value === value && m.path.join('\n') === path.join('\n')
+    const found = this.#plan.minted.get(request)?.find(isSame)
+    return found && this.#now.get(found)
+  }
+
+  /** A message of now, with values that were made up anew as they were on the tape. */
+  asThen(text: string): string {
+    const then = new Map([...this.#now].map(([minted, now]) => [now, minted.value]))
+    if (then.size === 0) return text
+    const json = parseJson(text)
+    const changes: { readonly path: DiffPath; readonly value: Value }[] = []
+    eachLeaf(json, (path, leaf) => {
+      const whole = then.get(leaf)
+      const value =
+        whole ?? (typeof leaf === 'string' ? leaf.replace(PARTS, part => String(then.get(part) ?? part)) : leaf)
+      if (value !== leaf) changes.push({ path: [...path], value })
+    })
+    if (changes.length === 0) return text
+    for (const { path, value } of changes) replaceAt(json, path, value)
+    return JSON.stringify(json)
+  }
+
   report(): BindingReport[] {
     return [...this.#used].map(([minted, uses]) => ({
       minted: placeOf(minted.request, minted.path),
@@ -93,7 +123,7 @@ export class Bound {
 export function placeOf(step: Spoken, path: DiffPath): BoundPlace {
   const method = step.kind === 'answer' ? `answer to ${step.to?.method ?? 'the server'}` : step.method
   const name = step.kind === 'request' ? step.subject : undefined
-  return { method, ...(name !== undefined && { name }), place: { ...step.place }, path: pathText(path) }
+  return { method, ...(name !== undefined && { name }), place: placeFacts(step.place), path: pathText(path) }
 }
 
 function isGivenBack(path: DiffPath): boolean {

@@ -7,8 +7,11 @@ import type { Rules } from '../replay/rules.ts'
 import type { Moments } from '../replay/volatile.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Bound } from './bound.ts'
+import { LISTS } from './drift.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
+import { valueAt } from './leaves.ts'
 import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
+import { isPage } from './pages.ts'
 import type { FoundDifference } from './report.ts'
 
 const MAX_DIFFERENCES = 100
@@ -48,7 +51,11 @@ export class Comparer {
         return was === kindOfAnswer(now) ? [] : [change('', was, kindOfAnswer(now))]
       }
       const moments = this.#moments(recorded.place, before.at, live.at)
-      return this.#answers(jsonOf(before.text.get()), now, { method, name, moments })
+      const was = jsonOf(before.text.get())
+      // Where pages end is the server's to say: what they list is compared as a whole.
+      if (isPage(recorded, now))
+        return this.#answers(withoutItems(was, method), withoutItems(now, method), { method, name, moments })
+      return this.#answers(was, now, { method, name, moments })
     }
     const [was, is] = [recordedText(before), liveText(live)]
     return was === is ? [] : [change('outcome', was, is)]
@@ -126,10 +133,17 @@ function change(path: string, old: unknown, now: unknown): Difference {
 }
 
 /** What is compared of a message: its id is the client's, and the rest is framing. */
-function bodyOf(json: unknown): unknown {
+export function bodyOf(json: unknown): unknown {
   if (typeof json !== 'object' || json === null) return json
   const kept = ['method', 'params', 'result', 'error'].filter(key => Object.hasOwn(json, key))
   return Object.fromEntries(kept.map(key => [key, (json as Record<string, unknown>)[key]]))
+}
+
+function withoutItems(json: unknown, method: string): unknown {
+  const result = valueAt(json, ['result'])
+  const left = [LISTS.get(method)?.items, 'nextCursor']
+  if (typeof result !== 'object' || result === null) return json
+  return { result: Object.fromEntries(Object.entries(result).filter(([key]) => !left.includes(key))) }
 }
 
 function kindOfAnswer(json: unknown): string {
@@ -149,7 +163,7 @@ function jsonOf(text: string): unknown {
  * What belongs to the request on both sides. On a pipe nothing but progress says whose it is: there questions and logs count
  * that came while the request alone was under way. Logs are not compared where one side is a pipe and the other is not.
  */
-function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
+export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
   const single = alone && live.alone
   const isSubscription = recorded.method === 'subscriptions/listen'
   const pipe = recorded.headers === undefined

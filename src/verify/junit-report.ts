@@ -1,8 +1,8 @@
 import { printable } from '../printable.ts'
-import type { Report, RequestReport, SessionReport } from './report.ts'
+import type { RequestReport, SessionReport, VerifyReport } from './report.ts'
 
 /** JUnit's XML, as CI systems read it: a session is a suite, a request a case. */
-export function junitOf(report: Report): string[] {
+export function junitOf(report: VerifyReport): string[] {
   const suites = [...report.sessions.map(suiteOf), ...driftSuite(report), ...errorSuite(report)]
   const total = (key: 'tests' | 'failures' | 'errors' | 'skipped'): number => suites.reduce((sum, s) => sum + s[key], 0)
   const counts = {
@@ -79,7 +79,7 @@ function caseOf(request: RequestReport, classname: string): Case {
   return { ...about, verdict: { tag: 'failure', message, text: texts.join('\n') } }
 }
 
-function driftSuite({ drift }: Report): Suite[] {
+function driftSuite({ drift }: VerifyReport): Suite[] {
   if (drift.changes.length === 0) return []
   const cases = drift.changes.map(({ what, name, path, breaking, text }) => ({
     name: `${what} ${name}${path === undefined ? '' : ` ${path}`}`,
@@ -92,7 +92,7 @@ function driftSuite({ drift }: Report): Suite[] {
   return [suite('drift', cases)]
 }
 
-function errorSuite({ error }: Report): Suite[] {
+function errorSuite({ error }: VerifyReport): Suite[] {
   if (error === undefined) return []
   const verdict = { tag: 'error' as const, message: error }
   return [suite('server', [{ name: 'the server can be reached', classname: 'server', verdict }])]

@@ -1,6 +1,7 @@
 import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
 import type { CallReceiver, CancelReason, UpstreamCall } from '../transport/upstream.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
 
 /** What came of a request now. */
 export type LiveOutcome =
@@ -110,4 +111,12 @@ export class Receiver implements CallReceiver {
     for (const request of this.requests) request.end({ kind: 'failed', error })
     this.#happened()
   }
+}
+
+/** Of what came while a request was under way, that which belongs to it as far as can be told without a recording. */
+export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] {
+  return said.filter(({ message, owned }) => {
+    if (ANNOUNCEMENTS.test(message.method ?? '') || message.method === 'ping') return false
+    return owned || (alone && (onPipe || message.kind === 'request'))
+  })
 }

@@ -108,8 +108,9 @@ export class LiveSession {
       late() {},
       noise() {},
       stderr() {},
-      lost: error => {
-        this.#lost = error
+      lost: (error, facts) => {
+        // An end that we wished for is none that anybody has to hear of.
+        if (facts.expected !== 1) this.#lost = error
         this.happenings.happened()
       },
       http: method => {

@@ -6,7 +6,8 @@ import type {
   RecordedRequest,
   Recording,
   Said,
-  Step
+  Step,
+  TapePlace
 } from '../replay/recording.ts'
 import { VerifyRefusal } from './options.ts'
 
@@ -108,4 +109,9 @@ export function nameOf(step: Spoken): string {
   const what = step.kind === 'answer' ? `the answer to ${step.to?.method ?? 'the server'}` : step.method
   const subject = step.kind === 'request' && step.subject !== undefined ? ` ${step.subject}` : ''
   return `${what}${subject} (${step.place.file}:${step.place.line})`
+}
+
+/** What stands in a report. */
+export function placeFacts({ file, line }: TapePlace): TapePlace {
+  return { file, line }
 }

@@ -17,6 +17,8 @@ const LOOSE_QUESTION = 5_000
 export class Played {
   readonly session: LiveSession
   readonly questions: Questions
+  /** The server has not answered `initialize`, without which nothing else is worth a try. */
+  isRefused = false
   readonly #announcements: readonly Said[]
   readonly #answers = new Set<Promise<void>>()
   #closed: Promise<void> | undefined

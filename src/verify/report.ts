@@ -6,7 +6,7 @@ import type { Drift } from './drift.ts'
  * What a check found. Its shape is what `--reporter json` writes; members may be added within a version, none is taken away or
  * changes its meaning.
  */
-export interface Report {
+export interface VerifyReport {
   readonly report: 'catflap-verify'
   readonly version: 1
   /** `refused`: something would have been changed on the server that nobody allowed. `unreachable`: the server never answered. */

@@ -1,14 +1,17 @@
 import type { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
+import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer } from './compare.ts'
+import { LISTS, Offers } from './drift.ts'
 import type { LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
-import { type Act, jsonOf, lastOrderOf, type Plan, type Spoken } from './plan.ts'
+import { furtherPages } from './pages.ts'
+import { type Act, answerOf, jsonOf, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -19,9 +22,12 @@ const ANNOUNCEMENT = 2_000
 /** How long an answer may take to overtake its cancellation, in ms. */
 const OVERTAKE = 1_000
 
+const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
+
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
+  readonly offers = new Offers()
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -37,6 +43,8 @@ export class Run {
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
   #done = 0
+  /** Anything that wants an answer. */
+  hasSent = false
   /** The first one. */
   failure: CatflapError | undefined
 
@@ -124,12 +132,13 @@ export class Run {
   #request(played: Played, steps: readonly RecordedRequest[]): void {
     const sent: RecordedRequest[] = []
     for (const step of steps) {
-      const why = this.#whyNot(step)
+      const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
       if (why) this.#tell(step, why.status, { reason: why.reason })
       else sent.push(step)
     }
     if (sent.length === 0) return
     const long = sent.some(step => step.outcome.kind === 'open')
+    this.hasSent = true
     const options = { timeout: long ? 0 : this.#timeout, headers: sentHeaders(sent[0]!) }
     const live = played.session.request(
       sent.map(step => this.#messageOf(step)!),
@@ -144,28 +153,51 @@ export class Run {
     // Closed with its session: nobody waits for what was open to the end.
     const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
     const over = cancelled ? Math.max(cancelled.order, outcome.kind === 'open' ? 0 : end) : end
-    const done = live.ended.then(() => {
-      this.#pending.delete(done)
+    const done = live.ended.then(async () => {
       this.#live.delete(step)
-      this.#ended(step, live)
+      await this.#ended(played, step, live)
+      this.#pending.delete(done)
     })
     this.#pending.set(done, over)
   }
 
-  #ended(step: RecordedRequest, live: LiveRequest): void {
+  async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
     const { outcome } = live
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
+    if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
-      const json = jsonOf({ ...step, truncated: false, text: textOf(outcome.message) })
+      const json = parseJson(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
-      if (step.method === 'tools/list') this.#liveTools.learn(json)
+      await this.#listed(played, step, json)
     }
     this.onAnswer?.(step, live)
-    const differences = this.#comparer.request(step, live, this.#wasAlone(step))
+    this.#compare(step, live, this.#comparer)
+  }
+
+  /** Compares once more, with other rules. */
+  recompare(answers: ReadonlyMap<RecordedRequest, LiveRequest>, comparer: Comparer): void {
+    for (const [step, live] of answers) this.#compare(step, live, comparer)
+  }
+
+  #compare(step: RecordedRequest, live: LiveRequest, comparer: Comparer): void {
+    const all = comparer.request(step, live, this.wasAlone(step))
+    // Only what the lists hold is compared, and that as a whole.
+    const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
+    const differences = isListed ? [] : all
     const status = differences.length > 0 ? 'different' : 'same'
-    const ms = live.ms === undefined ? {} : { ms: Math.round(live.ms * 1000) / 1000 }
-    const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: step.outcome.at - step.at }
+    const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
+    const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
     this.#tell(step, status, { differences, ...ms, ...recordedMs })
+  }
+
+  async #listed(played: Played, step: RecordedRequest, json: unknown): Promise<void> {
+    if (!LISTS.has(step.method)) return
+    this.offers.add(step.method, 'then', answerOf(step))
+    const more = { timeout: this.#timeout, headers: sentHeaders(step) }
+    for (const page of [json, ...(await furtherPages(played.session, step, json, more))]) {
+      this.offers.add(step.method, 'now', page)
+      if (step.method === 'tools/list') this.#liveTools.learn(page)
+    }
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
@@ -208,7 +240,7 @@ export class Run {
 
   #tell(step: RecordedRequest, status: RequestStatus, more: Partial<RequestReport>): void {
     const { method, subject: name, place } = step
-    const about = { method, ...(name !== undefined && { name }), place: { ...place } }
+    const about = { method, ...(name !== undefined && { name }), place: placeFacts(place) }
     this.requests.set(step, { ...about, status, differences: [], ...more })
   }
 
@@ -223,7 +255,7 @@ export class Run {
   }
 
   /** No other request was under way when this one was recorded. */
-  #wasAlone({ order, outcome }: RecordedRequest): boolean {
+  wasAlone({ order, outcome }: RecordedRequest): boolean {
     if (outcome.kind === 'open') return false
     return !this.#plan.acts.some(
       ({ step: s }) =>
@@ -255,7 +287,7 @@ function batchAt(acts: readonly Act[], at: number): readonly Act[] {
   return acts.slice(at, end)
 }
 
-function textOf(message: Message): RecordedRequest['text'] {
-  const text = message.bytes.toString('utf8')
-  return { length: text.length, get: () => text }
+/** To the microsecond. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }

@@ -1,13 +1,13 @@
 import { printable } from '../printable.ts'
 import { valueText } from '../replay/json-diff.ts'
 import { type Paint, painter } from '../tape/colour.ts'
-import type { BoundPlace, Report, RequestReport, RequestStatus, SessionReport } from './report.ts'
+import type { BoundPlace, RequestReport, RequestStatus, SessionReport, VerifyReport } from './report.ts'
 
 /** Of one request, so many differences are shown. */
 const SHOWN = 20
 
 /** What was found, for people: a line each, safe for a terminal. */
-export function reportLines(report: Report, { colour = false }: { readonly colour?: boolean } = {}): string[] {
+export function reportLines(report: VerifyReport, { colour = false }: { readonly colour?: boolean } = {}): string[] {
   const paint = painter(colour)
   return [
     ...report.sessions.flatMap(session => sessionLines(session, paint)),
@@ -47,7 +47,7 @@ export function requestText({ method, name, place }: Pick<RequestReport, 'method
   return printable(`${method}${name === undefined ? '' : ` ${name}`} (${place.file}:${place.line})`)
 }
 
-function driftLines({ drift }: Report, paint: Paint): string[] {
+function driftLines({ drift }: VerifyReport, paint: Paint): string[] {
   if (drift.changes.length === 0) return []
   const broken = drift.breaking === 0 ? 'none of them breaks clients' : `${drift.breaking} of them breaking`
   return [
@@ -60,7 +60,7 @@ function driftLines({ drift }: Report, paint: Paint): string[] {
   ]
 }
 
-function bindingLines({ bindings }: Report, paint: Paint): string[] {
+function bindingLines({ bindings }: VerifyReport, paint: Paint): string[] {
   if (bindings.length === 0) return []
   return [
     paint('bold', 'values that the server makes up, as they are now'),
@@ -76,7 +76,7 @@ export function placeText(place: BoundPlace): string {
   return `${requestText(place)} ${printable(place.path)}`
 }
 
-function summary({ outcome, counts, target }: Report, paint: Paint): string {
+function summary({ outcome, counts, target }: VerifyReport, paint: Paint): string {
   const parts = (['same', 'different', 'refused', 'skipped'] as const satisfies readonly RequestStatus[])
     .filter(status => counts[status] > 0)
     .map(status => `${counts[status]} ${status}`)

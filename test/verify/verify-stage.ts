@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { TargetOptions } from '../../src/index.ts'
 import { readRecording } from '../../src/replay/recording.ts'
 import type { VerifyOptions } from '../../src/verify/options.ts'
-import type { Report } from '../../src/verify/report.ts'
+import type { VerifyReport } from '../../src/verify/report.ts'
 import { verify } from '../../src/verify/verify.ts'
 import { FIXTURE_RESOURCE } from '../fixtures/servers/definition.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
@@ -28,7 +28,7 @@ export async function check(
   file: string | readonly string[],
   target: TargetOptions,
   options: Partial<VerifyOptions> = {}
-): Promise<Report> {
+): Promise<VerifyReport> {
   const recording = await readRecording([file].flat())
   try {
     return await verify(recording, { target, allowWrites: true, timeout: 10_000, ...options })
@@ -38,7 +38,7 @@ export async function check(
 }
 
 /** Every difference, with the request that it was found at. */
-export function found(report: Report): string[] {
+export function found(report: VerifyReport): string[] {
   return report.sessions.flatMap(session => [
     ...session.requests.flatMap(r => r.differences.map(d => `${r.method} ${r.name ?? ''}: ${d.text}`)),
     ...session.requests.filter(r => r.reason).map(r => `${r.method} ${r.name ?? ''}: ${r.status}: ${r.reason}`),
