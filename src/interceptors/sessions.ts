@@ -70,8 +70,13 @@ function otherEra(x: Exchange, era: Era): Answer | undefined {
   // One that comes as a modern request is what any method that is none there is.
   if (era === 'legacy' || x.era === 'modern' || x.message.method !== 'initialize') return undefined
   const data = { supported: [FIRST_MODERN_VERSION], requested: x.message.protocolVersion }
-  const text = `The server speaks revision ${FIRST_MODERN_VERSION}, which has no initialize (--upstream-era modern).`
+  const text = `The server speaks revision ${FIRST_MODERN_VERSION}, which has no initialize${saidBy(x)}.`
   return { error: new CatflapError('unsupported_modern_version', text, { data }) }
+}
+
+/** A tape says itself what it is. */
+function saidBy(x: Exchange): string {
+  return x.core.target.kind === 'tape' ? '' : ' (--upstream-era modern)'
 }
 
 /** No sessions in the modern era: what would name one is ignored (spec 2026-07-28 streamable-http, "Earlier … Revisions"). */
@@ -90,7 +95,7 @@ function modernOnly(x: Exchange): Answer {
   if (x.version === undefined)
     return refuse('header_mismatch', 'MCP-Protocol-Version is missing: it must say what the message says.')
   const data = { supported: [FIRST_MODERN_VERSION], requested: x.version }
-  const text = `The server does not speak revision ${x.version.slice(0, 40)} (--upstream-era modern).`
+  const text = `The server does not speak revision ${x.version.slice(0, 40)}${saidBy(x)}.`
   return { error: new CatflapError('unsupported_modern_version', text, { data }) }
 }
 
@@ -242,10 +247,17 @@ function head(x: Exchange, head: ReplyHead): void | Promise<void> {
   if (x.message?.method === 'initialize' && head.status < 300) x.core.target.assignsIds = upstreamId !== undefined
   const session = x.session
   if (session) {
+    // An `initialize` that is refused by a status makes no session.
+    if (head.status >= 300 && begun.get(x)?.channel) return refusedStart(x, session)
     if (upstreamId !== undefined) setHeader(head.headers, 'Mcp-Session-Id', session.id)
     return settle(x, session, head)
   }
   if (upstreamId !== undefined) return assigned(x, head, upstreamId)
+}
+
+function refusedStart(x: Exchange, session: Session): void {
+  x.reply.extra = []
+  void x.core.sessions.end(session, 'failed')
 }
 
 /** What an answer says about the session it belongs to. */

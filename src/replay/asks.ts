@@ -5,9 +5,10 @@ import { parseJson } from './canonical.ts'
 import { declares, needs } from './capabilities.ts'
 import { differences, differenceText } from './json-diff.ts'
 import type { Play } from './play.ts'
-import type { Said } from './recording.ts'
+import type { RecordedAnswer, Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { placed } from './report.ts'
+import { textOf } from './spoken.ts'
 import { isObject } from './values.ts'
 
 interface Ask {
@@ -60,7 +61,7 @@ export class Asks {
     if (key === undefined || !ask) return
     this.#open.delete(key)
     const { said } = ask
-    const found = said.answer ? diverging(said, message) : []
+    const found = said.answer ? diverging(said.answer, message) : []
     if (found.length > 0) this.#diverged(ask, found)
     this.#session.settled(said)
   }
@@ -103,8 +104,10 @@ export class Asks {
   }
 }
 
-function diverging(said: Said, given: Message): string[] {
-  const recorded = partsOf(said.answer!.text.get())
+function diverging(answer: RecordedAnswer, given: Message): string[] {
+  const text = textOf(answer.text)
+  if (text === undefined) return []
+  const recorded = partsOf(text)
   const now = partsOf(given.bytes.toString())
   return differences(recorded, now, { limit: MAX_LINES }).map(differenceText)
 }

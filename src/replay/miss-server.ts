@@ -26,6 +26,7 @@ export class MissServer implements LiveServer {
   /** The server's questions: what the client knows them by → what the server does. */
   readonly #asked = new Map<string, string>()
   #begun = false
+  #initialized = false
 
   constructor(session: ReplaySession, outlet: Outlet, { open, tape, note }: MissServerOptions) {
     this.#session = session
@@ -52,6 +53,7 @@ export class MissServer implements LiveServer {
   /** What the client has begun with goes first; the leg keeps the rest waiting until it is answered. */
   #begin(initialize: Message | undefined): void {
     this.#begun = true
+    this.#initialized = true
     if (!initialize) return
     this.#leg.call(inputOf(initialize, false), new Relay(SILENT, this.#tape?.call(initialize, false)))
     const initialized = Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' })
@@ -60,7 +62,11 @@ export class MissServer implements LiveServer {
   }
 
   tell(notification: Message): void {
-    if (!this.#begun || notification.method === 'notifications/initialized') return
+    if (!this.#begun) return
+    if (notification.method === 'notifications/initialized') {
+      if (this.#initialized) return
+      this.#initialized = true
+    }
     this.#tape?.told(notification)
     this.#leg.call(inputOf(notification, false), SILENT)
   }

@@ -7,7 +7,7 @@ import type { Outcome, RecordedRequest, Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { breakOff, tellMessage, tellStatus } from './replies.ts'
 import { type Cue, Sequence } from './sequence.ts'
-import { messageOf, readText } from './spoken.ts'
+import { messageOf, readText, textOf } from './spoken.ts'
 
 export interface Asked {
   readonly message: Message
@@ -89,6 +89,8 @@ export class Play implements UpstreamCall {
 
   clientCancelled(): void {
     this.cancelled = true
+    // The recorded server went on to answer only where the tape says so.
+    if (!this.recorded.cancelled) this.#silence()
     this.receiver.onCancelled?.()
   }
 
@@ -124,11 +126,17 @@ export class Play implements UpstreamCall {
       case 'cut':
         return this.#break()
       case 'status':
-        this.#end(true, () => tellStatus(this.receiver, outcome, this.#heads, this.#session.replay.label))
-        return
+        return this.#tellStatus(outcome)
       case 'response':
         return this.#answer(outcome)
     }
+  }
+
+  #tellStatus(outcome: Outcome & { readonly kind: 'status' }): void {
+    const body = textOf(outcome.body)
+    if (body === undefined) return this.fail(this.#session.replay.unreadableAnswer(this.recorded))
+    const { label } = this.#session.replay
+    this.#end(true, () => tellStatus(this.receiver, outcome, body, this.#heads ? undefined : label))
   }
 
   #answer(outcome: Outcome & { readonly kind: 'response' }): void {
@@ -151,9 +159,16 @@ export class Play implements UpstreamCall {
   }
 
   #break(): void {
-    this.#end(false)
     // On a pipe there is no stream of its own to break: the answer just never comes.
-    if (this.#heads) breakOff(this.receiver, this.#told > 0)
+    if (!this.#heads) return this.#silence()
+    this.#end(false)
+    breakOff(this.receiver, this.#told > 0)
+  }
+
+  /** Nothing more comes, and the client waits for as long as it likes. */
+  #silence(): void {
+    this.#sequence.stop()
+    this.#session.asks.drop(this)
   }
 
   #end(answered: boolean, tell?: () => void): void {

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import path from 'node:path'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
@@ -7,7 +8,7 @@ import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
 import { type FaultRule, Faults } from './faults.ts'
-import { likeness } from './likeness.ts'
+import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
 import type { TapeTargetOptions } from './options.ts'
@@ -29,7 +30,7 @@ export interface ReplayParts {
 /** One or several tapes that are replayed: what all replay sessions share. */
 export class Replay {
   readonly recording: Recording
-  /** For people. */
+  /** For people, clients among them: without folders. */
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
   readonly faults: Faults
@@ -38,6 +39,7 @@ export class Replay {
   readonly #log: Log
   readonly #openLive: OpenLive | undefined
   readonly #matchers: { readonly legacy: Matcher | undefined; readonly modern: Matcher | undefined }
+  readonly #beginnings: Beginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
@@ -53,13 +55,14 @@ export class Replay {
   constructor(recording: Recording, rules: Rules, options: TapeTargetOptions, { log, openLive }: ReplayParts) {
     const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
     this.recording = recording
-    this.label = `tape:${tapesOf(options).join(',')}`
+    this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
     this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
     this.#log = log
     this.#openLive = openLive
     const { legacy, modern } = recording
+    this.#beginnings = new Beginnings(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -173,18 +176,7 @@ export class Replay {
 
   /** The session whose client began like this one; else the first. */
   conversationLike(initialize: Message): Conversation | undefined {
-    const { legacy } = this.recording
-    if (legacy.length <= 1) return legacy[0]
-    let best = legacy[0]
-    let most = -1
-    for (const one of legacy) {
-      const alike = likeness(one, initialize)
-      if (alike > most) {
-        most = alike
-        best = one
-      }
-    }
-    return best
+    return this.#beginnings.like(initialize)
   }
 
   indexOf(conversation: Conversation): ConversationIndex {
@@ -223,7 +215,7 @@ async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): 
 }
 
 function nameOf(file: string): string {
-  return file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
+  return path.basename(file)
 }
 
 function otherVersion(message: Message, requested: string, supported: readonly string[]): string {

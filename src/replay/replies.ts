@@ -8,15 +8,15 @@ import type { Outcome } from './recording.ts'
 /** Of the recorded connection, or of the session that it was in. */
 const NOT_AGAIN = ['mcp-session-id', 'content-length', 'content-encoding', 'date', 'via']
 
-/** An HTTP answer that is no JSON-RPC. */
+/** An HTTP answer that is no JSON-RPC. Who cannot be told a status gets an error, which names the server as `label` has it. */
 export function tellStatus(
   receiver: CallReceiver,
   outcome: Outcome & { readonly kind: 'status' },
-  heads: boolean,
-  label: string
+  text: string,
+  label: string | undefined
 ): void {
-  if (!heads) return receiver.onError(statusError(label, outcome.status))
-  const body = Buffer.from(outcome.body?.get() ?? '')
+  if (label !== undefined) return receiver.onError(statusError(label, outcome.status))
+  const body = Buffer.from(text)
   const headers = forwardableResponseHeaders(outcome.headers)
   for (const name of NOT_AGAIN) removeHeader(headers, name)
   const type = body.length === 0 ? 'none' : contentTypeOf(getHeader(headers, 'content-type'))

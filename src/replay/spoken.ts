@@ -9,12 +9,22 @@ import type { Said, TapeText } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { isObject } from './values.ts'
 
-/** A message of the recording. Undefined: it is none, or the tape has changed. */
+/** A text of the recording. Undefined: the tape was changed meanwhile. */
+export function textOf(text: TapeText | undefined): string | undefined {
+  try {
+    return text?.get() ?? ''
+  } catch (error) {
+    if (error instanceof TapeError) return undefined
+    throw error
+  }
+}
+
+/** A message of the recording. Undefined: it is none, or the tape was changed meanwhile. */
 export function messageOf(text: TapeText): Message | undefined {
   try {
-    return Message.parse(Buffer.from(text.get()), 'server')
+    return Message.parse(Buffer.from(textOf(text) ?? ''), 'server')
   } catch (error) {
-    if (error instanceof MalformedMessage || error instanceof TapeError) return undefined
+    if (error instanceof MalformedMessage) return undefined
     throw error
   }
 }

@@ -1,0 +1,155 @@
+/** Tapes of revision 2026-07-28 by hand: versions, replay sessions by name, what a client declares, batches of an earlier revision. */
+import t, { type Test } from 'tap'
+import type { Forward } from '../../src/index.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
+import { type RawResponse, rawPost } from '../helpers/raw-client.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, type Rpc, rpc } from '../helpers/rpc.ts'
+import { Inbox } from '../helpers/wait.ts'
+import { asked, type Json, told } from './hand-stage.ts'
+import { down, type FrameFacts, JSON_HEAD, notice, request, result, sseHead, tapeOf, up } from './recording-door.ts'
+import { recorded, replayClient, replayDoor } from './replay-stage.ts'
+
+const META = (modern(rpc(0, 'x')).params as { _meta: object })._meta
+const LEVEL = 'io.modelcontextprotocol/logLevel'
+
+const modernly = (n: number, method: string, params: object, value: object): FrameFacts[] => [
+  up(`post-${n}`, request(n, method, { ...params, _meta: META })),
+  down(`post-${n}`, result(n, value), { http: JSON_HEAD })
+]
+
+async function say(door: Forward, message: Rpc, headers: Record<string, string> = {}): Promise<RawResponse> {
+  return await rawPost(door.url!, message, { ...modernHeaders(message), ...headers })
+}
+
+const count = (n: number): FrameFacts[] =>
+  modernly(n, 'tools/call', { name: 'count', arguments: {} }, { resultType: 'complete', n })
+const counts = (t: Test): string => tapeOf(t, [...count(1), ...count(2)])
+const call = (id: number, name = 'count'): Rpc => modern(rpc(id, 'tools/call', { name, arguments: {} }))
+
+t.test('a request of a revision that was not recorded gets -32022 with those that were', async t => {
+  trackLeaks(t)
+  const door = await replayDoor(t, counts(t))
+  const other = call(1)
+  Object.assign((other.params as { _meta: object })._meta, { 'io.modelcontextprotocol/protocolVersion': '2027-01-01' })
+  const refused = await say(door, other, { 'mcp-protocol-version': '2027-01-01' })
+  t.equal(refused.status, 400)
+  t.match(JSON.parse(refused.text), { id: 1, error: { code: -32_022, data: { supported: ['2026-07-28'] } } })
+  const begun = await rawPost(door.url!, initialize(2))
+  t.match(JSON.parse(begun.text), { id: 2, error: { code: -32_022, data: { supported: ['2026-07-28'] } } })
+})
+
+t.test('who gives a name has a replay session of that name; all others share one', async t => {
+  trackLeaks(t)
+  const door = await replayDoor(t, counts(t))
+  const next = async (headers: Record<string, string>, query = ''): Promise<number> => {
+    const answer = await rawPost(`${door.url}${query}`, call(1), { ...modernHeaders(call(1)), ...headers })
+    return JSON.parse(answer.text).result.n
+  }
+  t.equal(await next({}), 1)
+  t.equal(await next({ 'Catflap-Replay-Session': 'a' }), 1)
+  t.equal(await next({ 'Catflap-Replay-Session': 'b' }), 1)
+  t.equal(await next({}, '?replay-session=c'), 1)
+  t.equal(await next({ 'Catflap-Replay-Session': 'a' }), 2)
+  t.equal(await next({}, '?replay-session=a'), 2)
+  t.equal(await next({}), 2)
+  t.match(door.replay, { sessions: 4, requests: 7, unused: 0 })
+})
+
+t.test('an answer that asks for what the client has not declared is -32021', async t => {
+  trackLeaks(t)
+  const inputRequests = {
+    colour: { method: 'elicitation/create', params: { mode: 'url', url: 'http://a/', message: 'm' } }
+  }
+  const asks = { resultType: 'input_required', inputRequests, requestState: 'state 1' }
+  const params = { name: 'ask', arguments: {} }
+  const inputResponses = { colour: { action: 'accept' } }
+  const door = await replayDoor(
+    t,
+    tapeOf(t, [
+      ...modernly(1, 'tools/call', params, asks),
+      ...modernly(2, 'tools/call', { ...params, inputResponses, requestState: 'state 1' }, { resultType: 'complete' })
+    ])
+  )
+  for (const capabilities of [{}, { elicitation: {} }, { elicitation: { form: {} } }]) {
+    const refused = await say(door, modern(rpc(1, 'tools/call', params), capabilities))
+    t.equal(refused.status, 400)
+    const { error } = JSON.parse(refused.text)
+    t.match(error, { code: -32_021, data: { requiredCapabilities: { elicitation: { url: {} } } } })
+  }
+  const able = { elicitation: { url: {} } }
+  t.match(JSON.parse((await say(door, modern(rpc(2, 'tools/call', params), able))).text).result, asks)
+  const retry = rpc(3, 'tools/call', { ...params, inputResponses, requestState: 'state 1' })
+  t.match(JSON.parse((await say(door, modern(retry, able))).text).result, { resultType: 'complete' })
+  const other = rpc(4, 'tools/call', { ...params, inputResponses, requestState: 'another' })
+  t.match(JSON.parse((await say(door, modern(other, able))).text).error, { code: -31_060 }, 'states are as recorded')
+})
+
+t.test('logs come to requests that ask for them, from the level on that they name', async t => {
+  trackLeaks(t)
+  const line = (level: string): FrameFacts => down('post-1', notice('notifications/message', { level, data: level }))
+  const params = { name: 'log', arguments: {} }
+  const logging = { ...META, [LEVEL]: 'debug' }
+  const file = tapeOf(t, [
+    up('post-1', request(1, 'tools/call', { ...params, _meta: logging })),
+    sseHead('post-1'),
+    line('debug'),
+    line('warning'),
+    down('post-1', result(1, { resultType: 'complete' }))
+  ])
+  const door = await replayDoor(t, file)
+  for (const [level, expected] of [
+    [undefined, []],
+    ['debug', ['debug', 'warning']],
+    ['warning', ['warning']]
+  ] as const) {
+    const message = modern(rpc(1, 'tools/call', params), {}, level === undefined ? {} : { [LEVEL]: level })
+    const heard = new Inbox<Json>('messages')
+    await told(door.url!, message, modernHeaders(message), heard).answer
+    t.same(
+      heard.items.filter(m => m.method !== undefined).map(m => m.params?.data),
+      expected
+    )
+    t.match(heard.items.at(-1), { id: 1, result: {} })
+  }
+})
+
+t.test('a client that knows both eras finds out that the tape is of the earlier one', async t => {
+  for (const wire of ['http', 'stdio'] as const)
+    await t.test(wire, async t => {
+      trackLeaks(t)
+      const { file } = await recorded(t, { client: 'http', server: 'http' }, async c => await c.client.listTools())
+      const door = wire === 'stdio' ? file : await replayDoor(t, file)
+      const { c, end } = await replayClient(t, wire, door, { era: 'auto' })
+      t.equal(c.client.getNegotiatedProtocolVersion(), '2025-11-25')
+      t.ok((await c.client.listTools()).tools.length > 0)
+      await end()
+    })
+})
+
+t.test('a batch of revision 2025-03-26 is answered, each request on its own', async t => {
+  trackLeaks(t)
+  const clientInfo = { name: 'a', version: '1' }
+  const info = { protocolVersion: '2025-03-26', capabilities: {} }
+  const older = tapeOf(
+    t,
+    [
+      up('post-1', request(1, 'initialize', { ...info, clientInfo })),
+      down('post-1', result(1, { ...info, serverInfo: clientInfo }), { http: JSON_HEAD }),
+      ...asked(3, 'tools/list', {}, { tools: [] }),
+      ...asked(4, 'prompts/list', {}, { prompts: [] })
+    ].map(frame => ({ session: 's2', ...frame })),
+    'b.tape.jsonl'
+  )
+  const door = await replayDoor(t, older)
+  const begun = await rawPost(door.url!, initialize(0, '2025-03-26'))
+  const headers = legacyHeaders(begun.headers['mcp-session-id'] as string, '2025-03-26')
+  const heard = new Inbox<Json>('messages')
+  const batch = [rpc('a', 'tools/list'), rpc('b', 'prompts/list'), rpc('c', 'resources/list')]
+  await told(door.url!, batch, headers, heard).answer
+  const answers = heard.items.flat() as Json[]
+  t.same(answers.map(m => m.id).sort(), ['a', 'b', 'c'])
+  t.match(
+    answers.find(m => m.id === 'c'),
+    { error: { code: -31_060 } }
+  )
+})
