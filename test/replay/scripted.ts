@@ -211,6 +211,8 @@ class ScriptedClient {
   hear(message: Json): void {
     const { id, method, params, result, error } = message
     if (method === undefined) {
+      // To a request that it has left, a client hears nothing that matters.
+      if (!this.#open.has(Number(id))) return
       const what = result ? { result } : { error }
       this.#tell(Number(id), what)
       this.#open.delete(Number(id))
