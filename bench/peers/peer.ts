@@ -8,6 +8,8 @@ export interface Peer extends Running {
   readonly metrics?: string
   /** The tape it writes, if it does. */
   readonly tape?: string
+  /** It answers out of a tape: with the ids that it is asked with. */
+  readonly replays?: true
 }
 
 /**
