@@ -1,3 +1,4 @@
+import { scalarText } from './canonical.ts'
 import { type Difference, type DiffOptions, type DiffPath, differences } from './json-diff.ts'
 import { compileRegex } from './linear-regex.ts'
 import { segmentsOf } from './pointer.ts'
@@ -91,7 +92,10 @@ function equalities(patterns: readonly AnswerPattern[]): IsEqual[] {
     if (typeof pattern === 'string') continue
     const test = compileRegex(pattern.regex)
     out.push((before, after) =>
-      [before, after].every(v => (typeof v === 'string' || typeof v === 'number') && test(String(v)))
+      [before, after].every(value => {
+        const text = scalarText(value)
+        return text !== undefined && test(text)
+      })
     )
   }
   return out

@@ -45,8 +45,8 @@ export class InUse<T> {
   }
 
   set(key: string, value: T): void {
+    if (this.#entries.size >= this.#limit) this.#sweep()
     this.#entries.set(key, value)
-    if (this.#entries.size > this.#limit) this.#sweep()
   }
 
   values(): IterableIterator<T> {

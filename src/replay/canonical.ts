@@ -113,6 +113,13 @@ export function below(views: readonly View[], key: string): readonly View[] {
   return next
 }
 
+/** A single value as patterns see it: a text itself, others as JSON has them; undefined for objects and arrays. */
+export function scalarText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (value instanceof ExactNumber) return value.source
+  return typeof value === 'object' && value !== null ? undefined : JSON.stringify(value)
+}
+
 /** Longer ones are hashed, so that an index of keys stays small whatever the requests hold. */
 const MAX_KEY = 96
 

@@ -33,8 +33,35 @@ export class ConversationBuilder implements Conversation {
   }
 
   addBefore(said: Said): void {
-    if (this.before === NONE) this.before = [said]
-    else (this.before as Said[]).push(said)
+    this.#before().push(said)
+  }
+
+  /** Puts each behind the step that it came after, where that was not known at once. */
+  insert(said: readonly Said[]): void {
+    const touched = new Set<Said[]>()
+    for (const one of said) {
+      const step = this.#lastBefore(one.order)
+      const list = step ? step.listFor(one.order) : this.#before()
+      list.push(one)
+      touched.add(list)
+    }
+    for (const list of touched) list.sort(byOrder)
+  }
+
+  #before(): Said[] {
+    if (this.before === NONE) this.before = []
+    return this.before as Said[]
+  }
+
+  #lastBefore(order: number): StepOn | undefined {
+    let from = 0
+    let to = this.steps.length
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if (this.steps[middle]!.order < order) from = middle + 1
+      else to = middle
+    }
+    return this.steps[from - 1]
   }
 
   /** What the server chose in its answer to `initialize`. */
@@ -58,7 +85,9 @@ export class ConversationBuilder implements Conversation {
   join(other: ConversationBuilder): void {
     for (const step of other.steps) this.steps.push(step)
     this.steps.sort(byOrder)
-    if (other.before !== NONE) this.before = [...this.before, ...other.before].sort(byOrder)
+    const before = [...this.before, ...other.before]
+    this.before = NONE
+    this.insert(before)
     this.#negotiated ??= other.#negotiated
     for (const [version, count] of other.#named ?? []) {
       this.#named ??= new Map()

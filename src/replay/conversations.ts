@@ -7,7 +7,7 @@ import { ownText } from './shared-strings.ts'
 import type { SaidOnTape, StepOn } from './steps.ts'
 
 /** Sessions whose ids are told apart at once; of older ones the conversation is known, and no longer what waited in it. */
-const MAX_ROOMS = 10_000
+const MAX_ROOMS = 2_000
 const MAX_SESSIONS = 1_000_000
 
 /** The conversations of one tape, and where in them things stand. */
@@ -77,7 +77,7 @@ export class Conversations {
   }
 
   #begin(conversation: ConversationBuilder): void {
-    for (const said of this.#early) conversation.addBefore(said)
+    conversation.insert(this.#early)
     this.#early = []
   }
 }

@@ -145,6 +145,7 @@ class StrictCursor implements Cursor {
   readonly #index: RequestIndex
   readonly #repeat: RepeatMode
   readonly #order: StrictOrder
+  readonly #pings: KeyedCursor
   readonly #onUse: OnUse
   readonly #used = new Set<RecordedRequest>()
 
@@ -153,9 +154,14 @@ class StrictCursor implements Cursor {
     this.#repeat = repeat
     this.#onUse = onUse
     this.#order = new StrictOrder(index, prefer)
+    this.#pings = new KeyedCursor(index, repeat, prefer, position => {
+      this.#used.add(index.all[position]!)
+      onUse(position)
+    })
   }
 
   match(message: { readonly method: string; readonly params: unknown }): Match {
+    if (message.method === 'ping') return this.#pings.match(message)
     const keys = this.#index.keysOf(message.method, message.params)
     let again = this.#order.laps > 0
     if (this.#order.isAtEnd && this.#repeat === 'cycle') {

@@ -76,7 +76,7 @@ interface Base {
   readonly place: TapePlace
   /** What was taken out of it: marks of the tape format. */
   readonly redacted: readonly string[]
-  /** HTTP headers, name and value in turn; undefined for a pipe. */
+  /** HTTP headers, name and value in turn; undefined for a pipe. Where they are many they are read anew, as a TapeText is. */
   readonly headers: readonly string[] | undefined
 }
 
@@ -87,7 +87,7 @@ export interface RecordedRequest extends Base {
   readonly subject: string | undefined
   /** The whole message. */
   readonly text: TapeText
-  /** JSON text of its id. */
+  /** JSON text of its id. Ids, tokens and names of more than 1000 characters are told by a stand-in. */
   readonly id: string
   /** JSON text of `params._meta.progressToken`. */
   readonly progressToken: string | undefined
@@ -96,11 +96,11 @@ export interface RecordedRequest extends Base {
   /** The tape holds only its beginning. */
   readonly truncated: boolean
   /**
-   * What the server said between this and the next thing that happened, up to the answer: on the request's own stream, or loose.
-   * In order.
+   * What the server said before the answer, in order: on the request's own stream or for its token, whatever else happened
+   * meanwhile; and loose, behind this and before the next thing that happened.
    */
   readonly said: readonly Said[]
-  /** What the server said, loose, behind the answer and before the next request or answer. */
+  /** What the server said behind the answer, and before the next thing that happened. */
   readonly after: readonly Said[]
   readonly outcome: Outcome
   /** The client cancelled it, by `notifications/cancelled` or by leaving: when. */
@@ -192,7 +192,10 @@ export type Outcome =
       readonly own: boolean
       readonly place: TapePlace
     }
-  /** The stream ended, broke, or the server was lost: without a response. `how` is the tape's word for it. */
+  /**
+   * The stream ended (`complete`), broke (`upstream_reset`, …), or the client went away (`disconnect`): without a response, and
+   * nothing was taken up again.
+   */
   | { readonly kind: 'cut'; readonly at: number; readonly order: number; readonly how: string }
   /** It was still open when the tape ended. */
   | { readonly kind: 'open' }

@@ -1,5 +1,5 @@
 import { MARK } from '../tape/format.ts'
-import type { CanonicalOptions, View } from './canonical.ts'
+import { type CanonicalOptions, scalarText, type View } from './canonical.ts'
 import { compilePattern } from './pattern.ts'
 import { segmentsOf } from './pointer.ts'
 import type { RequestRule, Rules } from './rules.ts'
@@ -54,7 +54,7 @@ function viewOf({ ignore = [], where = {} }: RequestRule): View {
     // No JSON text begins like this, so that no value is taken for one that matched.
     const standIn = `?${JSON.stringify(pattern)}`
     at(root, segmentsOf(pointer)).standIn = value => {
-      const text = plainText(value)
+      const text = scalarText(value)
       return text !== undefined && test(text) ? standIn : undefined
     }
   }
@@ -73,14 +73,6 @@ function at(root: Draft, segments: readonly string[]): Draft {
     node = next
   }
   return node
-}
-
-/** Of single values; objects and arrays match nothing. */
-function plainText(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  return value === undefined || (typeof value === 'object' && value !== null && !('source' in value))
-    ? undefined
-    : JSON.stringify(value)
 }
 
 /** Where a recorded request lost what was secret: any value may stand there. */

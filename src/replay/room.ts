@@ -11,7 +11,7 @@ const MAX_ANSWERED = 100
 /** Tasks and subscriptions, which go on behind their answers or for long. */
 const MAX_LASTING = 1000
 /** Requests that may be named by a token, or as a subscription. */
-const MAX_NAMED = 100_000
+const MAX_NAMED = 10_000
 const MAX_ASKED = 10_000
 const MAX_SAME = 100
 /** Those who share ids: a session, or all who have none. */

@@ -76,9 +76,11 @@ export class ServerSide {
     if (!pending) return
     const { at, room, stream, e, part } = heard
     const { request, conversation, version } = pending
+    // On a pipe of HTTP+SSE the status is that of the stream, and says nothing of this answer.
+    const status = room.pipe !== undefined && room.pipe === at.frame.stream ? undefined : stream?.status
     request.revive()
     request.outcome = new ResponseOnTape(this.#state.mark(at, part), {
-      status: at.frame.http?.status ?? stream?.status,
+      status: at.frame.http?.status ?? status,
       isError: e.isError,
       truncated: at.frame.truncated !== undefined,
       own: at.frame.own === true
@@ -88,7 +90,7 @@ export class ServerSide {
     if (version !== undefined) conversation.accepted(version)
     if (request.method !== 'initialize') return
     conversation.negotiated(e.version)
-    conversation.unassigned = stream?.status !== undefined && !stream.assigns
+    conversation.unassigned = status !== undefined && !stream?.assigns
   }
 
   #said({ at, room, stream, e, part }: Heard): void {
@@ -155,7 +157,10 @@ function noteFacts(stream: StreamOnTape, frame: TapeFrame): void {
   if (status === undefined) return
   stream.status ??= status
   if (stream.step) stream.step.status ??= status
-  if (frame.kind === 'head' && /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')) stream.isSse = true
+  // Of a stream that catflap itself opens no headers are told.
+  const isStream = stream.step?.kind === 'listen' && frame.own === true && status === 200
+  const isSse = /^text\/event-stream\b/i.test(headerOf(frame, 'content-type') ?? '')
+  if (frame.kind === 'head' && (isStream || isSse)) stream.isSse = true
   if (headerOf(frame, 'mcp-session-id') !== undefined) stream.assigns = true
 }
 

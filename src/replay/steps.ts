@@ -75,6 +75,12 @@ abstract class StepOnTape extends OnTape {
     if (this.after === NONE) this.after = [said]
     else (this.after as Said[]).push(said)
   }
+
+  /** Where something belongs that was said then. */
+  listFor(_order: number): Said[] {
+    if (this.after === NONE) this.after = []
+    return this.after as Said[]
+  }
 }
 
 export interface Cancelled {
@@ -116,6 +122,12 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
   addSaid(said: Said): void {
     if (this.said === NONE) this.said = [said]
     else (this.said as Said[]).push(said)
+  }
+
+  override listFor(order: number): Said[] {
+    if (this.outcome.kind !== 'open' && (this.outcome as Mark | CutOnTape).order < order) return super.listFor(order)
+    if (this.said === NONE) this.said = []
+    return this.said as Said[]
   }
 
   /** Its stream ended without an answer; it may be taken up again. */

@@ -31,6 +31,11 @@ export class StreamOnTape {
     this.#requests.push(pending)
   }
 
+  /** What still comes there makes a difference. */
+  get isAwaited(): boolean {
+    return !this.ended && (this.step !== undefined || this.next !== undefined)
+  }
+
   /** The requests that came with it and have no answer. */
   get waiting(): readonly Pending[] {
     if (!this.next) return []

@@ -6,7 +6,7 @@ const MAX_WINDOW = 1000
 
 /**
  * Recorded order: a request may come when all that were answered before it began have come. Those that overlapped may come in
- * any order among themselves.
+ * any order among themselves. Pings have no place in it: clients send them when they like.
  */
 export class StrictOrder {
   readonly #index: RequestIndex
@@ -25,12 +25,12 @@ export class StrictOrder {
 
   /** Nothing is left that would have to come. */
   get isAtEnd(): boolean {
-    return this.#ahead === this.#index.all.length && !this.#window.some(i => isAwaited(this.#index.all[i]!))
+    return this.#ahead === this.#index.all.length && this.#window.length === 0
   }
 
   /** What has to come next. */
   get next(): number | undefined {
-    return this.#window.find(i => isAwaited(this.#index.all[i]!))
+    return this.#window[0]
   }
 
   take(keys: readonly string[]): number | undefined {
@@ -56,7 +56,7 @@ export class StrictOrder {
       const position = this.#nth(this.#ahead)
       const request = all[position]!
       // What cannot be asked for holds up nothing.
-      if (keys[position] === undefined) continue
+      if (keys[position] === undefined || request.method === 'ping') continue
       if (this.next !== undefined && (request.order > end || !this.#isOneConversation(position))) return
       end = Math.min(end, endOf(request))
       this.#window.push(position)
@@ -76,11 +76,6 @@ export class StrictOrder {
   }
 }
 
-/** Clients send pings when they like: nothing waits for them. */
-function isAwaited(request: RecordedRequest): boolean {
-  return request.method !== 'ping'
-}
-
-function endOf(request: RecordedRequest): number {
-  return request.outcome.kind === 'open' || !isAwaited(request) ? Number.POSITIVE_INFINITY : request.outcome.order
+function endOf({ outcome }: RecordedRequest): number {
+  return outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
 }

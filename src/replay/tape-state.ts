@@ -8,7 +8,7 @@ import { type Mark, type Origin, UNREAD } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TapeSource, TextRange } from './tape-source.ts'
 
-const MAX_STREAMS = 100_000
+const MAX_STREAMS = 20_000
 const MAX_ENDED = 10_000
 /** Messages in batches, over a whole tape: one line can hold a million of them. */
 const MAX_BATCHED = 1_000_000
@@ -27,7 +27,7 @@ export class TapeState {
   readonly conversations: Conversations
   readonly names = new Names()
   readonly #lists = new Lists()
-  readonly #streams = new InUse<StreamOnTape>(MAX_STREAMS, stream => !stream.ended)
+  readonly #streams = new InUse<StreamOnTape>(MAX_STREAMS, stream => stream.isAwaited)
   /** By the last event's id: streams that may be taken up again. */
   readonly #ended = new Recent<StreamOnTape>(MAX_ENDED)
   /** How many places in the order were given away. */

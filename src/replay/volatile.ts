@@ -1,3 +1,5 @@
+import { ExactNumber } from './exact-number.ts'
+
 /** What changes by itself from one run of a server to the next: times, made-up identifiers, places on a disk. */
 export type VolatileKind = 'time' | 'uuid' | 'port' | 'path' | 'number'
 
@@ -14,10 +16,17 @@ export function differInVolatile(
   kinds: readonly VolatileKind[],
   moments?: Moments
 ): boolean {
-  if (typeof before === 'number' && typeof after === 'number') return areNumbers(before, after, kinds, moments)
+  const [old, now] = [numberIn(before), numberIn(after)]
+  if (old !== undefined && now !== undefined) return areNumbers(old, now, kinds, moments)
   if (typeof before !== 'string' || typeof after !== 'string') return false
   if (before.length > MAX_TEXT || after.length > MAX_TEXT) return false
   return blanked(before, kinds, moments?.before, moments) === blanked(after, kinds, moments?.after, moments)
+}
+
+/** Nanoseconds since 1970 are more than a double holds; to be near, they need not be exact. */
+function numberIn(value: unknown): number | undefined {
+  if (value instanceof ExactNumber) return Number(value.source)
+  return typeof value === 'number' ? value : undefined
 }
 
 /** Longer ones are compared as they are. */

@@ -15,7 +15,7 @@ export interface Pending {
 }
 
 /** Requests that may wait at once. Beyond it the oldest are forgotten: a tape may hold millions that were never answered. */
-const MAX_WAITING = 100_000
+const MAX_WAITING = 10_000
 
 /**
  * Requests by id. Clients may use an id again while it is in use: the oldest is meant first, and those that were cancelled

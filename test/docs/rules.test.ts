@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Matcher } from '../../src/replay/matching.ts'
 import { parseRules } from '../../src/replay/rules.ts'
-import { rulesFile } from '../../src/replay/rules-shape.ts'
+import { rulesFile, rulesSchema } from '../../src/replay/rules-shape.ts'
 import { differInVolatile } from '../../src/replay/volatile.ts'
 import { conversationOf } from '../replay/conversation-fixture.ts'
 import { sections } from './config-reference.ts'
 
 const PAGE = fileURLToPath(new URL('../../docs/rules.md', import.meta.url))
+const SCHEMA = fileURLToPath(new URL('../../docs/rules.schema.json', import.meta.url))
 const marker = (at: string): string => `<!-- keys: ${at === '' ? 'the file' : at} -->\n`
 const tables = sections(rulesFile)
 
@@ -21,6 +22,7 @@ if (process.env.TAP_SNAPSHOT === '1') {
     text = `${text.slice(0, from)}${table}${text.slice(end)}`
   }
   writeFileSync(PAGE, text)
+  writeFileSync(SCHEMA, `${JSON.stringify(rulesSchema(), undefined, 2)}\n`)
 }
 
 const page = readFileSync(PAGE, 'utf8')
@@ -31,6 +33,10 @@ t.test('the keys of the file: values, defaults and meanings', async t => {
     t.same(page.slice(from, page.indexOf('\n\n', from)).split('\n'), table.split('\n'), at)
   }
   t.equal(page.match(/<!-- keys: /g)!.length, tables.length)
+})
+
+t.test('the schema for editors is that of the file', async t => {
+  t.same(JSON.parse(readFileSync(SCHEMA, 'utf8')), JSON.parse(JSON.stringify(rulesSchema())))
 })
 
 const example = parseRules(/```yaml\n([\s\S]*?)```/.exec(page)![1]!, 'example.yaml')

@@ -114,6 +114,16 @@ t.test('strict: what comes next, and what overlapped in any order', async t => {
   t.match(hit(t, last, b), { request: { place: { line: 3 } }, again: true })
 })
 
+t.test('strict: thousands of pings leave room for what comes behind them', async t => {
+  const pings = Array.from({ length: 3000 }, () => ({ method: 'ping' }))
+  const matcher = new Matcher(conversationOf([...pings, callOf('a', {})]), { ...OPTIONS, mode: 'strict' })
+  const cursor = matcher.cursor()
+  t.equal(lineOf(cursor, callOf('a', {})), 3002)
+  t.same([lineOf(cursor, { method: 'ping' }), lineOf(cursor, { method: 'ping' })], [2, 3])
+  t.equal(matcher.unused.length, 2998)
+  t.equal(cursor.used().size, 3)
+})
+
 t.test('strict: pings and what was never answered hold nothing up', async t => {
   const [a, b] = [callOf('a', {}), callOf('b', {})]
   const tape = conversationOf([{ method: 'ping' }, a, { method: 'subscriptions/listen', open: true }, b])
@@ -194,6 +204,17 @@ t.test('where something was redacted any value matches, and what surrounds it ha
   ])
 })
 
+t.test(
+  'secrets in thousands of different places: what is equal as it stands is still found, and nothing takes long',
+  async t => {
+    const sketches = Array.from({ length: 3000 }, (_, i) => callOf('a', { [`m${i}`]: '[redacted]' }))
+    const cursor = new Matcher(conversationOf(sketches), OPTIONS).cursor()
+    t.equal(lineOf(cursor, callOf('a', { m5: 'secret' })), 7)
+    t.equal(lineOf(cursor, callOf('a', { m2999: '[redacted]' })), 3001)
+    t.equal(missed(cursor, callOf('a', { m2999: 'secret' })).closest?.method, 'tools/call')
+  }
+)
+
 t.test('rules leave members out, and make values equal that match', async t => {
   const rules = {
     ...DEFAULT_RULES,
@@ -216,6 +237,14 @@ t.test('rules leave members out, and make values equal that match', async t => {
     t.equal(lineOf(cursor, ask(change)), 2, JSON.stringify(change))
   for (const change of [{ q: 'y' }, { path: '/var/a.txt' }, { n: -1 }, { list: [{ at: 1, v: 2 }] }])
     t.equal(missed(cursor, ask({ nonce: 9, ...change })).difference.length, 1, JSON.stringify(change))
+})
+
+t.test('objects match no pattern, whatever their members; numbers that no double holds do', async t => {
+  const rules = { ...DEFAULT_RULES, requests: [{ where: { '/arguments/*': '*' } }] }
+  const tape = conversationOf([callOf('a', { x: { source: 1 } }), callOf('b', { x: 1 })])
+  const cursor = new Matcher(tape, { ...OPTIONS, rules }).cursor()
+  t.equal(missed(cursor, callOf('a', { x: { source: 2 } })).difference.length, 1)
+  t.equal(lineOf(cursor, callOf('b', parseJson('{"x":9007199254740993}'))), 3)
 })
 
 t.test('a large tape: each request is found at once, and a miss looks at few', async t => {

@@ -2,15 +2,18 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Test } from 'tap'
-import type { ReadRecordingOptions, Said } from '../../src/replay/recording.ts'
 import {
   type Conversation,
+  type ReadRecordingOptions,
   type RecordedRequest,
   type Recording,
   readRecording,
-  type Step
+  type Said,
+  type Step,
+  type TapeText
 } from '../../src/replay/recording.ts'
 import type { TapeFrame } from '../../src/tape/format.ts'
+import { TapeReader } from '../../src/tape/reader.ts'
 import { HEADER } from '../tape/fixtures.ts'
 
 /** A frame as it stands on a tape; a message's text may be given as a value. */
@@ -63,6 +66,7 @@ export const open = (
   kind: 'open',
   http: { method, path: '/mcp', headers }
 })
+export const note = (note: string, facts: FrameFacts = {}): FrameFacts => ({ kind: 'note', note, ...facts })
 export const end = (stream: string, outcome = 'complete'): FrameFacts => ({ stream, dir: 'down', kind: 'end', outcome })
 
 /** Reads it, and closes it with the test. */
@@ -73,7 +77,7 @@ export async function read(
 ): Promise<Recording> {
   const recording = await readRecording([files].flat(), options)
   t.teardown(() => recording.close())
-  ordered(t, recording)
+  t.same(disorder(recording), [], 'the order is strict')
   return recording
 }
 
@@ -111,12 +115,13 @@ function nameOf(step: Step): string {
 
 function told(where: string, said: readonly Said[]): string[] {
   return said.map(
-    s => `${where} ${s.owned ? 'owned ' : ''}${s.own ? 'own ' : ''}${s.method}${s.id === undefined ? '' : ` #${s.id}`}`
+    s =>
+      `${where} ${s.owned ? 'owned ' : ''}${s.own ? 'own ' : ''}${s.method}${s.id === undefined ? '' : ` #${s.id}`}${s.names && !s.owned ? ` names ${s.names.method}` : ''}`
   )
 }
 
 /** Everything that has a place in the order has one of its own, and stands where it belongs. */
-function ordered(t: Test, recording: Recording): void {
+export function disorder(recording: Recording): string[] {
   const faults: string[] = []
   const rising = (list: readonly { readonly order: number }[], what: string): void => {
     for (let i = 1; i < list.length; i++) if (list[i]!.order <= list[i - 1]!.order) faults.push(`${what} runs back`)
@@ -132,5 +137,55 @@ function ordered(t: Test, recording: Recording): void {
         )
     }
   }
-  if (faults.length > 0) t.fail(`the order is strict: ${faults.slice(0, 5).join(', ')}`)
+  return faults.slice(0, 5)
+}
+
+/** Holds the recording against the frames of its tape, read the plain way: nothing is lost, and nothing stands twice. */
+export async function complete(t: Test, file: string, recording: Recording): Promise<void> {
+  const { found, wanted } = await contents(file, recording)
+  t.same(found.said, wanted.said, 'all that the server said, in its order, once')
+  t.same(found.did, wanted.did, 'all that the client said, in its order, once')
+}
+
+interface Contents {
+  readonly said: readonly string[]
+  readonly did: readonly string[]
+}
+
+/** What the recording holds, and what is on the tape. */
+export async function contents(
+  file: string,
+  recording: Recording
+): Promise<{ readonly found: Contents; readonly wanted: Contents }> {
+  const wanted = { said: [] as string[], did: [] as string[] }
+  for await (const frame of await TapeReader.open(file)) {
+    if (frame.side !== 'client' || frame.kind !== 'message' || frame.text === undefined) continue
+    for (const m of messagesOf(frame.text)) {
+      if (frame.dir === 'up') wanted.did.push(JSON.stringify(m))
+      else if (m.method !== undefined) wanted.said.push(JSON.stringify(m))
+    }
+  }
+  const conversations = [...recording.legacy, ...(recording.modern ? [recording.modern] : [])]
+  const steps = conversations.flatMap(c => c.steps)
+  const textOf = ({ text }: { readonly text: TapeText }): string => JSON.stringify(JSON.parse(text.get()))
+  const inOrder = (a: { readonly order: number }, b: { readonly order: number }): number => a.order - b.order
+  const did = steps.filter(step => step.kind !== 'listen' && step.kind !== 'end')
+  return { found: { said: allSaid(recording).sort(inOrder).map(textOf), did: did.sort(inOrder).map(textOf) }, wanted }
+}
+
+export function allSaid({ legacy, modern }: Recording): Said[] {
+  return [...legacy, ...(modern ? [modern] : [])].flatMap(c => [...c.before, ...c.steps.flatMap(saidAt)])
+}
+
+function saidAt(step: Step): readonly Said[] {
+  return step.kind === 'request' ? [...step.said, ...step.after] : step.after
+}
+
+function messagesOf(text: string): { readonly method?: string }[] {
+  try {
+    const value = [JSON.parse(text)].flat() as ({ method?: unknown; result?: unknown; error?: unknown } | null)[]
+    return value.filter(m => typeof m?.method === 'string' || m?.result !== undefined || m?.error !== undefined) as []
+  } catch {
+    return []
+  }
 }

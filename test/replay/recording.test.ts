@@ -3,7 +3,7 @@ import path from 'node:path'
 import t from 'tap'
 import { notification, rpc } from '../helpers/rpc.ts'
 import { PAIRS, pair } from '../integration/pairing-door.ts'
-import { read, requestsOf, story } from './recording-door.ts'
+import { complete, read, requestsOf, story } from './recording-door.ts'
 
 for (const [client, server] of PAIRS)
   t.test(`a client on ${client}, a server on ${server}: each request with all that came of it`, async t => {
@@ -40,6 +40,7 @@ for (const [client, server] of PAIRS)
     )
     const listens = recording.legacy[0]!.steps.filter(step => step.kind === 'listen')
     t.equal(listens.length, client === 'stdio' ? 0 : 1)
+    await complete(t, file, recording)
     const call = requestsOf(recording.legacy[0])[1]!
     t.match(call, {
       id: '"c"',

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { AnswerRules } from '../../src/replay/answer-rules.ts'
+import { parseJson } from '../../src/replay/canonical.ts'
 import { DEFAULT_RULES } from '../../src/replay/rules.ts'
 import { differInVolatile, noiseOf } from '../../src/replay/volatile.ts'
 
@@ -62,6 +63,12 @@ t.test('a time that is not near when it was said is content', async t => {
   t.equal(differInVolatile('at 12:00:00', 'at 13:00:00', ['time']), true)
   t.equal(differInVolatile('at 12:00:00', 'at 13:00:00', ['time'], MOMENTS), false)
   t.equal(differInVolatile('2026-99-99', '2026-98-99', ['time']), false)
+})
+
+t.test('nanoseconds, which no double holds', async t => {
+  const [before, after] = [BEFORE, AFTER].map(ms => parseJson(`${ms}123457`))
+  t.same(noiseOf(before, after, MOMENTS), ['time'])
+  t.same(noiseOf(parseJson('12345678901234567891'), parseJson('12345678901234567892'), MOMENTS), ['number'])
 })
 
 t.test('hostile texts take no time', async t => {
