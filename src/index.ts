@@ -37,7 +37,9 @@ export type { StdioEnd } from './proxy/serve-stdio.ts'
 export type { CommandTarget, TargetOptions, UrlTarget } from './proxy/target.ts'
 export type { FaultKind, FaultRule } from './replay/faults.ts'
 export type { MissServer, ReplayOptions, TapeTargetOptions } from './replay/options.ts'
+export { type ReadRecordingOptions, type Recording, readRecording } from './replay/recording.ts'
 export type { ReplayFinding, ReplaySummary } from './replay/report.ts'
+export { DEFAULT_RULES, type Rules, RulesError, readRules } from './replay/rules.ts'
 export { type UsedTape, type UseTapeOptions, useTape } from './replay/use-tape.ts'
 export type { Session } from './session/manager.ts'
 export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
@@ -53,3 +55,13 @@ export type {
 } from './session/store.ts'
 export type { Direction } from './tape/frame.ts'
 export type { ExchangeKind, ReplyHead } from './transport/upstream.ts'
+export type { Drift, DriftChange } from './verify/drift.ts'
+export { type VerifyOptions, VerifyRefusal } from './verify/options.ts'
+export type {
+  BindingReport,
+  FoundDifference,
+  RequestReport,
+  SessionReport,
+  VerifyReport
+} from './verify/report.ts'
+export { verify } from './verify/verify.ts'

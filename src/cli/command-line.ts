@@ -7,6 +7,7 @@ import { type ReverseArgs, reverseOptions } from './reverse-options.ts'
 import { tailCommand } from './tail.ts'
 import { tapeCommand } from './tape.ts'
 import { plainUsage, UsageError, wrongUsage } from './usage.ts'
+import { VERIFY_LISTS, type VerifyArgs, verifyOptions } from './verify-options.ts'
 
 /** The whole command line, with help and advice. `forward` is what the command of that name does. */
 export async function commandLine(args: readonly string[], forward = forwardWhenNeeded): Promise<void> {
@@ -19,6 +20,7 @@ export async function commandLine(args: readonly string[], forward = forwardWhen
     .command(forwardCommand(forward))
     .command(reverseCommand)
     .command(replayCommand)
+    .command(verifyCommand)
     .command(configCommand)
     .command(tapeCommand)
     .command(tailCommand)
@@ -63,6 +65,16 @@ const replayCommand: CommandModule<object, ReplayArgs> = {
   }
 }
 
+const verifyCommand: CommandModule<object, VerifyArgs> = {
+  command: 'verify <tapes..>',
+  describe: 'check a server against a tape',
+  builder: args => verifyOptions(args),
+  handler: async args => {
+    const { verify } = await import('./verify.ts')
+    await verify(args)
+  }
+}
+
 /** Help and mistakes are answered without the proxy. */
 async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
   const { forward } = await import('./forward.ts')
@@ -70,7 +82,11 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
 }
 
 /** What else may be given more than once, by command. */
-const LISTS: Readonly<Record<string, readonly string[]>> = { reverse: ['routes', 'listen'], replay: ['tapes', 'fault'] }
+const LISTS: Readonly<Record<string, readonly string[]>> = {
+  reverse: ['routes', 'listen'],
+  replay: ['tapes', 'fault'],
+  verify: VERIFY_LISTS
+}
 
 /** yargs makes a list of an option that is given twice; which of the two was meant, nobody can know. */
 function eachOnce(args: Readonly<Record<string, unknown>>): true {

@@ -79,7 +79,8 @@ function recordOf(record: string, args: ForwardArgs): ForwardOptions['record'] {
   }
 }
 
-function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
+/** The server that the arguments name. */
+export function targetOf(args: ForwardArgs, url: string | undefined): TargetOptions {
   const command = args['--'] ?? []
   if (url !== undefined && command.length > 0)
     throw new UsageError(`give a URL or a command, not both: '${url}' and '${command[0]}'`)

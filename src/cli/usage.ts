@@ -41,7 +41,7 @@ function unknownArguments(names: readonly string[]): string {
   const word = written.find(name => process.argv.includes(name))
   const [command] = process.argv.slice(2)
   if (word !== undefined && word === command)
-    return `'${word}' is no command; there are forward, reverse, replay, config, tape and tail`
+    return `'${word}' is no command; there are forward, reverse, replay, verify, config, tape and tail`
   if (word !== undefined && command === 'forward')
     return `'${word}' is one argument too many. The command of a server goes after --: catflap forward -- COMMAND [ARGS…]`
   if (word !== undefined) return `'${word}' is one argument too many`

@@ -1,0 +1,105 @@
+import { existsSync } from 'node:fs'
+import { printable } from '../printable.ts'
+import { readRecording } from '../replay/read-recording.ts'
+import type { Recording } from '../replay/recording.ts'
+import { DEFAULT_RULES, type Rules, RulesError, readRules, rulesBeside, rulesFileOf } from '../replay/rules.ts'
+import { writeRules } from '../replay/rules-writer.ts'
+import { TapeError } from '../tape/format.ts'
+import { LineOutput } from '../tape/line-output.ts'
+import { dryRun } from '../verify/dry-run.ts'
+import { learn } from '../verify/learn.ts'
+import { type VerifyOptions, VerifyRefusal } from '../verify/options.ts'
+import type { VerifyReport } from '../verify/report.ts'
+import { updateTapes } from '../verify/update.ts'
+import { type Verified, verifyOnce } from '../verify/verify.ts'
+import { ProgressBar } from './progress-bar.ts'
+import { untilInterrupted } from './tape.ts'
+import { type VerifyCall, verifyCallOf } from './verify-args.ts'
+import type { VerifyArgs } from './verify-options.ts'
+import { writeReports } from './verify-report.ts'
+
+const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = { same: 0, different: 1, refused: 2, unreachable: 3 }
+
+/** `catflap verify`: its options are in verify-options.ts. */
+export async function verify(args: VerifyArgs): Promise<void> {
+  const call = verifyCallOf(args)
+  try {
+    await run(args, call)
+  } catch (error) {
+    if (!isExplained(error)) throw error
+    for (const line of (error as Error).message.split('\n')) say(line)
+    process.exitCode = 2
+  }
+}
+
+async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
+  const rulesFile = args.rules ?? rulesFileOf(call.tapes[0]!)
+  const rules = args.rules === undefined ? await rulesBeside(call.tapes[0]!) : await rulesForLearning(args)
+  const interrupt = untilInterrupted()
+  const bar = new ProgressBar(process.stderr)
+  const recording = await readRecording(call.tapes, { signal: interrupt.signal, onProgress: bar.reading })
+  const options = { ...call.options, rules, signal: interrupt.signal, onProgress: bar.sending }
+  try {
+    if (args['dry-run']) return await showDryRun(recording, options)
+    const first = await verifyOnce(recording, options, args.learn || args.update)
+    const report = args.learn ? await learnFrom(first, { recording, options, rules, rulesFile }) : first.report()
+    bar.end()
+    await writeReports(report, call.reporters)
+    process.exitCode = EXIT[report.outcome]
+    if (args.update && report.outcome !== 'unreachable') await update(recording, first, options)
+    if (interrupt.signal.aborted) process.exitCode = 130
+  } finally {
+    bar.end()
+    recording.close()
+    interrupt.release()
+  }
+}
+
+/** A file that --learn is to write need not be there yet. */
+async function rulesForLearning({ rules, learn }: VerifyArgs): Promise<Rules> {
+  return learn && !existsSync(rules!) ? DEFAULT_RULES : await readRules(rules!)
+}
+
+async function showDryRun(recording: Recording, options: VerifyOptions): Promise<void> {
+  const out = new LineOutput(process.stdout)
+  for (const line of dryRun(recording, options)) await out.write(line)
+  await out.end()
+}
+
+interface Learning {
+  readonly recording: Recording
+  readonly options: VerifyOptions
+  readonly rules: Rules
+  readonly rulesFile: string
+}
+
+/** The second run; what differs from the first goes into the file of rules. Returns the report by all rules. */
+async function learnFrom(first: Verified, { recording, options, rules, rulesFile }: Learning): Promise<VerifyReport> {
+  const report = first.report()
+  if (report.outcome === 'unreachable' || report.outcome === 'refused') return report
+  const second = await verifyOnce(recording, options, true)
+  const learned = learn(first, second, rules)
+  const file = printable(rulesFile)
+  if (learned.count === 0) {
+    say(`nothing changes by itself; ${file} stays as it is`)
+    return second.report()
+  }
+  await writeRules(rulesFile, learned.rules, { commentOf: learned.exampleOf })
+  say(`${learned.count} ${learned.count === 1 ? 'place changes' : 'places change'} by themselves: see ${file}`)
+  return second.report(await readRules(rulesFile))
+}
+
+async function update(recording: Recording, verified: Verified, options: VerifyOptions): Promise<void> {
+  const { changed, left } = await updateTapes(recording, verified, options)
+  for (const text of left) say(text)
+  say(changed === 0 ? 'the tape says all that already' : `${changed} messages are written anew`)
+  process.exitCode = left.length > 0 ? 1 : 0
+}
+
+function say(text: string): void {
+  process.stderr.write(`catflap: ${printable(text)}\n`)
+}
+
+function isExplained(error: unknown): boolean {
+  return error instanceof VerifyRefusal || error instanceof TapeError || error instanceof RulesError
+}

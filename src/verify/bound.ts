@@ -1,0 +1,148 @@
+import { pathText } from '../config/problems.ts'
+import { parseJson } from '../replay/canonical.ts'
+import type { DiffPath } from '../replay/json-diff.ts'
+import type { RecordedRequest } from '../replay/recording.ts'
+import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
+import { counterpart, eachLeaf, replaceAt, valueAt } from './leaves.ts'
+import { answerOf, placeFacts, type Spoken } from './plan.ts'
+import type { BindingReport, BoundPlace } from './report.ts'
+
+type Value = string | number
+
+/** What the values that the server made up on the tape are now. */
+export class Bound {
+  readonly #plan: BindingPlan
+  readonly #now = new Map<Minted, Value>()
+  readonly #gone = new Set<Minted>()
+  /** Of whole values, and of parts of texts. */
+  readonly #equal = new Map<Value, Set<Value>>()
+  readonly #used = new Map<Minted, Use[]>()
+
+  constructor(plan: BindingPlan) {
+    this.#plan = plan
+  }
+
+  /** The server has answered: what of it is used later is learned. */
+  learn(request: RecordedRequest, live: unknown): void {
+    const minted = this.#plan.minted.get(request)
+    if (!minted) return
+    const recorded = answerOf(request)
+    const text = JSON.stringify(live) ?? ''
+    for (const one of minted) this.#learnOne(one, recorded, live, text)
+  }
+
+  #learnOne(one: Minted, recorded: unknown, live: unknown, text: string): void {
+    const there = counterpart(recorded, live, one.path)
+    if (there === undefined && isGivenBack(one.path)) this.#gone.add(one)
+    // What is still there somewhere has not changed, though its place may have.
+    if (!isGivenBack(one.path) && text.includes(JSON.stringify(one.value).replace(/^"|"$/g, ''))) return
+    const now = one.part ? partOf(valueAt(recorded, one.path), one.value, there) : there
+    if ((typeof now !== 'string' && typeof now !== 'number') || now === one.value) return
+    this.#now.set(one, now)
+    const others = this.#equal.get(one.value)
+    if (others) others.add(now)
+    else this.#equal.set(one.value, new Set([now]))
+  }
+
+  /** What the client was to give back, and the server gives no more: there is nothing that could be asked. */
+  missing(step: Spoken): Minted | undefined {
+    return this.#plan.uses.get(step)?.find(use => this.#gone.has(use.minted))?.minted
+  }
+
+  changes(step: Spoken): boolean {
+    return this.#plan.uses.get(step)?.some(use => this.#now.has(use.minted)) === true
+  }
+
+  /** Puts the live values into a message that is about to be sent. */
+  apply(step: Spoken, json: unknown): void {
+    for (const use of this.#plan.uses.get(step) ?? []) {
+      const now = this.#now.get(use.minted)
+      if (now === undefined) continue
+      const before = valueAt(json, use.path)
+      const after = before === use.minted.value ? now : withPart(before, use.minted.value, now)
+      if (after === before) continue
+      replaceAt(json, use.path, after)
+      const used = this.#used.get(use.minted)
+      if (used) used.push(use)
+      else this.#used.set(use.minted, [use])
+    }
+  }
+
+  /** Whether two values are the same where a value that the server made up is what it is now. */
+  isSame(before: unknown, after: unknown): boolean {
+    if (this.#equal.size === 0 || typeof before !== typeof after) return false
+    if (typeof before === 'number') return this.#equal.get(before)?.has(after as number) === true
+    if (typeof before !== 'string') return false
+    if (this.#equal.get(before)?.has(after as string)) return true
+    const changed = before.replace(PARTS, part => {
+      for (const now of this.#equal.get(part) ?? []) if ((after as string).includes(String(now))) return String(now)
+      return part
+    })
+    return changed === after
+  }
+
+  /** What was made up anew, and what it is now. */
+  get names(): readonly (readonly [Minted, Value])[] {
+    return [...this.#now]
+  }
+
+  /** Of a value that another run found at the same place. */
+  nameOf({ request, value, path }: Minted): Value | undefined {
+    const isSame = (m: Minted): boolean => m.value === value && m.path.join('\n') === path.join('\n')
+    const found = this.#plan.minted.get(request)?.find(isSame)
+    return found && this.#now.get(found)
+  }
+
+  /** A message of now, with values that were made up anew as they were on the tape. */
+  asThen(text: string): string {
+    const then = new Map([...this.#now].map(([minted, now]) => [now, minted.value]))
+    if (then.size === 0) return text
+    const json = parseJson(text)
+    const changes: { readonly path: DiffPath; readonly value: Value }[] = []
+    eachLeaf(json, (path, leaf) => {
+      const whole = then.get(leaf)
+      const value =
+        whole ?? (typeof leaf === 'string' ? leaf.replace(PARTS, part => String(then.get(part) ?? part)) : leaf)
+      if (value !== leaf) changes.push({ path: [...path], value })
+    })
+    if (changes.length === 0) return text
+    for (const { path, value } of changes) replaceAt(json, path, value)
+    return JSON.stringify(json)
+  }
+
+  report(): BindingReport[] {
+    return [...this.#used].map(([minted, uses]) => ({
+      minted: placeOf(minted.request, minted.path),
+      old: minted.value,
+      new: this.#now.get(minted)!,
+      used: uses.map(use => placeOf(use.step, use.path))
+    }))
+  }
+}
+
+export function placeOf(step: Spoken, path: DiffPath): BoundPlace {
+  const method = step.kind === 'answer' ? `answer to ${step.to?.method ?? 'the server'}` : step.method
+  const name = step.kind === 'request' ? step.subject : undefined
+  return { method, ...(name !== undefined && { name }), place: placeFacts(step.place), path: pathText(path) }
+}
+
+function isGivenBack(path: DiffPath): boolean {
+  return ['nextCursor', 'requestState', 'taskId'].includes(String(path.at(-1)))
+}
+
+/** The part of a text that stands where another one stood in the text before. */
+function partOf(before: unknown, part: Value, after: unknown): string | undefined {
+  if (typeof before !== 'string' || typeof after !== 'string') return undefined
+  const at = before.indexOf(String(part))
+  const [head, tail] = [before.slice(0, at), before.slice(at + String(part).length)]
+  if (after.length > head.length + tail.length && after.startsWith(head) && after.endsWith(tail)) {
+    const between = after.slice(head.length, after.length - tail.length)
+    if (!/\s/.test(between)) return between
+  }
+  const [old, now] = [before, after].map(text => [...text.matchAll(PARTS)].map(([word]) => word))
+  return old!.length === now!.length ? now![old!.indexOf(String(part))] : undefined
+}
+
+function withPart(text: unknown, part: Value, now: Value): unknown {
+  return typeof text === 'string' ? text.replace(PARTS, word => (word === part ? String(now) : word)) : text
+}

@@ -1,0 +1,203 @@
+import type { CatflapError } from '../errors.ts'
+import { AnswerRules } from '../replay/answer-rules.ts'
+import { parseJson } from '../replay/canonical.ts'
+import { type Difference, differenceText } from '../replay/json-diff.ts'
+import type { RecordedRequest, Recording, Said, TapePlace } from '../replay/recording.ts'
+import type { Rules } from '../replay/rules.ts'
+import type { Moments } from '../replay/volatile.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
+import type { Bound } from './bound.ts'
+import { LISTS } from './drift.ts'
+import { pairsInOrder } from './in-order-pairs.ts'
+import { valueAt } from './leaves.ts'
+import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
+import { isPage } from './pages.ts'
+import type { FoundDifference } from './report.ts'
+
+const MAX_DIFFERENCES = 100
+
+/** Compares what the server says now with what it said when it was recorded. */
+export class Comparer {
+  readonly #rules: AnswerRules
+  readonly #bound: Bound
+  readonly #started = new Map<string, number>()
+
+  constructor(recording: Recording, rules: Rules, bound: Bound) {
+    this.#rules = new AnswerRules(rules)
+    this.#bound = bound
+    for (const { file, started } of recording.tapes) this.#started.set(file, Date.parse(started))
+  }
+
+  /** Of a request with all that came of it. `alone`: no other was under way when it was recorded. */
+  request(recorded: RecordedRequest, live: LiveRequest, alone: boolean): FoundDifference[] {
+    const outcome = this.#outcome(recorded, live.outcome!)
+    return [...this.#said(recorded, live, alone), ...outcome].slice(0, MAX_DIFFERENCES).map(withText)
+  }
+
+  /** Whether the server's question is one that was recorded, as the rules have it. */
+  isSameQuestion(recorded: Said, live: unknown): boolean {
+    return this.#messages(recorded.method, jsonOf(recorded.text.get()), live, this.#momentsOf(recorded)).length === 0
+  }
+
+  #outcome(recorded: RecordedRequest, live: LiveOutcome): Difference[] {
+    const { outcome: before, method, subject: name } = recorded
+    // Whether an answer overtakes its cancellation is left to chance.
+    if (recorded.cancelled && (before.kind !== 'response' || live.kind !== 'response')) return []
+    if (before.kind === 'open' || live.kind === 'cancelled') return []
+    if (before.kind === 'response' && live.kind === 'response') {
+      const now = jsonOf(live.message.bytes.toString('utf8'))
+      if (before.truncated) {
+        const was = before.isError ? 'error' : 'result'
+        return was === kindOfAnswer(now) ? [] : [change('', was, kindOfAnswer(now))]
+      }
+      const moments = this.#moments(recorded.place, before.at, live.at)
+      const was = jsonOf(before.text.get())
+      // Where pages end is the server's to say: what they list is compared as a whole.
+      if (isPage(recorded, now))
+        return this.#answers(withoutItems(was, method), withoutItems(now, method), { method, name, moments })
+      return this.#answers(was, now, { method, name, moments })
+    }
+    const [was, is] = [recordedText(before), liveText(live)]
+    return was === is ? [] : [change('outcome', was, is)]
+  }
+
+  #answers(before: unknown, after: unknown, about: About): Difference[] {
+    return this.#differences(bodyOf(before), bodyOf(after), about)
+  }
+
+  #differences(before: unknown, after: unknown, { method, name, moments }: About): Difference[] {
+    return this.#rules.differences(before, after, {
+      method,
+      name,
+      moments,
+      limit: MAX_DIFFERENCES,
+      ignore: (_, old, now) => this.#bound.isSame(old, now)
+    })
+  }
+
+  /** Progress, logs and questions, in their order. */
+  #said(recorded: RecordedRequest, live: LiveRequest, alone: boolean): Difference[] {
+    const [before, after] = belonging(recorded, live, alone)
+    const { method, subject: name } = recorded
+    const found: Difference[] = []
+    for (const [old, now] of pairsInOrder(
+      before,
+      after,
+      s => s.method,
+      s => s.message.method ?? ''
+    )) {
+      const path = `notifications[${old ? before.indexOf(old) : after.indexOf(now!)}]`
+      if (old && now) {
+        const nowJson = jsonOf(now.message.bytes.toString('utf8'))
+        for (const d of this.#messages(old.method, jsonOf(old.text.get()), nowJson, this.#momentsOf(old)))
+          found.push({ ...d, path: `${path}.${d.path}` })
+        continue
+      }
+      const value = bodyOf(jsonOf(old ? old.text.get() : now!.message.bytes.toString('utf8')))
+      const pair = old ? [[value], []] : [[], [value]]
+      const counts = { notifications: pair[0] }
+      // A rule may say that what a request brings besides its answer does not count.
+      const missing = this.#differences(counts, { notifications: pair[1] }, { method, name, moments: undefined })
+      if (missing.length > 0)
+        found.push(old ? { path, kind: 'removed', old: value } : { path, kind: 'added', new: value })
+    }
+    return found
+  }
+
+  #messages(method: string, before: unknown, after: unknown, moments: Moments | undefined): Difference[] {
+    return this.#differences(bodyOf(before), bodyOf(after), { method, name: undefined, moments })
+  }
+
+  #momentsOf(said: Said): Moments | undefined {
+    return this.#moments(said.place, said.at, Date.now())
+  }
+
+  #moments({ file }: TapePlace, at: number, after: number): Moments | undefined {
+    const started = this.#started.get(file)
+    return started === undefined || Number.isNaN(started) ? undefined : { before: started + at, after }
+  }
+}
+
+interface About {
+  readonly method: string
+  readonly name: string | undefined
+  readonly moments: Moments | undefined
+}
+
+export function withText(d: Difference): FoundDifference {
+  return { ...d, text: differenceText(d) }
+}
+
+function change(path: string, old: unknown, now: unknown): Difference {
+  return { path, kind: 'changed', old, new: now }
+}
+
+/** What is compared of a message: its id is the client's, and the rest is framing. */
+export function bodyOf(json: unknown): unknown {
+  if (typeof json !== 'object' || json === null) return json
+  const kept = ['method', 'params', 'result', 'error'].filter(key => Object.hasOwn(json, key))
+  return Object.fromEntries(kept.map(key => [key, (json as Record<string, unknown>)[key]]))
+}
+
+function withoutItems(json: unknown, method: string): unknown {
+  const result = valueAt(json, ['result'])
+  const left = [LISTS.get(method)?.items, 'nextCursor']
+  if (typeof result !== 'object' || result === null) return json
+  return { result: Object.fromEntries(Object.entries(result).filter(([key]) => !left.includes(key))) }
+}
+
+function kindOfAnswer(json: unknown): string {
+  return typeof json === 'object' && json !== null && Object.hasOwn(json, 'error') ? 'error' : 'result'
+}
+
+/** Text that is no JSON counts as the text that it is. */
+function jsonOf(text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch {
+    return text
+  }
+}
+
+/**
+ * What belongs to the request on both sides. On a pipe nothing but progress says whose it is: there questions and logs count
+ * that came while the request alone was under way. Logs are not compared where one side is a pipe and the other is not.
+ */
+export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
+  const single = alone && live.alone
+  const isSubscription = recorded.method === 'subscriptions/listen'
+  const pipe = recorded.headers === undefined
+  const logs = recorded.said.filter(s => s.method === LOG && !s.own)
+  // A client of HTTP+SSE, too, hears all on one stream.
+  const unclear = !pipe && logs.length > 0 && !logs.some(s => s.owned)
+  const counts = (method: string | undefined, owned: boolean, isQuestion: boolean): boolean => {
+    if (isQuestion) return method !== 'ping' && (owned || single)
+    // What has changed is told to the session, though it may come on whatever stream is open.
+    if (method !== LOG) return owned && (isSubscription || !ANNOUNCEMENTS.test(method ?? ''))
+    return pipe === live.onPipe && !unclear && (pipe ? single : owned)
+  }
+  const before = recorded.said.filter(s => !s.own && counts(s.method, s.owned, s.id !== undefined))
+  return [before, live.said.filter(({ message: m, owned }) => counts(m.method, owned, m.kind === 'request'))]
+}
+
+const LOG = 'notifications/message'
+
+function recordedText(outcome: RecordedRequest['outcome']): string {
+  if (outcome.kind === 'response') return outcome.isError ? 'an error' : 'a result'
+  if (outcome.kind === 'status') return `HTTP ${outcome.status}`
+  return outcome.kind === 'cut' ? 'no answer' : 'open'
+}
+
+function liveText(outcome: LiveOutcome): string {
+  if (outcome.kind === 'response') return outcome.message.isError ? 'an error' : 'a result'
+  if (outcome.kind === 'late') return 'no answer in time'
+  return outcome.kind === 'failed' ? failureText(outcome.error) : 'cancelled'
+}
+
+/** A server that has lost a session says so with 404. */
+function failureText(error: CatflapError): string {
+  if (error.code === 'upstream_session_lost') return 'HTTP 404'
+  const status = error.data?.status
+  if (error.code === 'upstream_status' && typeof status === 'number') return `HTTP ${status}`
+  return error.code === 'upstream_reset' ? 'no answer' : `no answer: ${error.message}`
+}

@@ -1,0 +1,139 @@
+import { AnswerRules } from '../replay/answer-rules.ts'
+import { parseJson } from '../replay/canonical.ts'
+import { type Difference, differenceText } from '../replay/json-diff.ts'
+import { pointerOf } from '../replay/pointer.ts'
+import type { RecordedRequest } from '../replay/recording.ts'
+import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
+import { noiseOf } from '../replay/volatile.ts'
+import { bodyOf } from './compare.ts'
+import { pairsInOrder } from './in-order-pairs.ts'
+import { belongingLive, type LiveRequest } from './live-request.ts'
+import type { Run } from './run.ts'
+
+/** What one run brought. */
+export type Answers = ReadonlyMap<RecordedRequest, LiveRequest>
+
+export interface Learned {
+  readonly rules: Rules
+  /** An example of what was seen to change, by rule and pointer. */
+  readonly exampleOf: (rule: AnswerRule, pointer: string) => string | undefined
+  /** How many places are new. */
+  readonly count: number
+}
+
+/** What differed between two runs with one server changes by itself. */
+export function learn(
+  first: { run: Run; answers: Answers },
+  second: { run: Run; answers: Answers },
+  rules: Rules
+): Learned {
+  const learner = new Learner(rules, (a, b) => isRenamed(first.run, second.run, a, b))
+  for (const [request, before] of first.answers) {
+    const after = second.answers.get(request)
+    if (after) learner.compare(request, before, after)
+  }
+  return learner.learned()
+}
+
+/** Values that each run got anew from the server, and gave back to it. */
+function isRenamed(first: Run, second: Run, a: unknown, b: unknown): boolean {
+  return first.bound.names.some(([minted, now]) => now === a && second.bound.nameOf(minted) === b)
+}
+
+interface Place {
+  readonly subject: AnswerRule
+  readonly pointer: string
+  readonly patterns: Set<AnswerPattern>
+  ignore: boolean
+  readonly example: string
+}
+
+class Learner {
+  readonly #rules: AnswerRules
+  readonly #isRenamed: (a: unknown, b: unknown) => boolean
+  readonly #places = new Map<string, Place>()
+
+  constructor(rules: Rules, isRenamed: (a: unknown, b: unknown) => boolean) {
+    this.#rules = new AnswerRules(rules)
+    this.#isRenamed = isRenamed
+  }
+
+  compare(request: RecordedRequest, before: LiveRequest, after: LiveRequest): void {
+    const { method, subject: name } = request
+    const subject = { method, ...(name !== undefined && { name }) }
+    const [old, now] = [before.outcome, after.outcome]
+    if (old?.kind === 'response' && now?.kind === 'response')
+      this.#messages(subject, textOf(old.message), textOf(now.message), { before: old.at, after: now.at })
+    const kindOf = (s: { message: { method: string | undefined } }): string => s.message.method ?? ''
+    for (const [a, b] of pairsInOrder(belongingLive(before), belongingLive(after), kindOf, kindOf)) {
+      if (a && b) this.#messages({ method: a.message.method! }, textOf(a.message), textOf(b.message), undefined)
+      else this.#add(subject, '/notifications', undefined, `${kindOf((a ?? b)!)}: not always there`)
+    }
+  }
+
+  #messages(
+    subject: AnswerRule,
+    before: string,
+    after: string,
+    moments: { readonly before: number; readonly after: number } | undefined
+  ): void {
+    const found = this.#rules.differences(bodyOf(parseJson(before)), bodyOf(parseJson(after)), {
+      method: subject.method!,
+      name: subject.name,
+      moments,
+      ignore: (_, a, b) => this.#isRenamed(a, b)
+    })
+    for (const difference of found) {
+      const kinds = difference.kind === 'changed' ? noiseOf(difference.old, difference.new, moments) : undefined
+      this.#add(subject, pointerTo(difference), kinds, differenceText(difference))
+    }
+  }
+
+  #add(subject: AnswerRule, pointer: string, kinds: readonly AnswerPattern[] | undefined, example: string): void {
+    const key = JSON.stringify([subject.method, subject.name, pointer])
+    let place = this.#places.get(key)
+    if (!place) this.#places.set(key, (place = { subject, pointer, patterns: new Set(), ignore: false, example }))
+    if (kinds) for (const kind of kinds) place.patterns.add(kind)
+    else place.ignore = true
+  }
+
+  learned(): Learned {
+    const bySubject = new Map<string, Place[]>()
+    for (const place of this.#places.values()) {
+      const key = JSON.stringify([place.subject.method, place.subject.name])
+      bySubject.set(key, [...(bySubject.get(key) ?? []), place])
+    }
+    const answers = [...bySubject.values()].map(ruleOf)
+    const exampleOf = (rule: AnswerRule, pointer: string): string | undefined =>
+      this.#places.get(JSON.stringify([rule.method, rule.name, pointer]))?.example
+    return { rules: { defaults: true, requests: [], answers }, exampleOf, count: this.#places.size }
+  }
+}
+
+function ruleOf(places: readonly Place[]): AnswerRule {
+  const ignore = places.filter(p => p.ignore).map(p => p.pointer)
+  const patterns = places.filter(p => !p.ignore).map(p => [p.pointer, oneOrAll([...p.patterns])] as const)
+  return {
+    ...places[0]!.subject,
+    ...(ignore.length > 0 && { ignore }),
+    ...(patterns.length > 0 && { patterns: Object.fromEntries(patterns) })
+  }
+}
+
+function oneOrAll(patterns: readonly AnswerPattern[]): AnswerPattern | readonly AnswerPattern[] {
+  return patterns.length === 1 ? patterns[0]! : patterns
+}
+
+function textOf(message: { readonly bytes: Buffer }): string {
+  return message.bytes.toString('utf8')
+}
+
+/** `result.content[0].text` as `/result/content/0/text`. Keys that are too long to be shown whole stand for any. */
+function pointerTo({ path }: Difference): string {
+  const parts: (string | number)[] = []
+  for (const [, index, quoted, plain] of path.matchAll(/\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\.?([\w$…-]+)/g)) {
+    const key = index ?? (quoted === undefined ? plain! : (JSON.parse(quoted) as string))
+    parts.push(key.includes('…') ? '*' : key)
+  }
+  return pointerOf(parts)
+}

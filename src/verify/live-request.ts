@@ -1,0 +1,122 @@
+import type { CatflapError } from '../errors.ts'
+import type { Message } from '../protocol/message.ts'
+import type { CallReceiver, CancelReason, UpstreamCall } from '../transport/upstream.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
+
+/** What came of a request now. */
+export type LiveOutcome =
+  | { readonly kind: 'response'; readonly message: Message; readonly at: number }
+  | { readonly kind: 'failed'; readonly error: CatflapError }
+  /** Nothing came in time. */
+  | { readonly kind: 'late' }
+  /** It was cancelled as on the tape, and no answer came. */
+  | { readonly kind: 'cancelled' }
+
+export interface LiveSaid {
+  readonly message: Message
+  /** It came with the request, or names it; else it is of the session at large. */
+  readonly owned: boolean
+}
+
+/** More of one request than this is counted, not kept. */
+const MAX_SAID = 10_000
+
+/** One request that is on its way to the server. */
+export class LiveRequest {
+  readonly idText: string
+  /** JSON text of its progress token. */
+  readonly token: string | undefined
+  readonly sentAt = performance.now()
+  /** What the server said that belongs to it. */
+  readonly said: LiveSaid[] = []
+  /** Never rejects. */
+  readonly ended: Promise<LiveOutcome>
+  outcome: LiveOutcome | undefined
+  /** No other request was under way at any time. */
+  alone = true
+  readonly onPipe: boolean
+  ms: number | undefined
+  call: UpstreamCall | undefined
+  #resolve!: (outcome: LiveOutcome) => void
+  #timer: NodeJS.Timeout | undefined
+  readonly #timeout: number
+
+  /** A `timeout` of 0: it may stay open for as long as it likes. */
+  constructor(message: Message, { timeout, onPipe }: { readonly timeout: number; readonly onPipe: boolean }) {
+    this.onPipe = onPipe
+    this.idText = message.idText!
+    this.token = message.progressTokenText
+    this.#timeout = timeout
+    this.ended = new Promise(resolve => {
+      this.#resolve = resolve
+    })
+    this.#restart(timeout)
+  }
+
+  heard(said: LiveSaid): void {
+    if (this.said.length < MAX_SAID) this.said.push(said)
+    if (said.owned && this.#timeout > 0 && !this.outcome) this.#restart(this.#timeout)
+  }
+
+  end(outcome: LiveOutcome): void {
+    if (this.outcome) return
+    clearTimeout(this.#timer)
+    this.outcome = outcome
+    this.ms = performance.now() - this.sentAt
+    this.#resolve(outcome)
+  }
+
+  /** The client wants no answer any more. */
+  leave(reason: CancelReason): void {
+    if (this.outcome) return
+    this.end({ kind: reason === 'timeout' ? 'late' : 'cancelled' })
+    this.call?.cancel(reason)
+  }
+
+  /** An answer may still come for so long. */
+  giveUpAfter(ms: number): void {
+    if (this.outcome) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.leave('client-cancelled'), ms)
+  }
+
+  #restart(ms: number): void {
+    clearTimeout(this.#timer)
+    if (ms > 0) this.#timer = setTimeout(() => this.leave('timeout'), ms)
+  }
+}
+
+/** Hears what comes for one request, or for several that were sent as one batch. */
+export class Receiver implements CallReceiver {
+  readonly requests: readonly LiveRequest[]
+  readonly #happened: () => void
+
+  constructor(requests: readonly LiveRequest[], happened: () => void) {
+    this.requests = requests
+    this.#happened = happened
+  }
+
+  onHead(): void {}
+  onData(): void {}
+
+  onMessage(message: Message): void {
+    const request = this.requests.find(r => r.idText === message.idText) ?? this.requests.find(r => !r.outcome)
+    request?.end({ kind: 'response', message, at: Date.now() })
+    this.#happened()
+  }
+
+  onEnd(): void {}
+
+  onError(error: CatflapError): void {
+    for (const request of this.requests) request.end({ kind: 'failed', error })
+    this.#happened()
+  }
+}
+
+/** Of what came while a request was under way, that which belongs to it as far as can be told without a recording. */
+export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] {
+  return said.filter(({ message, owned }) => {
+    if (ANNOUNCEMENTS.test(message.method ?? '') || message.method === 'ping') return false
+    return owned || (alone && (onPipe || message.kind === 'request'))
+  })
+}

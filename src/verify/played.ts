@@ -1,0 +1,86 @@
+import type { Message } from '../protocol/message.ts'
+import type { Target } from '../proxy/core.ts'
+import type { Conversation, RecordedAnswer, Said } from '../replay/recording.ts'
+import { ANNOUNCEMENTS } from './announcements.ts'
+import type { Comparer } from './compare.ts'
+import { withText } from './compare.ts'
+import { LiveSession } from './live-session.ts'
+import { allSaid, type Spoken } from './plan.ts'
+import { Questions } from './questions.ts'
+import { sentHeaders } from './redactions.ts'
+import type { FoundDifference } from './report.ts'
+
+/** How long a question that belongs to no request is waited for, in ms. */
+const LOOSE_QUESTION = 5_000
+
+/** One recorded conversation, as it is had again. */
+export class Played {
+  readonly session: LiveSession
+  readonly questions: Questions
+  /** The server has not answered `initialize`, without which nothing else is worth a try. */
+  isRefused = false
+  readonly #announcements: readonly Said[]
+  readonly #answers = new Set<Promise<void>>()
+  #closed: Promise<void> | undefined
+
+  constructor(
+    conversation: Conversation,
+    target: Target,
+    comparer: Comparer,
+    messageOf: (step: Spoken) => Message | undefined
+  ) {
+    this.#announcements = allSaid(conversation).filter(said => ANNOUNCEMENTS.test(said.method))
+    this.questions = new Questions(conversation, {
+      isSame: (said, live) => comparer.isSameQuestion(said, live),
+      answer: (said, idText) => {
+        const message = said.answer && messageOf(said.answer)
+        if (message && said.answer) this.#say(message.withId(idText), said.answer)
+      },
+      refuse: message => this.#say(message, undefined)
+    })
+    this.session = new LiveSession(target, { era: conversation.era, onQuestion: m => this.questions.asked(m) })
+  }
+
+  /** As many announcements have come as the client had heard by then, or it has been waited long enough. */
+  async announced(order: number, ms: number): Promise<void> {
+    const counts = new Map<string, number>()
+    for (const said of this.#announcements)
+      if (said.order < order) counts.set(said.method, (counts.get(said.method) ?? 0) + 1)
+    if (counts.size === 0) return
+    const { session } = this
+    const all = (): boolean => [...counts].every(([method, n]) => (session.counts.get(method) ?? 0) >= n)
+    await session.happenings.until(() => all() || session.lost !== undefined, ms)
+  }
+
+  /** The client answered the server now: once the server has asked, unless what it asked for is over. */
+  async answerDue(said: Said, timeout: number): Promise<void> {
+    const { session, questions } = this
+    const over = (): boolean => session.lost !== undefined || (said.owned && session.inFlight === 0)
+    const patience = said.owned ? timeout : Math.min(timeout, LOOSE_QUESTION)
+    await session.happenings.until(() => questions.isAsked(said) || over(), patience)
+    questions.answerDue(said)
+    await Promise.all(this.#answers)
+  }
+
+  /** What belongs to no request. */
+  get differences(): FoundDifference[] {
+    const { questions } = this
+    const added = questions.unknown.map(m => ({ path: m.method!, kind: 'added' as const, new: paramsOf(m) }))
+    const removed = questions.missing.map(s => ({ path: s.method, kind: 'removed' as const, old: s.method }))
+    return [...added, ...removed].map(withText)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.session.close()
+    return this.#closed
+  }
+
+  #say(message: Message, answer: RecordedAnswer | undefined): void {
+    const said = this.session.say(message, answer ? sentHeaders(answer) : []).finally(() => this.#answers.delete(said))
+    this.#answers.add(said)
+  }
+}
+
+function paramsOf(message: Message): unknown {
+  return (message.json as { readonly params?: unknown }).params ?? {}
+}

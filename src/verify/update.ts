@@ -1,0 +1,131 @@
+import type { Message } from '../protocol/message.ts'
+import type { RecordedRequest, Recording, Said } from '../replay/recording.ts'
+import { MARK } from '../tape/format.ts'
+import { isUsable } from '../tape/literals.ts'
+import { belonging } from './compare.ts'
+import { pairsInOrder } from './in-order-pairs.ts'
+import type { LiveRequest } from './live-request.ts'
+import { type VerifyOptions, VerifyRefusal } from './options.ts'
+import { nameOf } from './plan.ts'
+import { type Edits, NewText, rewrite } from './tape-edits.ts'
+import { requestText } from './text-report.ts'
+import type { Verified } from './verify.ts'
+
+export interface Updated {
+  /** Answers and notifications that differ from what stood on the tape. */
+  readonly changed: number
+  /** What could not be written, a sentence each. */
+  readonly left: readonly string[]
+}
+
+/**
+ * Writes what the server said now in the place of what it said when the tape was recorded. Values that it made up anew are
+ * written as they were, so that they still fit what the client said. Throws VerifyRefusal where requests were left out, since
+ * the tape would then be of two times.
+ */
+export async function updateTapes(recording: Recording, verified: Verified, options: VerifyOptions): Promise<Updated> {
+  const report = verified.report()
+  const out = report.sessions.flatMap(s => s.requests).find(r => r.status === 'skipped' || r.status === 'refused')
+  if (out)
+    throw new VerifyRefusal([
+      `${requestText(out)} was not sent: ${out.reason}. The tape stays as it is, since it would hold old and new answers`
+    ])
+  const updater = new Updater(verified, secretsOf(options))
+  for (const [request, live] of verified.answers) updater.request(request, live)
+  for (const { file } of recording.tapes) {
+    const edits = updater.files.get(file)
+    if (edits) await rewrite(file, edits)
+  }
+  return { changed: updater.changed, left: updater.left }
+}
+
+/** What the options supply must not get into the tape by way of an answer. */
+function secretsOf({ target, set = {} }: VerifyOptions): string[] {
+  const headers = 'url' in target ? (target.headers ?? []).filter((_, i) => i % 2 === 1) : []
+  const env = 'command' in target ? Object.values(target.env ?? {}) : []
+  const values = [...headers, ...headers.map(value => value.replace(/^\w+ /, '')), ...env, ...Object.values(set)]
+  return values.filter(value => typeof value === 'string').filter(isUsable)
+}
+
+class Updater {
+  readonly files = new Map<string, Edits>()
+  readonly left: string[] = []
+  changed = 0
+  readonly #verified: Verified
+  readonly #secrets: readonly string[]
+
+  constructor(verified: Verified, secrets: readonly string[]) {
+    this.#verified = verified
+    this.#secrets = secrets
+  }
+
+  request(request: RecordedRequest, live: LiveRequest): void {
+    const { outcome } = request
+    const now = live.outcome
+    if (request.cancelled || outcome.kind === 'open') return
+    if (outcome.kind !== 'response' || now?.kind !== 'response') {
+      if (this.#verified.run.requests.get(request)?.status === 'different')
+        this.left.push(`${nameOf(request)}: what came is no answer that a tape could hold in its place`)
+      return
+    }
+    this.#said(request, live, outcome.place.line)
+    this.#edit(outcome.place.file, outcome.place.line, outcome.text.get(), now.message)
+  }
+
+  #said(request: RecordedRequest, live: LiveRequest, line: number): void {
+    const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
+    let pending: Message[] = []
+    let last: Said | undefined
+    for (const [old, now] of pairsInOrder(
+      before,
+      after,
+      s => s.method,
+      s => s.message.method ?? ''
+    )) {
+      if (!old) pending.push(now!.message)
+      else if (!now) this.#edits(old.place.file).gone.add(old.place.line)
+      else {
+        const { message } = now
+        const same = old.id === undefined || old.id === message.idText ? message : message.withId(old.id)
+        this.#edit(old.place.file, old.place.line, old.text.get(), same)
+        if (pending.length > 0) this.#add(old.place.file, old.place.line, pending)
+        pending = []
+        last = old
+      }
+    }
+    if (pending.length > 0) this.#add((last ?? request).place.file, line, pending)
+    this.changed += before.filter(s => this.#edits(s.place.file).gone.has(s.place.line)).length
+  }
+
+  #add(file: string, line: number, messages: readonly Message[]): void {
+    const notes = messages.filter(m => m.kind === 'notification')
+    if (notes.length < messages.length)
+      this.left.push(`${file}:${line}: the server asks something new; nobody knows what the client would answer`)
+    if (notes.length === 0) return
+    this.changed += notes.length
+    const texts = notes.map(m => this.#textOf(m))
+    const { added } = this.#edits(file)
+    added.set(line, [...(added.get(line) ?? []), ...texts])
+  }
+
+  #edit(file: string, line: number, before: string, message: Message): void {
+    const text = this.#textOf(message)
+    if (text.text === before) return
+    this.changed++
+    const { texts } = this.#edits(file)
+    texts.set(line, [...(texts.get(line) ?? []), text])
+  }
+
+  #textOf(message: Message): NewText {
+    const then = this.#verified.run.bound.asThen(message.oneLine().toString('utf8'))
+    let text = then
+    for (const secret of this.#secrets) text = text.replaceAll(JSON.stringify(secret).slice(1, -1), MARK)
+    return new NewText(message.idText, text, text !== then)
+  }
+
+  #edits(file: string): Edits {
+    let edits = this.files.get(file)
+    if (!edits) this.files.set(file, (edits = { texts: new Map(), added: new Map(), gone: new Set() }))
+    return edits
+  }
+}

@@ -1,0 +1,117 @@
+import { settings } from '../proxy/options.ts'
+import { openTarget } from '../proxy/target.ts'
+import type { RecordedRequest, Recording } from '../replay/recording.ts'
+import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
+import { bindingsOf, NO_BINDINGS } from './bindings.ts'
+import { Comparer } from './compare.ts'
+import { LISTS } from './drift.ts'
+import { listsOf } from './lists-only.ts'
+import type { LiveRequest } from './live-request.ts'
+import { type VerifyOptions, VerifyRefusal } from './options.ts'
+import { type Plan, planOf } from './plan.ts'
+import { preparationOf } from './prepare.ts'
+import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
+import { Run } from './run.ts'
+
+const CONNECT_TIMEOUT = 10_000
+
+/**
+ * Has the recorded conversations again with a server, and reports how its answers differ from the recorded ones. Rejects with
+ * VerifyRefusal before anything is sent where the tape asks for something that the options do not allow or supply, and with
+ * TapeError where the tape was changed meanwhile.
+ */
+export async function verify(recording: Recording, options: VerifyOptions): Promise<VerifyReport> {
+  return (await verifyOnce(recording, options)).report()
+}
+
+/** One run, and what it leaves. */
+export interface Verified {
+  readonly run: Run
+  readonly answers: Map<RecordedRequest, LiveRequest>
+  /** As the rules have it. */
+  report(rules?: Rules): VerifyReport
+}
+
+/** The same, with the answers themselves where `keep` says so. */
+export async function verifyOnce(recording: Recording, options: VerifyOptions, keep = false): Promise<Verified> {
+  const started = new Date().toISOString()
+  const from = performance.now()
+  const whole = planOf(recording, options.sessions)
+  const plan = options.driftOnly ? listsOf(whole) : whole
+  // Both runs of a pair find the same values: what they are now is compared by what they were.
+  const bindings = options.noBind ? NO_BINDINGS : bindingsOf(plan)
+  const { skipped, problems } = preparationOf(plan, bindings, options)
+  if (problems.length > 0) throw new VerifyRefusal(problems)
+  const connectTimeout = Math.min(CONNECT_TIMEOUT, options.timeout ?? CONNECT_TIMEOUT)
+  const target = await openTarget(options.target, settings({ connectTimeout }))
+  const answers = new Map<RecordedRequest, LiveRequest>()
+  const onAnswer = keep ? (r: RecordedRequest, live: LiveRequest): void => void answers.set(r, live) : undefined
+  const run = new Run({ recording, plan, target, skipped, bindings, onAnswer }, options)
+  try {
+    await run.run()
+  } finally {
+    await target.close()
+  }
+  const facts = { target: target.label, started, ms: Math.round(performance.now() - from) }
+  return {
+    run,
+    answers,
+    report(rules) {
+      if (!rules) return reportOf(recording, plan, run, options, facts)
+      run.recompare(answers, new Comparer(recording, rules, run.bound))
+      return reportOf(recording, plan, run, { ...options, rules }, facts)
+    }
+  }
+}
+
+function reportOf(
+  recording: Recording,
+  plan: Plan,
+  run: Run,
+  options: VerifyOptions,
+  facts: Pick<VerifyReport, 'target' | 'started' | 'ms'>
+): VerifyReport {
+  const sessions = plan.conversations.map(conversation => {
+    const { session, era } = conversation
+    const requests = conversation.steps.map(step => run.requests.get(step as RecordedRequest)).filter(r => !!r)
+    const differences = run.played.get(conversation)?.differences ?? []
+    return { ...(session !== undefined && { session }), era, requests, differences }
+  })
+  const all = sessions.flatMap(s => s.requests)
+  const error = unreachable(run)
+  const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
+  const { failOn = 'any' } = options
+  // Of lists, what counts is what has changed in them.
+  const counts = (r: RequestReport): boolean => r.status === 'different' && (failOn === 'any' || !LISTS.has(r.method))
+  const isDifferent =
+    sessions.some(s => s.differences.length > 0) ||
+    all.some(counts) ||
+    (failOn === 'any' ? drift.changes.length : drift.breaking) > 0
+  const isRefused = all.some(r => r.status === 'refused')
+  return {
+    report: 'catflap-verify',
+    version: 1,
+    outcome: error !== undefined ? 'unreachable' : isRefused ? 'refused' : isDifferent ? 'different' : 'same',
+    tapes: recording.tapes.map(tape => tape.file),
+    ...facts,
+    counts: { requests: all.length, ...countsOf(all) },
+    sessions,
+    bindings: run.bound.report(),
+    drift,
+    ...(error !== undefined && { error })
+  }
+}
+
+function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> {
+  const counts = { same: 0, different: 0, skipped: 0, refused: 0 }
+  for (const { status } of all) counts[status]++
+  return counts
+}
+
+/** What kept all from being answered. */
+function unreachable(run: Run): string | undefined {
+  const sessions = [...run.played.values()].map(p => p.session)
+  if (sessions.some(s => s.answered) || !run.hasSent) return undefined
+  const error = run.failure ?? sessions.find(s => s.lost)?.lost
+  return error?.message ?? 'the server has not answered anything in time; --timeout gives it longer'
+}

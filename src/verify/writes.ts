@@ -1,0 +1,92 @@
+import type { RecordedRequest } from '../replay/recording.ts'
+import { valueAt } from './leaves.ts'
+import { answerOf, isSpoken, type Plan, type Spoken } from './plan.ts'
+
+/**
+ * What only reads, or changes nothing but the client's own connection. A tool is another matter, and so is whatever the
+ * specification does not know.
+ */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'initialize',
+  'ping',
+  'server/discover',
+  'tools/list',
+  'prompts/list',
+  'prompts/get',
+  'resources/list',
+  'resources/templates/list',
+  'resources/read',
+  'resources/subscribe',
+  'resources/unsubscribe',
+  'subscriptions/listen',
+  'completion/complete',
+  'logging/setLevel',
+  'tasks/get',
+  'tasks/list',
+  'tasks/result',
+  'tasks/cancel',
+  'notifications/initialized',
+  'notifications/cancelled',
+  'notifications/progress',
+  'notifications/roots/list_changed',
+  'notifications/tasks/status',
+  'notifications/elicitation/complete'
+])
+
+/** Which tools say of themselves that they change nothing (`annotations.readOnlyHint`; without it they may). */
+export class ReadOnlyTools {
+  readonly #known = new Map<string, boolean>()
+
+  /** Of an answer to `tools/list`. A tool that has said both is one that writes. */
+  learn(answer: unknown): void {
+    const tools = valueAt(answer, ['result', 'tools'])
+    if (!Array.isArray(tools)) return
+    for (const tool of tools) {
+      const name = valueAt(tool, ['name'])
+      if (typeof name !== 'string') continue
+      const reads = valueAt(tool, ['annotations', 'readOnlyHint']) === true
+      this.#known.set(name, reads && this.#known.get(name) !== false)
+    }
+  }
+
+  /** Undefined: nothing was said of it. */
+  says(name: string | undefined): boolean | undefined {
+    return name === undefined ? undefined : this.#known.get(name)
+  }
+}
+
+export function toolsOnTape(plan: Plan): ReadOnlyTools {
+  const tools = new ReadOnlyTools()
+  for (const { step } of plan.acts)
+    if (step.kind === 'request' && step.method === 'tools/list') tools.learn(answerOf(step))
+  return tools
+}
+
+/** What may change something on the server, and why that is feared; undefined where nothing is. */
+export function writes(step: Spoken, tools: ReadOnlyTools): string | undefined {
+  if (step.kind === 'answer') return undefined
+  if (step.method === 'tools/call') {
+    const says = tools.says((step as RecordedRequest).subject)
+    if (says === true) return undefined
+    return says === false ? 'the tool is not marked read-only' : "the tool is in no tools/list of the tape's"
+  }
+  return HARMLESS.has(step.method) ? undefined : 'the method is none that the specification knows'
+}
+
+/** All steps that may change something, with the reason. */
+export function writingSteps(plan: Plan): Map<Spoken, string> {
+  const tools = toolsOnTape(plan)
+  const found = new Map<Spoken, string>()
+  for (const { step } of plan.acts) {
+    const why = isSpoken(step) ? writes(step, tools) : undefined
+    if (why !== undefined) found.set(step as Spoken, why)
+  }
+  return found
+}
+
+/** `tools/call create_issue`: what is named to whoever has to allow it. */
+export function subjectText(step: Spoken): string {
+  if (step.kind === 'answer') return 'an answer'
+  const subject = step.kind === 'request' ? step.subject : undefined
+  return subject === undefined ? step.method : `${step.method} ${subject}`
+}
