@@ -2,7 +2,7 @@
  * Writes the numbers of a run into docs/performance.md, with its curves and the raw data beside it. A run that is not
  * whole makes a page too: what is missing is told as not measured.
  *
- *   node bench/write.ts RAW.json [DOCS [PAGE]]     PAGE: performance (the default), or reverse-performance
+ *   node bench/write.ts RAW.json [DOCS [PAGE]]     PAGE: performance (the default), reverse-performance or replay-performance
  */
 import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'

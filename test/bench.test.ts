@@ -291,3 +291,8 @@ t.test('docs/reverse-performance.md is what its raw data makes of it', async t =
   const raw = checkPage(t, DOCS, 'reverse-performance')
   t.ok(goalsOf(raw, 'reverse').every(({ measured }) => measured !== undefined))
 })
+
+t.test('docs/replay-performance.md is what its raw data makes of it', async t => {
+  const raw = checkPage(t, DOCS, 'replay-performance')
+  t.ok(goalsOf(raw, 'replay').every(({ measured }) => measured !== undefined))
+})

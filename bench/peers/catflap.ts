@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import path from 'node:path'
+import { CALL, HEADERS, post, postHead, RESULT, SESSION_HEADER } from '../load/messages.ts'
+import { expectAnswers, openAnySession } from '../load/sessions.ts'
 import { type Built, stripped } from './build.ts'
 import { type Peer, type PeerKind, type Target, urlOf } from './peer.ts'
 import { freePort, startListening } from './process.ts'
@@ -22,6 +24,7 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     plain(built, profiler('catflap')),
     recording(built, profiler('catflap-recording')),
     withMetrics(built, profiler('catflap-metrics')),
+    replaying(built, profiler('catflap-replay')),
     reversed(built, profiler('catflap-reverse'), 'catflap-reverse', '`catflap reverse` with one route', 1),
     reversed(built, profiler('catflap-reverse-ten'), 'catflap-reverse-ten', '`catflap reverse` with ten routes', 10),
     drained(built, profiler('catflap-drained')),
@@ -70,6 +73,35 @@ function withMetrics(built: Built, profiler: readonly string[]): PeerKind {
     }
   }
 }
+
+/** The server is asked once, for the tape; it is not asked any more under load. */
+function replaying(built: Built, profiler: readonly string[]): PeerKind {
+  return {
+    name: 'catflap-replay',
+    says: '`catflap replay` of a tape with that one call on it, recorded with the same server',
+    fronts: ['http'],
+    only: [],
+    start: async (target, folder) => {
+      await mkdir(folder, { recursive: true })
+      const tape = path.join(folder, `replay-${++tapes}.tape.jsonl`)
+      const recorder = await forward(built, target, ['--record', tape], [])
+      try {
+        const session = await openAnySession(recorder.url)
+        const call = post(postHead(recorder.url, { ...HEADERS, [SESSION_HEADER]: session }), CALL)
+        await expectAnswers(recorder.url, call, RESULT, { times: 1 })
+      } finally {
+        await recorder.stop()
+      }
+      const peer = await startListening(port => [
+        ...([process.execPath, ...profiler, built.command] as const),
+        ...['replay', '--listen', `127.0.0.1:${port}`, tape]
+      ])
+      return { ...peer, replays: true }
+    }
+  }
+}
+
+let tapes = 0
 
 /** All routes lead to the one server; the last one is asked. */
 function reversed(built: Built, profiler: readonly string[], name: string, says: string, routes: number): PeerKind {

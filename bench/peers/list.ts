@@ -45,6 +45,7 @@ export const PEER_NAMES: readonly string[] = [
     'catflap',
     'catflap-recording',
     'catflap-metrics',
+    'catflap-replay',
     'catflap-reverse',
     'catflap-reverse-ten',
     'catflap-drained',

@@ -10,6 +10,8 @@ export interface Peer extends Running {
   readonly admin?: Admin
   /** The tape it writes, if it does. */
   readonly tape?: string
+  /** It answers out of a tape: with the ids that it is asked with. */
+  readonly replays?: true
 }
 
 export interface Admin {

@@ -82,8 +82,23 @@ const REVERSE_KINDS: readonly Kind[] = [
   )
 ]
 
-export function goalsOf(run: Run, which: 'all' | 'reverse' = 'all'): Goal[] {
-  return (which === 'reverse' ? REVERSE_KINDS : KINDS).map(({ says, bound, better, unit, measure }) => {
+/** Of tapes in the place of servers, the same. */
+const REPLAY_KINDS: readonly Kind[] = [
+  ratio(
+    '`replay`, requests/s, to `forward` to a static server',
+    'replay',
+    'rate',
+    'catflap',
+    0.9,
+    'more',
+    'catflap-replay'
+  )
+]
+
+const PAGES = { all: KINDS, reverse: REVERSE_KINDS, replay: REPLAY_KINDS } as const
+
+export function goalsOf(run: Run, which: keyof typeof PAGES = 'all'): Goal[] {
+  return PAGES[which].map(({ says, bound, better, unit, measure }) => {
     const found = measure(run)
     const met = found === undefined ? undefined : better === 'more' ? found >= bound : found <= bound
     const measured = found === undefined ? undefined : `${found.toFixed(unit === '×' ? 2 : 1)} ${unit}`

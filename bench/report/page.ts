@@ -35,6 +35,8 @@ function block(name: string, run: Run): string {
       return goalsTable(goalsOf(run))
     case 'reverse-goals':
       return goalsTable(goalsOf(run, 'reverse'))
+    case 'replay-goals':
+      return goalsTable(goalsOf(run, 'replay'))
     case 'run':
       return about(run)
     case 'peers':

@@ -9,7 +9,7 @@ import type { Scenario } from './scenario.ts'
 import { startUp } from './start-up.ts'
 import { stdio, stdioModern, stdioOneConnection } from './stdio.ts'
 import { events, firstEvent } from './streams.ts'
-import { interceptors, metrics, recording, routes } from './variants.ts'
+import { interceptors, metrics, recording, replay, routes } from './variants.ts'
 
 /** In the order in which they run, and in which they are told of. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -27,6 +27,7 @@ export const SCENARIOS: readonly Scenario[] = [
   stdioOneConnection,
   stdioModern,
   recording,
+  replay,
   metrics,
   interceptors,
   routes,

@@ -1,6 +1,6 @@
 /** What catflap's own features cost: the small call, beside catflap without them. */
 
-import { CALL_TEMPLATE, RESULT } from '../load/messages.ts'
+import { CALL_TEMPLATE, filled, RESULT, RESULT_TEMPLATE } from '../load/messages.ts'
 import { checkTape } from '../load/tape.ts'
 import type { Peer } from '../peers/peer.ts'
 import { small } from './calls.ts'
@@ -83,6 +83,21 @@ export const routes: Scenario = {
   says: 'The small call through `catflap forward`, and through `catflap reverse` with one route and with ten.',
   base: 'catflap',
   peers: ['catflap', 'catflap-reverse', 'catflap-reverse-ten']
+}
+
+export const replay: Scenario = {
+  ...small,
+  name: 'replay',
+  title: 'Out of a tape',
+  says:
+    'The small call through `catflap forward` to nginx, and from `catflap replay`, which has that call on a tape: nobody is behind it. It finds the ' +
+    'recording by all that the request says, and answers with the id it was asked with.',
+  base: 'catflap',
+  peers: ['catflap', 'catflap-replay'],
+  open: (peer, _kind, context) => {
+    const expected = (id: number): string => (peer.replays ? filled(RESULT_TEMPLATE, id) : RESULT)
+    return saturation(peer, context, { messages: [CALL_TEMPLATE], expected })
+  }
 }
 
 export const interceptors: Scenario = {

@@ -9,6 +9,8 @@ export class ConversationIndex {
   readonly #moved = new Map<Step, Said[]>()
   /** When the client did something and when it was answered, in order. */
   readonly #moments: number[] = []
+  /** When the client did something that a replay does again. */
+  readonly #begins: number[] = []
 
   constructor(conversation: Conversation) {
     let last: Step | undefined
@@ -22,6 +24,7 @@ export class ConversationIndex {
         continue
       }
       last = step
+      this.#begins.push(step.order)
       if (step.kind === 'request' && step.outcome.kind !== 'open') this.#moments.push(step.outcome.order)
       if (step.kind === 'notification') this.#notification(step)
     }
@@ -48,13 +51,22 @@ export class ConversationIndex {
 
   /** The last thing that happened before then; 0: nothing did. */
   momentBefore(order: number): number {
-    let low = 0
-    let high = this.#moments.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#moments[middle]! < order) low = middle + 1
-      else high = middle
-    }
-    return low === 0 ? 0 : this.#moments[low - 1]!
+    return lastBefore(this.#moments, order)
   }
+
+  /** The last thing that the client did before then; 0: nothing. */
+  begunBefore(order: number): number {
+    return lastBefore(this.#begins, order)
+  }
+}
+
+function lastBefore(sorted: readonly number[], order: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle]! < order) low = middle + 1
+    else high = middle
+  }
+  return low === 0 ? 0 : sorted[low - 1]!
 }

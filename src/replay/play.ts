@@ -70,6 +70,11 @@ export class Play implements UpstreamCall {
     return outcome.kind === 'open' || outcome.order > said.answer.order
   }
 
+  /** Place of what it tells next, on the tape. */
+  get next(): number {
+    return this.#sequence.next
+  }
+
   rebase(tapeTime: number): void {
     this.#sequence.rebase(tapeTime)
   }
@@ -91,6 +96,7 @@ export class Play implements UpstreamCall {
     this.cancelled = true
     // The recorded server went on to answer only where the tape says so.
     if (!this.recorded.cancelled) this.#silence()
+    else if (endsByClient(this.recorded)) this.#session.left(this.recorded)
     this.receiver.onCancelled?.()
   }
 

@@ -86,10 +86,10 @@ export class ReplaySession implements Stage {
     const method = message.method!
     if (method === 'notifications/cancelled') this.#cancelled(message)
     this.#live?.tell(message)
-    const recorded = this.#index?.notification(method, this.#count(method))
+    const index = this.#conversationIndex()
+    const recorded = index?.notification(method, this.#count(method))
     if (!recorded) return
-    this.#aside(this.#index!.after(recorded), recorded)
-    this.reached(recorded.order)
+    this.#reachedWith(recorded.order, index!.after(recorded), recorded)
   }
 
   /** The client answers a question of the server's. */
@@ -145,11 +145,23 @@ export class ReplaySession implements Stage {
   ended(play: Play, answered: boolean): void {
     if (!this.#plays.delete(play)) return
     this.asks.drop(play)
-    if (!answered || this.#closed) return
     const { recorded } = play
-    if (recorded.outcome.kind !== 'open') this.reached(recorded.outcome.order)
+    const { outcome } = recorded
+    if (answered && !this.#closed) {
+      const end = outcome.kind === 'open' ? recorded : outcome
+      this.#reachedWith(end.order, this.#index?.after(recorded) ?? recorded.after, end)
+    } else {
+      if (!play.cancelled) this.left(recorded)
+      this.goOn()
+    }
+  }
+
+  /** A client left it, as on the tape. What was said behind an end that nobody is told comes when the client has come as far as then. */
+  left(recorded: RecordedRequest): void {
+    if (!recorded.cancelled) return
+    const index = this.#conversationIndex()
     const after = this.#index?.after(recorded) ?? recorded.after
-    this.#aside(after, recorded.outcome.kind === 'open' ? recorded : recorded.outcome)
+    this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order) > this.#reached))
   }
 
   /** A question of the recording is settled: the client has answered it, or could not be asked. */
@@ -157,9 +169,21 @@ export class ReplaySession implements Stage {
     const { answer } = said
     if (!answer) return
     for (const play of this.#plays) play.rebase(answer.at)
-    this.reached(answer.order)
+    this.#reachedWith(answer.order, this.#afterAnswer(answer), answer)
     this.goOn()
-    this.#aside(this.#afterAnswer(answer), answer)
+  }
+
+  /** The client has come so far, and what the server said then is in its place before anything goes on. */
+  #reachedWith(order: number, said: readonly Said[], behind: { readonly at: number }): void {
+    const isFurther = order > this.#reached
+    if (isFurther) this.#reached = order
+    this.#aside(said, behind)
+    if (isFurther) this.goOn()
+  }
+
+  #conversationIndex(): ConversationIndex | undefined {
+    const { modern } = this.replay.recording
+    return this.#index ?? (modern && !this.#begun ? this.replay.indexOf(modern) : undefined)
   }
 
   #afterAnswer(answer: RecordedAnswer): readonly Said[] {
@@ -185,8 +209,20 @@ export class ReplaySession implements Stage {
 
   // What sequences ask of their stage.
 
-  holds(order: number): boolean {
-    return this.asks.unansweredBefore(order)
+  /** What was said of the session at large keeps its place among all that is being told; answers need not wait for one another. */
+  holds(order: number, by: Waiting): boolean {
+    if (this.asks.unansweredBefore(order)) return true
+    if (this.#asides.size === 0) return false
+    let isAside = false
+    for (const aside of this.#asides)
+      if (aside === by) isAside = true
+      else if (aside.next < order) return true
+    if (isAside) for (const play of this.#plays) if (play.next < order) return true
+    return false
+  }
+
+  told(): void {
+    this.goOn()
   }
 
   wait(one: Waiting): void {
@@ -233,15 +269,17 @@ export class ReplaySession implements Stage {
   }
 
   /** What was said of the session at large, behind something that has just happened. */
-  #aside(said: readonly Said[], behind: Step | { readonly at: number }): void {
-    if (said.length > 0 && !this.#closed) this.#sequence(said, behind.at)
+  #aside(said: readonly Said[], behind: Step | { readonly at: number }, waits?: (order: number) => boolean): void {
+    if (said.length > 0 && !this.#closed) this.#sequence(said, behind.at, waits)
   }
 
-  #sequence(said: readonly Said[], from: number): void {
-    const aside: Sequence<Said> = new Sequence(this, said, from, {
-      tell: one => readText(this, one, undefined),
-      done: () => this.#asides.delete(aside)
-    })
+  #sequence(said: readonly Said[], from: number, waits?: (order: number) => boolean): void {
+    const tell = (one: Said): void => readText(this, one, undefined)
+    const done = (): void => {
+      this.#asides.delete(aside)
+      this.goOn()
+    }
+    const aside: Sequence<Said> = new Sequence(this, said, from, { tell, done }, waits)
     this.#asides.add(aside)
     aside.advance()
   }

@@ -14,8 +14,10 @@ export interface Stage {
   readonly speed: number
   /** The reader asks for a pause. */
   readonly paused: boolean
-  /** Whether, on the tape, something came before that has not come yet in this replay. */
-  holds(order: number): boolean
+  /** Whether, on the tape, something came before that has not come yet in this replay. `by`: who asks. */
+  holds(order: number, by: Waiting): boolean
+  /** A cue was told: others may have waited for it. */
+  told?(): void
   /** It is told to go on when that may have come. */
   wait(one: Waiting): void
   leave(one: Waiting): void
@@ -69,6 +71,12 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
     return this.#over
   }
 
+  /** Place of what it tells next, on the tape; `Infinity`: nothing that others have to wait for. */
+  get next(): number {
+    const order = this.#over || this.#held ? undefined : this.#cues[this.#next]?.order
+    return order === undefined || this.#waits?.(order) ? Number.POSITIVE_INFINITY : order
+  }
+
   /** Nothing is told for so long, in ms. */
   delay(ms: number): void {
     this.#notBefore = performance.now() + ms
@@ -111,7 +119,8 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
         return this.#events.done?.()
       }
       const cue = this.#cues[this.#next]!
-      if (this.#held || stage.paused || stage.holds(cue.order) || this.#waits?.(cue.order)) return stage.wait(this)
+      if (this.#held || stage.paused || stage.holds(cue.order, this) || this.#waits?.(cue.order))
+        return stage.wait(this)
       stage.leave(this)
       const due = this.#dueOf(cue)
       if (due > 0 && due > performance.now()) {
@@ -129,6 +138,7 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
       }
       this.#next++
       this.#events.tell(cue)
+      stage.told?.()
     }
   }
 
