@@ -90,6 +90,17 @@ t.test('the recorded pauses, where they are wanted: from the request, and behind
   }
 })
 
+t.test('what is too deep to be compared is a miss, and no fault', async t => {
+  const { say, heard, door } = await byHand(t, 'stdio', httpTape(t, asked(1, 'tools/list', {}, { tools: [] })))
+  let deep: unknown = 1
+  for (let i = 0; i < 1_000; i++) deep = [deep]
+  await say(rpc(1, 'tools/call', { name: 'a', arguments: { deep } }))
+  t.match(await heard.until(m => m.id === 1), { error: { code: -31_060, message: /nested too deeply/ } })
+  await say(rpc(2, 'tools/list'))
+  t.match(await heard.until(m => m.id === 2), { result: { tools: [] } })
+  t.match(door.replay, { misses: 1 })
+})
+
 t.test('a 404 within a session does not begin the session anew', async t => {
   const file = httpTape(t, [
     up('post-1', request(1, 'tools/list')),
