@@ -95,6 +95,30 @@ t.test('it is done with when all commands are closed and their children gone', a
   t.equal(limit.left, 2)
 })
 
+t.test(
+  'what has been given up for one who waits is not seen to end at once: the next one gives up no more for it',
+  async t => {
+    const children = new Set(Array.from({ length: 5 }, () => ({ ending: false })))
+    let given = 0
+    const giveUp = { unused: () => false, session: () => ++given > 0 }
+    const limit = new ChildLimit(5)
+    const room = new ChildRoom(limit, children, giveUp)
+    const waits = [room.take(), room.take()]
+    t.equal(given, 2)
+    for (const child of [...children].slice(0, 2)) children.delete(child)
+    room.freed()
+    await Promise.all(waits)
+    for (let n = 0; n < 2; n++) room.taken()
+    limit.max = 2
+    given = 0
+    const more = [room.take(), room.take()]
+    t.equal(given, 3, 'two so that there is room for one, and one for the other')
+    children.clear()
+    room.freed()
+    await Promise.all(more)
+  }
+)
+
 interface Op {
   readonly op: 'take' | 'use' | 'gone' | 'max'
   readonly at: 0 | 1

@@ -29,9 +29,16 @@ export class ChildLimit {
 
   /** How many have to go, besides those that are going, so that one more than those who wait has room. */
   get missing(): number {
-    let missing = 1 - this.left
-    for (const room of this.#rooms) missing += room.waiting - room.ending
-    return missing
+    let waiting = 0
+    let ending = 0
+    for (const room of this.#rooms) {
+      waiting += room.waiting
+      ending += room.ending
+    }
+    const wanted = waiting + Math.max(0, -this.left)
+    // Enough was given up for those who wait, but a session that is given up takes a moment until its child is seen to end.
+    const going = waiting > 0 ? Math.max(ending, wanted) : ending
+    return wanted + 1 - going
   }
 
   /** Nobody has a part in it any more. */
