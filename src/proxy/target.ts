@@ -1,4 +1,5 @@
 import type { Era } from '../protocol/versions.ts'
+import type { ChildLimit } from '../transport/upstream/child-limit.ts'
 import type { Balance } from './balancer.ts'
 import type { MemberHealth, Target } from './core.ts'
 import type { Settings } from './options.ts'
@@ -55,6 +56,8 @@ export interface OpenTarget {
   /** How one of several servers is chosen. Default `round-robin`. */
   readonly balance?: Balance
   readonly onHealth?: (change: HealthChange) => void
+  /** Of a command, where others have a part in it. Default: one of its own. */
+  readonly childLimit?: ChildLimit
 }
 
 /** Only what this kind of target needs is loaded. */
@@ -76,5 +79,5 @@ export async function openTarget(
     return new HttpTarget(name, only, settings, { via, scrub })
   }
   const { StdioTarget } = await import('./stdio-target.ts')
-  return new StdioTarget(name, options as CommandTarget, settings, scrub)
+  return new StdioTarget(name, options as CommandTarget, settings, parts)
 }
