@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { Redactor } from '../tape/redact.ts'
 import type { RequestHandler } from '../transport/downstream/http-server.ts'
+import type { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
 import type { Forwarding } from './forwarded.ts'
 import { type DoorRules, Gate } from './gate.ts'
@@ -60,6 +61,7 @@ export interface Common {
   readonly among: number
   readonly rules: DoorRules
   readonly stores: LentStores
+  readonly children: ChildLimits
 }
 
 /** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
@@ -82,7 +84,8 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
   const log = common.accessLog && { scrub: redactor.scrub, ...common.accessLog, route: name }
   const route = await openRoute({
     ...given,
-    ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log, live: common.live },
+    ...{ host, via, allowHosts, metrics, log: common.log, live: common.live },
+    ...targetOf(name, given, common.children),
     settings: settings(given.settings),
     redactor,
     interceptors: [
@@ -185,14 +188,16 @@ function tellOfPage(page: PageFacts, { name, audit, access }: PageLog): void {
   else access?.lines.miss()
 }
 
-const MAX_CHILDREN = 64
-
 /** A command on a route gets a short environment; in `forward` it gets all of ours. */
-function targetOf({ targets }: RouteOptions): RouteSetup['target'] {
-  if (Array.isArray(targets)) return targets as readonly WeightedUrl[]
-  if ('tape' in targets) return targets
-  const command: CommandRoute = { inheritEnv: [], maxChildren: MAX_CHILDREN, ...(targets as CommandRoute) }
-  return command
+function targetOf(
+  name: string,
+  { targets }: RouteOptions,
+  children: ChildLimits
+): Pick<RouteSetup, 'target' | 'childLimit'> {
+  if (Array.isArray(targets)) return { target: targets as readonly WeightedUrl[] }
+  if ('tape' in targets) return { target: targets }
+  const command: CommandRoute = { inheritEnv: [], ...(targets as CommandRoute) }
+  return { target: command, childLimit: children.of(name, command) }
 }
 
 function secrets({ tokens, targets }: RouteOptions): string[] {

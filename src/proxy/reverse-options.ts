@@ -95,7 +95,7 @@ export interface RouteOptions {
 export interface CommandRoute extends CommandTarget {
   /** Names of variables of catflap's own environment that the command gets besides the short list that all get. */
   readonly inheritEnv?: readonly string[]
-  /** At once, for this route. Default 64. */
+  /** At once, for this route, with those of sessions that began before a reload has changed it. Default 64. */
   readonly maxChildren?: number
   /** Of one child, in bytes; Linux only. Default: none. */
   readonly maxMemory?: number

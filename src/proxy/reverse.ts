@@ -4,6 +4,7 @@ import { ProxyView } from '../admin/proxy-view.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
+import { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
 import type { Core } from './core.ts'
 import { Drain, endStreams } from './drain.ts'
@@ -48,6 +49,7 @@ export class Reverse {
   readonly #view: ProxyView
   readonly #rules: DoorRules = { certified: false }
   readonly #stores = new LentStores()
+  readonly #children = new ChildLimits()
   /** For routes that were replaced and still have sessions. */
   readonly #waits = new Set<() => void>()
   readonly #leaving = new Set<Promise<void>>()
@@ -185,6 +187,7 @@ export class Reverse {
     }
     const gone = this.#router.serve(places)
     this.#stores.serve()
+    this.#children.serve(options.routes)
     this.#rules.certified = everyoneCertified(options)
     this.#options = options
     this.#listeners.admit()
@@ -210,6 +213,7 @@ export class Reverse {
       host: Listeners.widest(hosts),
       rules: this.#rules,
       stores: this.#stores,
+      children: this.#children,
       via: name,
       forwarding: new Forwarding({ trusted: new TrustedProxies(trustedProxies), name }),
       among: Object.keys(routes).length

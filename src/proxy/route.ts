@@ -34,7 +34,7 @@ export interface SessionWatch {
   ended(session: Session, why: SessionEnd): void
 }
 
-export interface RouteSetup extends Pick<OpenTarget, 'health' | 'balance' | 'onHealth'> {
+export interface RouteSetup extends Pick<OpenTarget, 'health' | 'balance' | 'onHealth' | 'childLimit'> {
   readonly target: TargetOptions | readonly WeightedUrl[]
   readonly settings: Settings
   /** The address listened on. */
@@ -108,11 +108,9 @@ export async function openRoute(setup: RouteSetup): Promise<Route> {
   let target: Target | undefined
   try {
     recorder = await openRecorder(setup, { log, bus, redactor })
-    const { via, health, balance, onHealth } = setup
-    target = await openTarget(setup.target, settings, {
-      ...{ via, health, balance, onHealth, log, redactor },
-      scrub: redactor.scrub
-    })
+    const { via, health, balance, onHealth, childLimit } = setup
+    const parts = { via, health, balance, onHealth, childLimit, log, redactor, scrub: redactor.scrub }
+    target = await openTarget(setup.target, settings, parts)
     return new Route(setup, makeCore(setup, bus, target), recorder)
   } catch (error) {
     await closeAll(

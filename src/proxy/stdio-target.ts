@@ -35,7 +35,12 @@ export class StdioTarget implements Target {
   /** Ends whatever waits for a start. */
   readonly #closing = new AbortController()
 
-  constructor(name: string, options: CommandTarget & CommandLimits, settings: Settings, scrub: OpenTarget['scrub']) {
+  constructor(
+    name: string,
+    options: CommandTarget & CommandLimits,
+    settings: Settings,
+    { scrub, childLimit }: Pick<OpenTarget, 'scrub' | 'childLimit'> = {}
+  ) {
     this.name = name
     // Arguments can hold secrets, so a command is called by its name alone.
     this.label = options.command
@@ -44,11 +49,10 @@ export class StdioTarget implements Target {
     this.#settings = settings
     this.#scrub = scrub
     this.#starts = new Starts(this.label)
-    this.#room = new ChildRoom(
-      options.maxChildren ?? Number.POSITIVE_INFINITY,
-      this.#legs,
-      () => this.#shared?.giveUpIdle() === true || this.giveUpSession?.() === true
-    )
+    this.#room = new ChildRoom(childLimit ?? options.maxChildren ?? Number.POSITIVE_INFINITY, this.#legs, {
+      unused: () => this.#shared?.giveUpIdle() === true,
+      session: () => this.giveUpSession?.() === true
+    })
   }
 
   /** At once, whatever is to be said against it: for the one child that a client on stdio has. */
@@ -135,7 +139,7 @@ export class StdioTarget implements Target {
         idle: this.#settings.childIdle,
         starts: this.#starts,
         room: this.#room,
-        makeRoom: () => this.giveUpSession?.() === true
+        makeRoom: () => this.#room.makeRoom()
       },
       events()
     )

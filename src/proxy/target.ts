@@ -2,6 +2,7 @@ import type { Log } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
 import type { TapeTargetOptions } from '../replay/options.ts'
 import type { Redactor } from '../tape/redact.ts'
+import type { ChildLimit } from '../transport/upstream/child-limit.ts'
 import type { Balance } from './balancer.ts'
 import type { MemberHealth, Target } from './core.ts'
 import type { Settings } from './options.ts'
@@ -61,6 +62,8 @@ export interface OpenTarget {
   readonly log?: Log
   /** Keeps secrets off what a tape target adds to its tape. */
   readonly redactor?: Redactor
+  /** Of a command, where others have a part in it. Default: one of its own. */
+  readonly childLimit?: ChildLimit
 }
 
 /** Only what this kind of target needs is loaded. */
@@ -86,5 +89,5 @@ export async function openTarget(
     return await TapeTarget.open(name, options, settings, parts)
   }
   const { StdioTarget } = await import('./stdio-target.ts')
-  return new StdioTarget(name, options as CommandTarget, settings, scrub)
+  return new StdioTarget(name, options as CommandTarget, settings, parts)
 }

@@ -3,11 +3,12 @@ import { ChildRoom } from '../../src/transport/upstream/child-room.ts'
 
 function room(max: number, idle: { ending: boolean }[] = []) {
   const children = new Set<{ ending: boolean }>(idle)
-  const r = new ChildRoom(max, children, () => {
+  const unused = (): boolean => {
     const one = idle.pop()
     if (one) one.ending = true
     return one !== undefined
-  })
+  }
+  const r = new ChildRoom(max, children, { unused, session: () => false })
   const start = (): { ending: boolean } => {
     const child = { ending: false }
     r.taken()

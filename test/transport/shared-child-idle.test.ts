@@ -40,7 +40,10 @@ t.test('use puts its end off', async t => {
 
 t.test('where no child may be started, calls are told why', async t => {
   const children = new Set([{ ending: false }])
-  const { shared, starts } = sharedPeer(t, PUPPET, { ...modern, room: new ChildRoom(1, children, () => false) })
+  const { shared, starts } = sharedPeer(t, PUPPET, {
+    ...modern,
+    room: new ChildRoom(1, children, { unused: () => false, session: () => false })
+  })
   await t.rejects(Promise.resolve(shared.ready()), { code: 'too_many_children' })
   t.equal(starts.length, 0)
   children.clear()
