@@ -20,6 +20,9 @@ export class Played {
   /** The server has not answered `initialize`, without which nothing else is worth a try. */
   isRefused = false
   readonly #announcements: readonly Said[]
+  /** How many of them the client had heard by now, and of which methods. */
+  #heard = 0
+  readonly #due = new Map<string, number>()
   readonly #answers = new Set<Promise<void>>()
   #closed: Promise<void> | undefined
 
@@ -43,13 +46,16 @@ export class Played {
 
   /** As many announcements have come as the client had heard by then, or it has been waited long enough. */
   async announced(order: number, ms: number): Promise<void> {
-    const counts = new Map<string, number>()
-    for (const said of this.#announcements)
-      if (said.order < order) counts.set(said.method, (counts.get(said.method) ?? 0) + 1)
-    if (counts.size === 0) return
-    const { session } = this
-    const all = (): boolean => [...counts].every(([method, n]) => (session.counts.get(method) ?? 0) >= n)
-    await session.happenings.until(() => all() || session.lost !== undefined, ms)
+    for (; (this.#announcements[this.#heard]?.order ?? Number.POSITIVE_INFINITY) < order; this.#heard++) {
+      const { method } = this.#announcements[this.#heard]!
+      this.#due.set(method, (this.#due.get(method) ?? 0) + 1)
+    }
+    const { counts, happenings } = this.session
+    const missing = (): [string, number][] => [...this.#due].filter(([method, n]) => (counts.get(method) ?? 0) < n)
+    const over = (): boolean => missing().length === 0 || this.session.lost !== undefined
+    if (await happenings.until(over, ms)) return
+    // What has not come by now is not waited for again.
+    for (const [method] of missing()) this.#due.set(method, counts.get(method) ?? 0)
   }
 
   /** The client answered the server now: once the server has asked, unless what it asked for is over. */
