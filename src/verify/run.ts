@@ -120,10 +120,9 @@ export class Run {
   }
 
   async #act({ conversation, step, order }: Act, batch: readonly Act[]): Promise<void> {
-    if (step.kind === 'listen') return
+    if (step.kind === 'listen' || step.kind === 'end') return
     if (step.kind === 'leave') return this.#leave(step.request, order)
     const played = this.#played(conversation)
-    if (step.kind === 'end') return
     await played.announced(order, ANNOUNCEMENT)
     if (step.kind === 'request')
       return this.#request(
@@ -264,10 +263,10 @@ export class Run {
   #messageOf(step: Spoken): Message | undefined {
     const text = step.text.get()
     const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
-    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
+    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text), 'server')
     const json = supplied(jsonOf(step), this.#options.set)
     this.bound.apply(step, json)
-    return Message.parse(Buffer.from(JSON.stringify(json)))
+    return Message.parse(Buffer.from(JSON.stringify(json)), 'server')
   }
 
   /** No other request was under way when this one was recorded. */
