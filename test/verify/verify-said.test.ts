@@ -118,3 +118,27 @@ t.test('subscriptions of the modern era', async t => {
     t.ok(report.counts.same >= 3)
   }
 })
+
+for (const wire of ['http', 'sse', 'stdio'] as const)
+  t.test(`an update of a tape of ${wire}: what has changed is written, and the tape stays one`, async t => {
+    trackLeaks(t)
+    const script = async (c: Parameters<typeof callTool>[0]): Promise<void> => {
+      await callTool(c, 'count')
+      await c.client.callTool({ name: 'progress', arguments: { n: 2 } }, { onprogress() {} })
+      await Promise.all([callTool(c, 'echo', { n: 1 }), callTool(c, 'count')])
+    }
+    const { file } = await recorded(t, { client: wire, server: wire === 'stdio' ? 'stdio' : wire }, script)
+    const target = await freshServer(t, 'http')
+    t.same(found(await check(file, target)), [])
+    const recording = await readRecording([file])
+    const options = { target, allowWrites: true }
+    const updated = await updateTapes(recording, await verifyOnce(recording, options, true), options)
+    const files = recording.tapes.map(tape => tape.file)
+    recording.close()
+    t.same(updated, { changed: 2, left: [] })
+    for (const tape of files)
+      for await (const finding of validateTape(tape)) t.not(finding.severity, 'error', finding.text)
+    const counts = found(await check(file, await freshServer(t, 'http')))
+    t.match(counts, [/count: result\.content\[0\]\.text: "3" → "1"/, /count: .*"4" → "2"/])
+    t.equal(counts.length, 2)
+  })
