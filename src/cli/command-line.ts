@@ -84,6 +84,7 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
 /** What else may be given more than once, by command. */
 const LISTS: Readonly<Record<string, readonly string[]>> = {
   reverse: ['routes', 'listen'],
+  tape: ['files', 'secret-env'],
   replay: ['tapes', 'fault'],
   verify: VERIFY_LISTS
 }

@@ -1,12 +1,12 @@
 import type { Message } from '../protocol/message.ts'
 import type { RecordedRequest, Recording, Said } from '../replay/recording.ts'
 import { MARK } from '../tape/format.ts'
-import { isUsable } from '../tape/literals.ts'
 import { belonging } from './compare.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
 import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
+import { secretsOf } from './secrets.ts'
 import { type Edits, NewText, rewrite } from './tape-edits.ts'
 import { requestText } from './text-report.ts'
 import type { Verified } from './verify.ts'
@@ -37,14 +37,6 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     if (edits) await rewrite(file, edits)
   }
   return { changed: updater.changed, left: updater.left }
-}
-
-/** What the options supply must not get into the tape by way of an answer. */
-function secretsOf({ target, set = {} }: VerifyOptions): string[] {
-  const headers = 'url' in target ? (target.headers ?? []).filter((_, i) => i % 2 === 1) : []
-  const env = 'command' in target ? Object.values(target.env ?? {}) : []
-  const values = [...headers, ...headers.map(value => value.replace(/^\w+ /, '')), ...env, ...Object.values(set)]
-  return values.filter(value => typeof value === 'string').filter(isUsable)
 }
 
 class Updater {
