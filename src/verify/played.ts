@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
-import type { Conversation, RecordedAnswer, Said } from '../replay/recording.ts'
+import type { Conversation, RecordedAnswer, RecordedRequest, Said } from '../replay/recording.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Comparer } from './compare.ts'
 import { withText } from './compare.ts'
@@ -30,11 +30,12 @@ export class Played {
     conversation: Conversation,
     target: Target,
     comparer: Comparer,
-    messageOf: (step: Spoken) => Message | undefined
+    messageOf: (step: Spoken) => Message | undefined,
+    isSent: (request: RecordedRequest) => boolean
   ) {
     this.#announcements = allSaid(conversation).filter(said => ANNOUNCEMENTS.test(said.method))
-    this.questions = new Questions(conversation, {
-      isSame: (said, live) => comparer.isSameQuestion(said, live),
+    this.questions = new Questions(conversation, isSent, {
+      compare: (said, live) => comparer.question(said, live),
       answer: (said, idText) => {
         const message = said.answer && messageOf(said.answer)
         if (message && said.answer) this.#say(message.withId(idText), said.answer)
@@ -68,12 +69,9 @@ export class Played {
     await Promise.all(this.#answers)
   }
 
-  /** What belongs to no request. */
+  /** What the server asked otherwise. */
   get differences(): FoundDifference[] {
-    const { questions } = this
-    const added = questions.unknown.map(m => ({ path: m.method!, kind: 'added' as const, new: paramsOf(m) }))
-    const removed = questions.missing.map(s => ({ path: s.method, kind: 'removed' as const, old: s.method }))
-    return [...added, ...removed].map(withText)
+    return this.questions.differences.map(withText)
   }
 
   close(): Promise<void> {
@@ -85,8 +83,4 @@ export class Played {
     const said = this.session.say(message, answer ? sentHeaders(answer) : []).finally(() => this.#answers.delete(said))
     this.#answers.add(said)
   }
-}
-
-function paramsOf(message: Message): unknown {
-  return (message.json as { readonly params?: unknown }).params ?? {}
 }

@@ -137,7 +137,8 @@ export class Run {
   #played(conversation: Conversation): Played {
     let played = this.played.get(conversation)
     if (!played) {
-      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step))
+      const isSent = (step: RecordedRequest): boolean => !this.#skipped.has(step) && !step.cancelled
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step), isSent)
       this.played.set(conversation, played)
       this.#open.set(conversation, lastOrderOf(conversation))
     }

@@ -30,13 +30,16 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     throw new VerifyRefusal([
       `${requestText(out)} was not sent: ${out.reason}. The tape stays as it is, since it would hold old and new answers`
     ])
+  const questions = report.sessions
+    .flatMap(s => s.differences)
+    .map(d => `questions of the server's are not written: ${d.text}`)
   const updater = new Updater(verified, secretsOf(options))
   for (const [request, live] of verified.answers) updater.request(request, live)
   for (const { file } of recording.tapes) {
     const edits = updater.files.get(file)
     if (edits) await rewrite(file, edits)
   }
-  return { changed: updater.changed, left: updater.left }
+  return { changed: updater.changed, left: [...updater.left, ...questions] }
 }
 
 class Updater {
@@ -90,12 +93,8 @@ class Updater {
   }
 
   #add(file: string, line: number, messages: readonly Message[]): void {
-    const notes = messages.filter(m => m.kind === 'notification')
-    if (notes.length < messages.length)
-      this.left.push(`${file}:${line}: the server asks something new; nobody knows what the client would answer`)
-    if (notes.length === 0) return
-    this.changed += notes.length
-    const texts = notes.map(m => this.#textOf(m))
+    this.changed += messages.length
+    const texts = messages.map(m => this.#textOf(m))
     const { added } = this.#edits(file)
     added.set(line, [...(added.get(line) ?? []), ...texts])
   }
