@@ -54,8 +54,8 @@ function eventsOf({ acts }: Plan): Event[] {
 }
 
 /** Only what the client says need be looked for in answers: those may be many times as long. */
-function wordsOfClient(plan: Plan): ReadonlySet<string | number> {
-  const words = new Set<string | number>()
+function wordsOfClient(plan: Plan): ReadonlySet<string> {
+  const words = new Set<string>()
   for (const { step } of plan.acts)
     if (isSpoken(step)) eachWord(paramsOf(step), (_, word) => void (words.size < MAX_WORDS && words.add(word)))
   return words
@@ -75,13 +75,14 @@ const NEVER = new Set(['protocolVersion', 'progressToken', 'clientInfo', 'capabi
 class Finder implements BindingPlan {
   readonly minted = new Map<RecordedRequest, Minted[]>()
   readonly uses = new Map<Spoken, Use[]>()
-  readonly #wanted: ReadonlySet<string | number>
-  readonly #byValue = new Map<string | number, Minted>()
+  readonly #wanted: ReadonlySet<string>
+  /** A number may be said as a text later. */
+  readonly #byValue = new Map<string, Minted>()
   /** What was given to be given back: by its name, and for lists by the method too. */
   readonly #given = new Map<string, Minted>()
-  readonly #clients = new Set<string | number>()
+  readonly #clients = new Set<string>()
 
-  constructor(wanted: ReadonlySet<string | number>) {
+  constructor(wanted: ReadonlySet<string>) {
     this.#wanted = wanted
   }
 
@@ -94,7 +95,8 @@ class Finder implements BindingPlan {
         this.#given.set(givenKey(key, leaf, request.method), mint(request, path, leaf, false))
       eachWordOf(leaf, word => {
         if (!this.#wanted.has(word) || this.#clients.has(word) || this.#byValue.has(word)) return
-        this.#byValue.set(word, mint(request, path, word, word !== leaf))
+        const isPart = word !== String(leaf)
+        this.#byValue.set(word, mint(request, path, isPart ? word : leaf, isPart))
       })
     })
   }
@@ -147,7 +149,7 @@ function paramsOf(step: Spoken): unknown {
   return step.kind === 'answer' ? json?.result : json?.params
 }
 
-function eachWord(value: unknown, visit: (path: DiffPath, word: string | number) => void): void {
+function eachWord(value: unknown, visit: (path: DiffPath, word: string) => void): void {
   eachLeaf(value, (path, leaf) => {
     if (path.some(part => NEVER.has(String(part)))) return
     eachWordOf(leaf, word => visit(path, word))
@@ -158,22 +160,23 @@ function eachWord(value: unknown, visit: (path: DiffPath, word: string | number)
 const MAX_VALUE = 64 * 1024
 const MAX_PART = 256
 
-function eachWordOf(leaf: string | number, visit: (word: string | number) => void): void {
+function eachWordOf(leaf: string | number, visit: (word: string) => void): void {
   if (typeof leaf === 'number') {
-    if (Number.isSafeInteger(leaf) && Math.abs(leaf) >= 10_000) visit(leaf)
+    if (Number.isSafeInteger(leaf) && Math.abs(leaf) >= 10_000) visit(String(leaf))
     return
   }
   if (leaf.includes(MARK)) return
-  const whole = leaf.length >= MIN_LENGTH && leaf.length <= MAX_VALUE && !/\s/.test(leaf) && isMadeUp(leaf)
+  const whole = leaf.length >= MIN_DIGITS && leaf.length <= MAX_VALUE && !/\s/.test(leaf) && isMadeUp(leaf)
   if (whole) visit(leaf)
   for (const [part] of leaf.matchAll(PARTS)) if (part !== leaf && part.length <= MAX_PART && isMadeUp(part)) visit(part)
 }
 
 const MIN_LENGTH = 6
+const MIN_DIGITS = 5
 export const PARTS = /[A-Za-z0-9][A-Za-z0-9_-]{4,}/g
 
 /** Words that people write have no digits in them; numbers count from five digits on. */
 function isMadeUp(text: string): boolean {
-  if (/^\d+$/.test(text)) return text.length >= 5
+  if (/^\d+$/.test(text)) return text.length >= MIN_DIGITS
   return text.length >= MIN_LENGTH && (/\d/.test(text) || text.includes('://'))
 }

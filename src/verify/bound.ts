@@ -15,7 +15,7 @@ export class Bound {
   readonly #now = new Map<Minted, Value>()
   readonly #gone = new Set<Minted>()
   /** Of whole values, and of parts of texts. */
-  readonly #equal = new Map<Value, Set<Value>>()
+  readonly #equal = new Map<string, Set<string>>()
   readonly #used = new Map<Minted, Use[]>()
 
   constructor(plan: BindingPlan) {
@@ -39,9 +39,9 @@ export class Bound {
     const now = one.part ? partOf(valueAt(recorded, one.path), one.value, there) : there
     if ((typeof now !== 'string' && typeof now !== 'number') || now === one.value) return
     this.#now.set(one, now)
-    const others = this.#equal.get(one.value)
-    if (others) others.add(now)
-    else this.#equal.set(one.value, new Set([now]))
+    const others = this.#equal.get(String(one.value))
+    if (others) others.add(String(now))
+    else this.#equal.set(String(one.value), new Set([String(now)]))
   }
 
   /** What the client was to give back, and the server gives no more: there is nothing that could be asked. */
@@ -59,7 +59,8 @@ export class Bound {
       const now = this.#now.get(use.minted)
       if (now === undefined) continue
       const before = valueAt(json, use.path)
-      const after = before === use.minted.value ? now : withPart(before, use.minted.value, now)
+      const isWhole = String(before) === String(use.minted.value)
+      const after = isWhole ? likeBefore(before, now) : withPart(before, use.minted.value, now)
       if (after === before) continue
       replaceAt(json, use.path, after)
       const used = this.#used.get(use.minted)
@@ -71,11 +72,11 @@ export class Bound {
   /** Whether two values are the same where a value that the server made up is what it is now. */
   isSame(before: unknown, after: unknown): boolean {
     if (this.#equal.size === 0 || typeof before !== typeof after) return false
-    if (typeof before === 'number') return this.#equal.get(before)?.has(after as number) === true
+    if (typeof before === 'number') return this.#equal.get(String(before))?.has(String(after)) === true
     if (typeof before !== 'string') return false
     if (this.#equal.get(before)?.has(after as string)) return true
     const changed = before.replace(PARTS, part => {
-      for (const now of this.#equal.get(part) ?? []) if ((after as string).includes(String(now))) return String(now)
+      for (const now of this.#equal.get(part) ?? []) if ((after as string).includes(now)) return now
       return part
     })
     return changed === after
@@ -144,5 +145,11 @@ function partOf(before: unknown, part: Value, after: unknown): string | undefine
 }
 
 function withPart(text: unknown, part: Value, now: Value): unknown {
-  return typeof text === 'string' ? text.replace(PARTS, word => (word === part ? String(now) : word)) : text
+  return typeof text === 'string' ? text.replace(PARTS, word => (word === String(part) ? String(now) : word)) : text
+}
+
+/** As a number where it was one. */
+function likeBefore(before: unknown, now: Value): Value {
+  if (typeof before !== 'number') return String(now)
+  return Number.isFinite(Number(now)) ? Number(now) : now
 }

@@ -34,9 +34,9 @@ export class Comparer {
     return [...this.#said(recorded, live, alone), ...outcome].slice(0, MAX_DIFFERENCES).map(withText)
   }
 
-  /** Whether the server's question is one that was recorded, as the rules have it. */
-  isSameQuestion(recorded: Said, live: unknown): boolean {
-    return this.#messages(recorded.method, jsonOf(recorded.text.get()), live, this.#momentsOf(recorded)).length === 0
+  /** Of a question of the server's. */
+  question(recorded: Said, live: unknown): Difference[] {
+    return this.#messages(recorded.method, jsonOf(recorded.text.get()), live, this.#momentsOf(recorded))
   }
 
   #outcome(recorded: RecordedRequest, live: LiveOutcome): Difference[] {
@@ -75,7 +75,7 @@ export class Comparer {
     })
   }
 
-  /** Progress, logs and questions, in their order. */
+  /** Progress and logs, in their order. */
   #said(recorded: RecordedRequest, live: LiveRequest, alone: boolean): Difference[] {
     const [before, after] = belonging(recorded, live, alone)
     const { method, subject: name } = recorded
@@ -160,8 +160,9 @@ function jsonOf(text: string): unknown {
 }
 
 /**
- * What belongs to the request on both sides. On a pipe nothing but progress says whose it is: there questions and logs count
- * that came while the request alone was under way. Logs are not compared where one side is a pipe and the other is not.
+ * What belongs to the request on both sides, but for questions, which the client is asked as a session. On a pipe nothing but
+ * progress says whose it is: there those logs count that came while the request alone was under way. Logs are not compared
+ * where one side is a pipe and the other is not.
  */
 export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
   const single = alone && live.alone
@@ -170,14 +171,13 @@ export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: b
   const logs = recorded.said.filter(s => s.method === LOG && !s.own)
   // A client of HTTP+SSE, too, hears all on one stream.
   const unclear = !pipe && logs.length > 0 && !logs.some(s => s.owned)
-  const counts = (method: string | undefined, owned: boolean, isQuestion: boolean): boolean => {
-    if (isQuestion) return method !== 'ping' && (owned || single)
+  const counts = (method: string | undefined, owned: boolean): boolean => {
     // What has changed is told to the session, though it may come on whatever stream is open.
     if (method !== LOG) return owned && (isSubscription || !ANNOUNCEMENTS.test(method ?? ''))
     return pipe === live.onPipe && !unclear && (pipe ? single : owned)
   }
-  const before = recorded.said.filter(s => !s.own && counts(s.method, s.owned, s.id !== undefined))
-  return [before, live.said.filter(({ message: m, owned }) => counts(m.method, owned, m.kind === 'request'))]
+  const before = recorded.said.filter(s => !s.own && s.id === undefined && counts(s.method, s.owned))
+  return [before, live.said.filter(({ message: m, owned }) => m.kind !== 'request' && counts(m.method, owned))]
 }
 
 const LOG = 'notifications/message'

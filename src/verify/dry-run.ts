@@ -12,10 +12,7 @@ import { placeText } from './text-report.ts'
 import { writingSteps } from './writes.ts'
 
 /** What would be sent, in order: a line each, safe for a terminal. Nothing is. */
-export function dryRun(
-  recording: Recording,
-  options: Omit<VerifyOptions, 'target'> & Pick<VerifyOptions, 'target'>
-): string[] {
+export function dryRun(recording: Recording, options: VerifyOptions): string[] {
   const whole = planOf(recording, options.sessions)
   const plan = options.driftOnly ? listsOf(whole) : whole
   const bindings = options.noBind ? NO_BINDINGS : bindingsOf(plan)

@@ -116,7 +116,7 @@ export class Receiver implements CallReceiver {
 /** Of what came while a request was under way, that which belongs to it as far as can be told without a recording. */
 export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] {
   return said.filter(({ message, owned }) => {
-    if (ANNOUNCEMENTS.test(message.method ?? '') || message.method === 'ping') return false
-    return owned || (alone && (onPipe || message.kind === 'request'))
+    if (ANNOUNCEMENTS.test(message.method ?? '') || message.kind === 'request') return false
+    return owned || (alone && onPipe)
   })
 }

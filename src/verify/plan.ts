@@ -115,3 +115,19 @@ export function nameOf(step: Spoken): string {
 export function placeFacts({ file, line }: TapePlace): TapePlace {
   return { file, line }
 }
+
+/** Requests that were under way together with another one. */
+export function overlapping({ acts }: Plan): Set<RecordedRequest> {
+  const found = new Set<RecordedRequest>()
+  let longest: RecordedRequest | undefined
+  for (const { step } of acts) {
+    if (step.kind !== 'request') continue
+    if (longest && endOf(longest) > step.order) found.add(longest).add(step)
+    if (!longest || endOf(step) > endOf(longest)) longest = step
+  }
+  return found
+}
+
+function endOf({ outcome }: RecordedRequest): number {
+  return outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
+}

@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
-import type { Conversation, RecordedAnswer, Said } from '../replay/recording.ts'
+import type { Conversation, RecordedAnswer, RecordedRequest, Said } from '../replay/recording.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Comparer } from './compare.ts'
 import { withText } from './compare.ts'
@@ -20,6 +20,9 @@ export class Played {
   /** The server has not answered `initialize`, without which nothing else is worth a try. */
   isRefused = false
   readonly #announcements: readonly Said[]
+  /** How many of them the client had heard by now, and of which methods. */
+  #heard = 0
+  readonly #due = new Map<string, number>()
   readonly #answers = new Set<Promise<void>>()
   #closed: Promise<void> | undefined
 
@@ -27,11 +30,12 @@ export class Played {
     conversation: Conversation,
     target: Target,
     comparer: Comparer,
-    messageOf: (step: Spoken) => Message | undefined
+    messageOf: (step: Spoken) => Message | undefined,
+    isSent: (request: RecordedRequest) => boolean
   ) {
     this.#announcements = allSaid(conversation).filter(said => ANNOUNCEMENTS.test(said.method))
-    this.questions = new Questions(conversation, {
-      isSame: (said, live) => comparer.isSameQuestion(said, live),
+    this.questions = new Questions(conversation, isSent, {
+      compare: (said, live) => comparer.question(said, live),
       answer: (said, idText) => {
         const message = said.answer && messageOf(said.answer)
         if (message && said.answer) this.#say(message.withId(idText), said.answer)
@@ -43,13 +47,16 @@ export class Played {
 
   /** As many announcements have come as the client had heard by then, or it has been waited long enough. */
   async announced(order: number, ms: number): Promise<void> {
-    const counts = new Map<string, number>()
-    for (const said of this.#announcements)
-      if (said.order < order) counts.set(said.method, (counts.get(said.method) ?? 0) + 1)
-    if (counts.size === 0) return
-    const { session } = this
-    const all = (): boolean => [...counts].every(([method, n]) => (session.counts.get(method) ?? 0) >= n)
-    await session.happenings.until(() => all() || session.lost !== undefined, ms)
+    for (; (this.#announcements[this.#heard]?.order ?? Number.POSITIVE_INFINITY) < order; this.#heard++) {
+      const { method } = this.#announcements[this.#heard]!
+      this.#due.set(method, (this.#due.get(method) ?? 0) + 1)
+    }
+    const { counts, happenings } = this.session
+    const missing = (): [string, number][] => [...this.#due].filter(([method, n]) => (counts.get(method) ?? 0) < n)
+    const over = (): boolean => missing().length === 0 || this.session.lost !== undefined
+    if (await happenings.until(over, ms)) return
+    // What has not come by now is not waited for again.
+    for (const [method] of missing()) this.#due.set(method, counts.get(method) ?? 0)
   }
 
   /** The client answered the server now: once the server has asked, unless what it asked for is over. */
@@ -62,12 +69,9 @@ export class Played {
     await Promise.all(this.#answers)
   }
 
-  /** What belongs to no request. */
+  /** What the server asked otherwise. */
   get differences(): FoundDifference[] {
-    const { questions } = this
-    const added = questions.unknown.map(m => ({ path: m.method!, kind: 'added' as const, new: paramsOf(m) }))
-    const removed = questions.missing.map(s => ({ path: s.method, kind: 'removed' as const, old: s.method }))
-    return [...added, ...removed].map(withText)
+    return this.questions.differences.map(withText)
   }
 
   close(): Promise<void> {
@@ -79,8 +83,4 @@ export class Played {
     const said = this.session.say(message, answer ? sentHeaders(answer) : []).finally(() => this.#answers.delete(said))
     this.#answers.add(said)
   }
-}
-
-function paramsOf(message: Message): unknown {
-  return (message.json as { readonly params?: unknown }).params ?? {}
 }

@@ -1,3 +1,4 @@
+import { MalformedMessage, Message } from '../protocol/message.ts'
 import type { BindingPlan } from './bindings.ts'
 import type { VerifyOptions } from './options.ts'
 import { isSpoken, nameOf, type Plan, type Spoken } from './plan.ts'
@@ -20,6 +21,8 @@ export function preparationOf(plan: Plan, bindings: BindingPlan, options: Verify
     if (why !== undefined) skipped.set(step as Spoken, why)
     else if (isSpoken(step) && writing.has(step)) skipped.set(step, `it may change something: ${writing.get(step)}`)
   }
+  const isEmpty = !plan.acts.some(({ step }) => step.kind === 'request')
+  if (isEmpty) return { skipped, problems: ['the tape holds no request that could be sent'] }
   const problems = options.onlySafe ? [] : writeProblems(writing)
   const sends = (step: Spoken): boolean => !skipped.has(step) || writing.has(step)
   return { skipped, problems: [...problems, ...redactionProblems(plan, options, sends)] }
@@ -28,11 +31,22 @@ export function preparationOf(plan: Plan, bindings: BindingPlan, options: Verify
 /** What can not be sent, or would be about something that was not sent. */
 function whyNot(step: Spoken, skipped: ReadonlyMap<Spoken, string>, bindings: BindingPlan): string | undefined {
   if (step.kind === 'request' && step.truncated) return 'the tape holds only its beginning'
+  if (!isMessage(step)) return 'it is no message that could be sent'
   if (step.kind === 'request' && !step.cancelled && isOwn(step.outcome))
     return 'catflap itself answered it when it was recorded'
   if (step.kind === 'notification' && step.cancels && skipped.has(step.cancels)) return 'its request is not sent'
   const source = bindings.uses.get(step)?.find(use => skipped.has(use.minted.request))
   return source && `it needs the answer to ${nameOf(source.minted.request)}, which is not sent`
+}
+
+function isMessage(step: Spoken): boolean {
+  try {
+    Message.parse(Buffer.from(step.text.get()), 'server')
+    return true
+  } catch (error) {
+    if (error instanceof MalformedMessage) return false
+    throw error
+  }
 }
 
 function isOwn(outcome: { readonly kind: string; readonly own?: boolean }): boolean {

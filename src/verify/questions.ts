@@ -1,7 +1,8 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { parseJson } from '../replay/canonical.ts'
-import type { Conversation, Said } from '../replay/recording.ts'
+import type { Difference } from '../replay/json-diff.ts'
+import type { Conversation, RecordedRequest, Said } from '../replay/recording.ts'
 import { allSaid } from './plan.ts'
 
 /** A question of the server's that was recorded. */
@@ -11,10 +12,12 @@ interface Expected {
   idText?: string
   /** The client's answer was due already when the server asked. */
   due: boolean
+  /** In what it differs from the recorded one. */
+  differences?: readonly Difference[]
 }
 
 export interface QuestionParts {
-  readonly isSame: (recorded: Said, live: unknown) => boolean
+  readonly compare: (recorded: Said, live: unknown) => readonly Difference[]
   readonly answer: (said: Said, idText: string) => void
   readonly refuse: (answer: Message) => void
 }
@@ -22,14 +25,16 @@ export interface QuestionParts {
 /** What the server asks the client: answered as recorded, when it was recorded. What was not recorded is refused. */
 export class Questions {
   /** That were not recorded. */
-  readonly unknown: Message[] = []
+  readonly #unknown: Message[] = []
   readonly #expected: Expected[]
   readonly #parts: QuestionParts
 
-  constructor(conversation: Conversation, parts: QuestionParts) {
+  constructor(conversation: Conversation, isSent: (request: RecordedRequest) => boolean, parts: QuestionParts) {
     this.#parts = parts
+    const unsent = conversation.steps.flatMap(s => (s.kind === 'request' && !isSent(s) ? s.said : []))
+    const left = new Set(unsent)
     this.#expected = allSaid(conversation)
-      .filter(said => said.id !== undefined && !said.own)
+      .filter(said => said.id !== undefined && !said.own && !left.has(said))
       .map(said => ({ said, due: false }))
   }
 
@@ -44,7 +49,7 @@ export class Questions {
     }
     if (message.method === 'ping')
       return this.#parts.refuse(Message.parse(Buffer.from(`{"jsonrpc":"2.0","id":${idText},"result":{}}`)))
-    if (this.unknown.length < MAX_UNKNOWN) this.unknown.push(message)
+    if (this.#unknown.length < MAX_UNKNOWN) this.#unknown.push(message)
     const error = new CatflapError('server_request_unheard', 'The client did not answer this when it was recorded.')
     this.#parts.refuse(Message.parse(error.toJsonRpc(idText)))
   }
@@ -62,11 +67,16 @@ export class Questions {
     if (expected.idText !== undefined) this.#parts.answer(said, expected.idText)
   }
 
-  /** Of the session at large, answered on the tape, and not asked now. */
-  get missing(): Said[] {
-    return this.#expected
-      .filter(e => e.idText === undefined && !e.said.owned && e.said.answer && e.said.method !== 'ping')
-      .map(e => e.said)
+  /** What the server asks otherwise than it did. */
+  get differences(): Difference[] {
+    const added = this.#unknown.map(m => ({ path: m.method!, kind: 'added' as const, new: paramsOf(m) }))
+    const removed = this.#expected
+      .filter(e => e.idText === undefined && e.said.answer && e.said.method !== 'ping')
+      .map(({ said }) => ({ path: said.method, kind: 'removed' as const, old: said.method }))
+    const changed = this.#expected.flatMap(({ said, differences = [] }) =>
+      differences.map(d => ({ ...d, path: `${said.method}.${d.path}` }))
+    )
+    return [...added, ...removed, ...changed]
   }
 
   #of(said: Said): Expected | undefined {
@@ -78,8 +88,19 @@ export class Questions {
     const open = this.#expected.filter(e => e.idText === undefined && e.said.method === message.method)
     if (open.length === 0) return undefined
     const live = parseJson(message.bytes.toString('utf8'))
-    return open.find(e => this.#parts.isSame(e.said, live)) ?? open[0]
+    let first: readonly Difference[] | undefined
+    for (const one of open) {
+      const differences = this.#parts.compare(one.said, live)
+      if (differences.length === 0) return one
+      first ??= differences
+    }
+    open[0]!.differences = first!
+    return open[0]
   }
 }
 
 const MAX_UNKNOWN = 100
+
+function paramsOf(message: Message): unknown {
+  return (message.json as { readonly params?: unknown }).params ?? {}
+}

@@ -11,7 +11,7 @@ import { LISTS, Offers } from './drift.ts'
 import type { LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { furtherPages } from './pages.ts'
-import { type Act, answerOf, jsonOf, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
+import { type Act, answerOf, jsonOf, lastOrderOf, overlapping, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -42,7 +42,9 @@ export class Run {
   readonly #pending = new Map<Promise<void>, number>()
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
-  #done = 0
+  readonly #overlapping: ReadonlySet<RecordedRequest>
+  /** Conversations that are not over, and when they were over on the tape. */
+  readonly #open = new Map<Conversation, number>()
   /** Anything that wants an answer. */
   hasSent = false
   /** The first one. */
@@ -65,35 +67,48 @@ export class Run {
     this.#skipped = parts.skipped
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
+    this.#overlapping = overlapping(parts.plan)
     this.bound = new Bound(parts.bindings)
     this.#comparer = new Comparer(parts.recording, options.rules ?? DEFAULT_RULES, this.bound)
   }
 
   async run(): Promise<void> {
-    const { acts } = this.#plan
+    const { signal } = this.#options
+    const stop = (): void => void this.#close()
+    signal?.addEventListener('abort', stop)
     try {
-      for (let i = 0; i < acts.length; i++) {
-        if (this.#options.signal?.aborted) break
-        const act = acts[i]!
-        await this.#earlier(act.order)
-        const batch = batchAt(acts, i)
-        await this.#act(act, batch)
-        i += batch.length - 1
-        this.#done += batch.length
-        this.#options.onProgress?.(this.#done, acts.length)
-      }
-      await this.#earlier(Number.MAX_SAFE_INTEGER)
+      await this.#all()
     } finally {
-      await Promise.all([...this.played.values()].map(p => p.close()))
+      signal?.removeEventListener('abort', stop)
+      await this.#close()
       await Promise.all(this.#pending.keys())
     }
+  }
+
+  async #all(): Promise<void> {
+    const { acts } = this.#plan
+    const { signal, onProgress } = this.#options
+    for (let i = 0; i < acts.length && !signal?.aborted; ) {
+      const act = acts[i]!
+      await this.#earlier(act.order)
+      const batch = batchAt(acts, i)
+      await this.#act(act, batch)
+      i += batch.length
+      onProgress?.(i, acts.length)
+    }
+    await this.#earlier(Number.MAX_SAFE_INTEGER)
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.played.values()].map(p => p.close()))
   }
 
   /** Waits until all is answered that had been answered by then, and ends the sessions that had ended. */
   async #earlier(order: number): Promise<void> {
     await Promise.all([...this.#pending].filter(([, over]) => over < order).map(([done]) => done))
-    const ended = [...this.played].filter(([conversation]) => lastOrderOf(conversation) < order)
-    await Promise.all(ended.map(([, played]) => this.#end(played)))
+    const ended = [...this.#open].filter(([, last]) => last < order).map(([conversation]) => conversation)
+    for (const conversation of ended) this.#open.delete(conversation)
+    await Promise.all(ended.map(conversation => this.#end(this.played.get(conversation)!)))
   }
 
   /** What stays open by design ends with its session; what had come on it by then may still be under way. */
@@ -105,10 +120,9 @@ export class Run {
   }
 
   async #act({ conversation, step, order }: Act, batch: readonly Act[]): Promise<void> {
-    if (step.kind === 'listen') return
+    if (step.kind === 'listen' || step.kind === 'end') return
     if (step.kind === 'leave') return this.#leave(step.request, order)
     const played = this.#played(conversation)
-    if (step.kind === 'end') return
     await played.announced(order, ANNOUNCEMENT)
     if (step.kind === 'request')
       return this.#request(
@@ -123,8 +137,10 @@ export class Run {
   #played(conversation: Conversation): Played {
     let played = this.played.get(conversation)
     if (!played) {
-      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step))
+      const isSent = (step: RecordedRequest): boolean => !this.#skipped.has(step) && !step.cancelled
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step), isSent)
       this.played.set(conversation, played)
+      this.#open.set(conversation, lastOrderOf(conversation))
     }
     return played
   }
@@ -248,22 +264,15 @@ export class Run {
   #messageOf(step: Spoken): Message | undefined {
     const text = step.text.get()
     const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
-    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
+    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text), 'server')
     const json = supplied(jsonOf(step), this.#options.set)
     this.bound.apply(step, json)
-    return Message.parse(Buffer.from(JSON.stringify(json)))
+    return Message.parse(Buffer.from(JSON.stringify(json)), 'server')
   }
 
   /** No other request was under way when this one was recorded. */
-  wasAlone({ order, outcome }: RecordedRequest): boolean {
-    if (outcome.kind === 'open') return false
-    return !this.#plan.acts.some(
-      ({ step: s }) =>
-        s.kind === 'request' &&
-        s.order !== order &&
-        s.order < outcome.order &&
-        (s.outcome.kind === 'open' || s.outcome.order > order)
-    )
+  wasAlone(request: RecordedRequest): boolean {
+    return !this.#overlapping.has(request)
   }
 }
 

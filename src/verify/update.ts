@@ -1,12 +1,12 @@
 import type { Message } from '../protocol/message.ts'
 import type { RecordedRequest, Recording, Said } from '../replay/recording.ts'
 import { MARK } from '../tape/format.ts'
-import { isUsable } from '../tape/literals.ts'
 import { belonging } from './compare.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
 import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
+import { secretsOf } from './secrets.ts'
 import { type Edits, NewText, rewrite } from './tape-edits.ts'
 import { requestText } from './text-report.ts'
 import type { Verified } from './verify.ts'
@@ -30,21 +30,16 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     throw new VerifyRefusal([
       `${requestText(out)} was not sent: ${out.reason}. The tape stays as it is, since it would hold old and new answers`
     ])
+  const questions = report.sessions
+    .flatMap(s => s.differences)
+    .map(d => `questions of the server's are not written: ${d.text}`)
   const updater = new Updater(verified, secretsOf(options))
   for (const [request, live] of verified.answers) updater.request(request, live)
   for (const { file } of recording.tapes) {
     const edits = updater.files.get(file)
     if (edits) await rewrite(file, edits)
   }
-  return { changed: updater.changed, left: updater.left }
-}
-
-/** What the options supply must not get into the tape by way of an answer. */
-function secretsOf({ target, set = {} }: VerifyOptions): string[] {
-  const headers = 'url' in target ? (target.headers ?? []).filter((_, i) => i % 2 === 1) : []
-  const env = 'command' in target ? Object.values(target.env ?? {}) : []
-  const values = [...headers, ...headers.map(value => value.replace(/^\w+ /, '')), ...env, ...Object.values(set)]
-  return values.filter(value => typeof value === 'string').filter(isUsable)
+  return { changed: updater.changed, left: [...updater.left, ...questions] }
 }
 
 class Updater {
@@ -98,12 +93,8 @@ class Updater {
   }
 
   #add(file: string, line: number, messages: readonly Message[]): void {
-    const notes = messages.filter(m => m.kind === 'notification')
-    if (notes.length < messages.length)
-      this.left.push(`${file}:${line}: the server asks something new; nobody knows what the client would answer`)
-    if (notes.length === 0) return
-    this.changed += notes.length
-    const texts = notes.map(m => this.#textOf(m))
+    this.changed += messages.length
+    const texts = messages.map(m => this.#textOf(m))
     const { added } = this.#edits(file)
     added.set(line, [...(added.get(line) ?? []), ...texts])
   }

@@ -2,6 +2,7 @@ import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
 import type { RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
+import { MARK } from '../tape/format.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
 import { Comparer } from './compare.ts'
 import { LISTS } from './drift.ts'
@@ -12,6 +13,7 @@ import { type Plan, planOf } from './plan.ts'
 import { preparationOf } from './prepare.ts'
 import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
+import { secretsOf } from './secrets.ts'
 
 const CONNECT_TIMEOUT = 10_000
 
@@ -43,7 +45,9 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   const { skipped, problems } = preparationOf(plan, bindings, options)
   if (problems.length > 0) throw new VerifyRefusal(problems)
   const connectTimeout = Math.min(CONNECT_TIMEOUT, options.timeout ?? CONNECT_TIMEOUT)
-  const target = await openTarget(options.target, settings({ connectTimeout }))
+  const secrets = secretsOf(options)
+  const scrub = (text: string): string => secrets.reduce((left, secret) => left.replaceAll(secret, MARK), text)
+  const target = await openTarget(options.target, settings({ connectTimeout }), { scrub })
   const answers = new Map<RecordedRequest, LiveRequest>()
   const onAnswer = keep ? (r: RecordedRequest, live: LiveRequest): void => void answers.set(r, live) : undefined
   const run = new Run({ recording, plan, target, skipped, bindings, onAnswer }, options)
@@ -81,8 +85,10 @@ function reportOf(
   const error = unreachable(run)
   const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
   const { failOn = 'any' } = options
-  // Of lists, what counts is what has changed in them.
-  const counts = (r: RequestReport): boolean => r.status === 'different' && (failOn === 'any' || !LISTS.has(r.method))
+  // Of lists that were answered, what counts is what has changed in them.
+  const isListed = (r: RequestReport): boolean =>
+    LISTS.has(r.method) && r.differences.every(d => d.path.startsWith('result.'))
+  const counts = (r: RequestReport): boolean => r.status === 'different' && (failOn === 'any' || !isListed(r))
   const isDifferent =
     sessions.some(s => s.differences.length > 0) ||
     all.some(counts) ||

@@ -166,3 +166,18 @@ t.test('a list in other pages is the same list', async t => {
     [['added', 'prompt 4']]
   )
 })
+
+t.test('a secret that the server repeats is shown to nobody', async t => {
+  trackLeaks(t)
+  const file = await shopTape(t, lookAround)
+  const source = `require('node:http').createServer((req, res) => res.writeHead(500).end('no: ' + req.headers.authorization)).listen(0, '127.0.0.1', function () { console.log(this.address().port) })`
+  const { spawn } = await import('node:child_process')
+  const child = spawn(process.execPath, ['-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const port = String(await new Promise(resolve => child.stdout.once('data', resolve))).trim()
+  const headers = ['Authorization', 'Bearer sesame-open-1234']
+  const report = await check(file, { url: `http://127.0.0.1:${port}/mcp`, headers })
+  child.kill()
+  await new Promise(resolve => child.once('close', resolve))
+  t.equal(report.outcome, 'different')
+  t.notMatch(JSON.stringify(report), /sesame/)
+})
