@@ -61,7 +61,7 @@ t.test(
       t.equal(code, 0, `${line}: ${said}`)
       const report = /junit=(\S+)/.exec(line)![1]!
       t.ok(existsSync(path.join(cwd, report)), report)
-      t.match(readFileSync(path.join(cwd, report), 'utf8'), /^<\?xml[^]*<testsuites?[ >]/)
+      t.match(readFileSync(path.join(cwd, report), 'utf8'), /^<\?xml[\s\S]*<testsuites?[ >]/)
     }
   }
 )
