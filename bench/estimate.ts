@@ -17,6 +17,7 @@ const ROUNDS: Readonly<Record<string, (plan: Plan) => number>> = {
   'first-event': openLoop,
   hanging: openLoop,
   http2: plan => 3 * (Math.max(1, seconds(plan.ms)) + AROUND),
+  drain: plan => START + plan.sessions / 500 + 0.5,
   'start-up': () => START,
   idle: plan => START + plan.idle / 1_500 + 5 * seconds(plan.settle),
   largest: plan => START + plan.largestResult / 300e6 + seconds(plan.settle),

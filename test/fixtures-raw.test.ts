@@ -27,6 +27,34 @@ function peer(t: Test, ...args: string[]) {
   return child
 }
 
+t.test('raw HTTP takes what is no JSON for no request, and goes on', async t => {
+  const server = await raw(t)
+  for (const body of [
+    'x',
+    '',
+    '{',
+    '{"a"',
+    '{"a',
+    '{"a":"',
+    '[',
+    '[1',
+    '["',
+    '{}}',
+    '[{]',
+    '1',
+    '"x"',
+    'null',
+    ' {"id":1,x}'
+  ])
+    t.equal((await rawPost(server.url, body)).status, 202, JSON.stringify(body))
+  server.always(echoWithHandshake())
+  t.equal((await rawPost(server.url, 'x')).status, 202)
+  server.always(echoAsSse)
+  t.equal((await rawPost(server.url, 'x')).status, 202)
+  t.equal((await rawPost(server.url, ODD)).status, 200)
+  t.same(server.errors, [])
+})
+
 t.test('raw HTTP gives id and params back as they were spelled, and keeps what it got', async t => {
   const server = await raw(t)
   const answer = await rawPost(server.url, ODD, { 'X-Odd': 'yes' })

@@ -147,3 +147,10 @@ export function postHead(url: string, headers: Readonly<Record<string, string>>)
 export function post(head: string, body: string): string {
   return `${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }
+
+/** Opens the stream of a session. */
+export function listenIn(url: string, session: string): string {
+  const { host, pathname } = new URL(url)
+  const head = `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: ${LEGACY}\r\n`
+  return `${head}${SESSION_HEADER}: ${session}\r\n\r\n`
+}

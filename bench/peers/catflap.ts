@@ -1,4 +1,5 @@
 /** catflap in its default configuration, and with what each scenario adds to it. */
+import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import path from 'node:path'
@@ -26,6 +27,7 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     replaying(built, profiler('catflap-replay')),
     reversed(built, profiler('catflap-reverse'), 'catflap-reverse', '`catflap reverse` with one route', 1),
     reversed(built, profiler('catflap-reverse-ten'), 'catflap-reverse-ten', '`catflap reverse` with ten routes', 10),
+    drained(built, profiler('catflap-drained')),
     twoServers(built, profiler('catflap-two'), 'catflap-two', 'two servers for one route', false),
     twoServers(built, profiler('catflap-two-hanging'), 'catflap-two-hanging', 'two servers, one of which hangs', true),
     asLibrary(built, profiler, 'library', 'catflap as a library, no interceptors', 0, 'none'),
@@ -115,6 +117,27 @@ function reversed(built: Built, profiler: readonly string[], name: string, says:
         ...['reverse', '--listen', `127.0.0.1:${port}`, ...names.map(one => `${one}=${urlOf(target)}`)]
       ])
       return { ...peer, url: peer.url.replace(/\/mcp$/, `/${names.at(-1)}/mcp`) }
+    }
+  }
+}
+
+/** With operators, who can ask it to drain. */
+function drained(built: Built, profiler: readonly string[]): PeerKind {
+  return {
+    name: 'catflap-drained',
+    says: '`catflap reverse` with one route and `--admin`, drained anew each round',
+    fronts: ['http'],
+    only: [],
+    start: async target => {
+      const admin = { url: `http://127.0.0.1:${await freePort()}`, token: randomUUID() }
+      const peer = await startListening(
+        port => [
+          ...([process.execPath, ...profiler, built.command] as const),
+          ...['reverse', '--listen', `127.0.0.1:${port}`, '--admin', new URL(admin.url).host, `r0=${urlOf(target)}`]
+        ],
+        { CATFLAP_ADMIN_TOKEN: admin.token }
+      )
+      return { ...peer, url: peer.url.replace(/\/mcp$/, '/r0/mcp'), admin }
     }
   }
 }

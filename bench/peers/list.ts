@@ -48,6 +48,7 @@ export const PEER_NAMES: readonly string[] = [
     'catflap-replay',
     'catflap-reverse',
     'catflap-reverse-ten',
+    'catflap-drained',
     'catflap-two',
     'catflap-two-hanging',
     'library',

@@ -6,10 +6,17 @@ export type Target = { readonly url: string } | { readonly command: Argv }
 export interface Peer extends Running {
   /** Where its metrics are read, if it has any. */
   readonly metrics?: string
+  /** Where operators ask it to drain, if they can. */
+  readonly admin?: Admin
   /** The tape it writes, if it does. */
   readonly tape?: string
   /** It answers out of a tape: with the ids that it is asked with. */
   readonly replays?: true
+}
+
+export interface Admin {
+  readonly url: string
+  readonly token: string
 }
 
 /**

@@ -55,11 +55,14 @@ const POLL_MS = 1
 const ATTEMPTS = 3
 
 /** Starts what `argvFor` says for a free port, and waits until that port takes connections. Fails with what was printed. */
-export async function startListening(argvFor: (port: number) => Argv | Promise<Argv>): Promise<Running> {
+export async function startListening(
+  argvFor: (port: number) => Argv | Promise<Argv>,
+  env: Readonly<Record<string, string>> = {}
+): Promise<Running> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     try {
-      return await startOn(port, await argvFor(port))
+      return await startOn(port, await argvFor(port), env)
     } catch (error) {
       // Somebody else may have taken the port in between.
       if (attempt === ATTEMPTS || !/EADDRINUSE|Address already in use/i.test(reasonOf(error))) throw error
@@ -67,12 +70,12 @@ export async function startListening(argvFor: (port: number) => Argv | Promise<A
   }
 }
 
-async function startOn(port: number, argv: Argv): Promise<Running> {
+async function startOn(port: number, argv: Argv, env: Readonly<Record<string, string>>): Promise<Running> {
   const startedAt = performance.now()
   const proc = spawn(argv[0], argv.slice(1), {
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
-    env: plainEnvironment()
+    env: { ...plainEnvironment(), ...env }
   })
   owned(proc)
   const ended = new Promise<string>(resolve => {

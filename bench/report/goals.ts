@@ -71,6 +71,14 @@ const REVERSE_KINDS: readonly Kind[] = [
     2,
     'less',
     'catflap-two-hanging'
+  ),
+  value(
+    'a drain, until the last of 1,000 open streams and 100 subscriptions has ended',
+    'drain',
+    'ms',
+    'ms',
+    2_000,
+    'catflap-drained'
   )
 ]
 
@@ -124,9 +132,9 @@ function ratio(
   return { says, bound, better, unit: '×', measure }
 }
 
-function value(says: string, scenario: string, key: string, unit: string, bound: number): Kind {
+function value(says: string, scenario: string, key: string, unit: string, bound: number, peer = 'catflap'): Kind {
   const measure = (run: Run): number | undefined => {
-    const own = result(run, scenario, 'catflap')
+    const own = result(run, scenario, peer)
     const values = own ? valuesOf(own, key) : []
     return values.length > 0 ? median(values) : undefined
   }

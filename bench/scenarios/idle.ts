@@ -1,7 +1,7 @@
 /** Memory of those who do nothing: at rest, for a session, for a session with its stream open. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { Connection } from '../load/connection.ts'
-import { BROADCAST, CALL, HEADERS, post, postHead, RESULT, SESSION_HEADER } from '../load/messages.ts'
+import { type EventStream, openStreams } from '../load/event-stream.ts'
+import { BROADCAST, CALL, HEADERS, listenIn, post, postHead, RESULT, SESSION_HEADER } from '../load/messages.ts'
 import { expectAnswers, openSessions } from '../load/sessions.ts'
 import { within } from '../owner.ts'
 import type { Peer } from '../peers/peer.ts'
@@ -13,7 +13,7 @@ import { streamServer } from './streams.ts'
 
 const MB = 1024 * 1024
 const TIMEOUT = 30_000
-/** How many streams are opened at once. */
+/** How many clients ask at once. */
 const AT_ONCE = 100
 const SETTLE_TRIES = 10
 
@@ -48,21 +48,25 @@ function load(peer: Peer, { plan, owner }: Context): Load {
       const rest = await settledRss(peer, plan)
       const sessions = await openSessions(peer.url, plan.idle)
       const opened = await settledRss(peer, plan)
-      const streams: Stream[] = []
+      const streams: EventStream[] = []
       const closeAll = (): void =>
         streams.splice(0).forEach(stream => {
           stream.close()
         })
       owner.add(closeAll)
       try {
-        for (let i = 0; i < sessions.length; i += AT_ONCE) {
-          const group = sessions.slice(i, i + AT_ONCE).map(id => new Stream(peer.url, id))
-          streams.push(...group)
-          await within(TIMEOUT, 'streams to open', Promise.all(group.map(stream => stream.opened)))
-        }
+        await openStreams(
+          peer.url,
+          sessions.map(id => listenIn(peer.url, id)),
+          streams
+        )
         const listening = await settledRss(peer, plan)
         await expectAnswers(peer.url, callIn(peer, first!, 'broadcast'), RESULT, { times: 1 })
-        await within(TIMEOUT, 'all streams to hear the server', Promise.all(streams.map(stream => stream.heard)))
+        await within(
+          TIMEOUT,
+          'all streams to hear the server',
+          Promise.all(streams.map(stream => stream.heard(BROADCAST)))
+        )
         const kb = (bytes: number): number => bytes / 1024 / plan.idle
         return { kbStream: kb(listening - rest), kbSession: kb(opened - rest), mbRest: rest / MB }
       } finally {
@@ -75,48 +79,6 @@ function load(peer: Peer, { plan, owner }: Context): Load {
 function callIn(peer: Peer, session: string, answer?: string): string {
   const headers = { ...HEADERS, [SESSION_HEADER]: session, ...(answer !== undefined && { [ANSWER_HEADER]: answer }) }
   return post(postHead(peer.url, headers), CALL)
-}
-
-/** An open GET. */
-class Stream {
-  /** It was answered with status 200 and its first bytes. */
-  readonly opened: Promise<void>
-  /** What the server said to all has come. */
-  readonly heard: Promise<void>
-  readonly #connection: Connection
-
-  constructor(url: string, session: string) {
-    const { host, pathname } = new URL(url)
-    const head = `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: 2025-06-18\r\n`
-    this.#connection = new Connection(url)
-    const opened = Promise.withResolvers<void>()
-    const heard = Promise.withResolvers<void>()
-    const fail = (error: Error): void => {
-      opened.reject(error)
-      heard.reject(error)
-    }
-    heard.promise.catch(() => {})
-    let text = ''
-    this.#connection.send(
-      `${head}${SESSION_HEADER}: ${session}\r\n\r\n`,
-      {
-        onHead: status => status !== 200 && fail(new Error(`GET: status ${status}`)),
-        onBody: chunk => {
-          text += chunk.toString()
-          opened.resolve()
-          if (text.includes(BROADCAST)) heard.resolve()
-        },
-        onEnd: () => fail(new Error('a stream has ended'))
-      },
-      fail
-    )
-    this.opened = opened.promise
-    this.heard = heard.promise
-  }
-
-  close(): void {
-    this.#connection.close()
-  }
 }
 
 /** Once it has stopped falling. Throws where the system does not tell. */

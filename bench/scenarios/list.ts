@@ -1,4 +1,5 @@
 import { modern, oneConnection, result8m, result64k, sessions, small } from './calls.ts'
+import { drain } from './drain.ts'
 import { hanging, http2 } from './fronts.ts'
 import { growthRequests, growthResults, growthSessions } from './growth.ts'
 import { idle } from './idle.ts'
@@ -32,6 +33,7 @@ export const SCENARIOS: readonly Scenario[] = [
   routes,
   http2,
   hanging,
+  drain,
   idle,
   largest,
   slowReader,

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { type Running, startListening } from '../peers/process.ts'
 
-/** `stream`, `paced`, `large=BLOCKS`, `flood=EVENTS` or `broadcast`. Every proxy passes it on, as it is end to end. */
+/** `stream`, `paced`, `large=BLOCKS`, `flood=EVENTS`, `listen` or `broadcast`. Every proxy passes it on, as it is end to end. */
 export const ANSWER_HEADER = 'X-Bench-Answer'
 
 /** Between two events of a paced stream, in ms. */

@@ -28,9 +28,11 @@ function listen(res: ServerResponse): void {
 
 async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
   if (req.method === 'DELETE') return void res.writeHead(200).end()
+  const [kind, size] = String(req.headers[ANSWER_HEADER.toLowerCase()] ?? '').split('=')
+  // A subscription of the modern era, which has no sessions.
+  if (kind === 'listen') return listen(res)
   if (req.headers[SESSION_HEADER.toLowerCase()] === undefined)
     return void res.writeHead(200, { ...JSON_TYPE, [SESSION_HEADER]: randomUUID() }).end(INITIALIZED)
-  const [kind, size] = String(req.headers[ANSWER_HEADER.toLowerCase()] ?? '').split('=')
   switch (kind) {
     case 'stream':
       return stream(res)

@@ -11,7 +11,7 @@ export const AUDIT_EVENTS = {
   'session-made': ['session', 'route', 'principal'],
   'session-refused': ['route', 'principal', 'client', 'code', 'more'],
   'session-ended': ['session', 'route', 'principal', 'why', 'seconds'],
-  'config-changed': ['added', 'removed', 'replaced'],
+  'config-changed': ['added', 'removed', 'replaced', 'listeners'],
   'config-refused': ['problems'],
   'target-ejected': ['route', 'target', 'state', 'reason', 'until'],
   'target-back': ['route', 'target'],
@@ -23,11 +23,12 @@ export const AUDIT_EVENTS = {
 
 export type AuditEvent = keyof typeof AUDIT_EVENTS
 
-/** What a new configuration changed, by the names of routes. */
+/** What a new configuration changed, by the names of routes; and where it listens now, if that or how has changed. */
 export interface ConfigChange {
   readonly added: readonly string[]
   readonly removed: readonly string[]
   readonly replaced: readonly string[]
+  readonly listeners: readonly string[]
 }
 
 /** What somebody may have to answer for later: each a line in the log, with facts that say who and what. */

@@ -85,6 +85,7 @@ async function forwardWhenNeeded(args: ForwardArgs): Promise<void> {
 const LISTS: Readonly<Record<string, readonly string[]>> = {
   reverse: ['routes', 'listen'],
   replay: ['tapes', 'fault'],
+  tape: ['files', 'secret-env'],
   verify: VERIFY_LISTS
 }
 

@@ -105,7 +105,7 @@ export const OPTIONS = {
   },
   'log-format': {
     choices: ['text', 'json'],
-    default: 'text',
+    default: 'text' as 'text' | 'json',
     requiresArg: true,
     describe: 'how it is logged'
   },

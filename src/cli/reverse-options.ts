@@ -16,8 +16,9 @@ export interface ReverseArgs {
   admin?: string
   metrics?: string
   'access-log': 'text' | 'json' | 'off'
-  'log-level': LogLevel
-  'log-format': 'text' | 'json'
+  /** Undefined: as a file says, or else the default. */
+  'log-level': LogLevel | undefined
+  'log-format': 'text' | 'json' | undefined
 }
 
 /** All but the settings (src/proxy/options.ts). */
@@ -41,8 +42,15 @@ export const REVERSE_OPTIONS = {
     requiresArg: true,
     describe: 'a line on stdout for each exchange'
   },
-  ...Object.fromEntries(SHARED.map(name => [name, OPTIONS[name]]))
+  ...Object.fromEntries(SHARED.map(name => [name, OPTIONS[name]])),
+  'log-level': unset(OPTIONS['log-level']),
+  'log-format': unset(OPTIONS['log-format'])
 } satisfies Record<string, Options>
+
+/** So that saying the default differs from saying nothing. */
+function unset({ default: usual, ...option }: Options): Options {
+  return { ...option, defaultDescription: String(usual) }
+}
 
 /** Every option of `catflap reverse`, as its help shows it. */
 export function reverseOptions(args: Argv): Argv<ReverseArgs> {

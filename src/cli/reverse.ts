@@ -18,10 +18,12 @@ export async function reverse(args: ReverseArgs): Promise<void> {
   if (args.config !== undefined) return await withFile(args, args.config)
   const options = reverseOptionsOf(args)
   const redactor = new Redactor({ secrets: allSecrets(options) })
-  const log = logOf(args, redactor.scrub)
+  const { 'log-format': format = OPTIONS['log-format'].default, 'log-level': level = OPTIONS['log-level'].default } =
+    args
+  const log = logOf({ level, format }, redactor.scrub)
   await runUntilStopped(log, async () => {
     const proxy = await createReverse({ ...options, ...accessLogOf(args['access-log'], redactor.scrub), log })
-    announce(proxy, args['log-format'], { madeUp: options.admin?.token === undefined, scrub: redactor.scrub })
+    announce(proxy, format, { madeUp: options.admin?.token === undefined, scrub: redactor.scrub })
     return runnable(proxy)
   })
 }
@@ -35,9 +37,8 @@ async function withFile(args: ReverseArgs, path: string): Promise<void> {
   const first = await file.readFirst()
   if (!first) return void process.off('SIGHUP', early)
   const secrets = new Secrets(first.secrets)
-  const format = chosen(args, 'log-format', first.log.format)
-  const level = chosen(args, 'log-level', first.log.level)
-  const log = logOf({ 'log-format': format, 'log-level': level }, secrets.scrub)
+  const { 'log-format': format = first.log.format, 'log-level': level = first.log.level } = args
+  const log = logOf({ level, format }, secrets.scrub)
   await runUntilStopped(
     log,
     async () => {
@@ -122,23 +123,14 @@ function accessLogOf(
 ): Pick<ReverseOptions, 'accessLog'> {
   if (format === 'off') return {}
   const write = descriptorWriter(STDOUT)
-  return { accessLog: { format, write: text => write(scrub(text)) } }
+  return { accessLog: { format, write, scrub } }
 }
 
 const STDOUT = 1
 
-/** The command line's, where it says anything but what is so anyway; else the file's. */
-function chosen<K extends 'log-level' | 'log-format'>(
-  args: ReverseArgs,
-  name: K,
-  other: ReverseArgs[K]
-): ReverseArgs[K] {
-  return args[name] === OPTIONS[name].default ? other : args[name]
-}
-
-function logOf(args: Pick<ReverseArgs, 'log-level' | 'log-format'>, scrub: (text: string) => string): Log {
+function logOf({ level, format }: Configuration['log'], scrub: (text: string) => string): Log {
   const write = lineWriter(process.stderr)
-  return createLog({ level: args['log-level'], format: args['log-format'], write, scrub })
+  return createLog({ level, format, write, scrub })
 }
 
 function runnable(proxy: Reverse): Runnable {

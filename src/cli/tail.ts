@@ -7,7 +7,8 @@ import type { TapeReader } from '../tape/reader.ts'
 import type { LiveProcess } from '../tape/runtime-folder.ts'
 import { Timeline } from '../tape/timeline.ts'
 import { attach, runningProcesses } from '../tape/watch.ts'
-import { type FilterArgs, filterOf, filterOptions, reporting, targetText, untilInterrupted } from './tape.ts'
+import { reporting, targetText, untilInterrupted } from './tape-command.ts'
+import { type FilterArgs, filterOf, filterOptions } from './tape-filter.ts'
 import { UsageError } from './usage.ts'
 
 interface TailArgs extends FilterArgs {

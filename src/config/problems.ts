@@ -32,7 +32,9 @@ export function pathText(path: Path): string {
   let text = ''
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`
-    else if (!/^[\w$-]+$/.test(part)) text += `[${JSON.stringify(excerpt(part, 64))}]`
+    // Where a value was written as part of its name, it is not repeated.
+    else if (!/^[\w$-]+$/.test(part))
+      text += `[${JSON.stringify(excerpt(part.replace(/([:=]|\s\S+\s).*/s, '$1…'), 64))}]`
     else text += `${text === '' ? '' : '.'}${excerpt(part, 64)}`
   }
   return text

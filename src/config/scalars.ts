@@ -90,8 +90,13 @@ function keepSecret(
 function shown(node: ScalarNode, { secrecy }: Pick<TextRules<unknown>, 'secrecy'>): string {
   if (node.value === '') return "''"
   if (secrecy === 'always' && !refers(node.text)) return 'what is given here'
-  // A password may hold what would end it (`/`, `#`) if it is not escaped: all before the last @ goes.
-  return `'${excerpt(node.text.replace(/\/\/.*@/gs, '//…@').replace(/\?.*/s, '?…'), 80)}'`
+  // A password may hold what would end it (`/`, `#`) if it is not escaped: all before the last @ goes. So does what stands
+  // where only the name of a header should.
+  const plain = node.text
+    .replace(/^([\w+.-]+:\/\/)?.*@/s, '$1…@')
+    .replace(/([?#]).*/s, '$1…')
+    .replace(/^([\w-]+ ?(?:: |=)).*/s, '$1…')
+  return `'${excerpt(plain, 80)}'`
 }
 
 /** What editors cannot judge: it is known only where catflap runs. */

@@ -128,7 +128,9 @@ function withoutSource(message: string): string {
   if (/call stack/.test(message)) return TOO_DEEP
   if (/all keys must be strings/.test(message)) return 'a key is a plain name here'
   // A text that begins like a tag may be a secret that was not quoted.
-  if (/^Unresolved tag/.test(message)) return 'an unknown tag (!…); a text that begins with ! is quoted'
+  if (/^Unresolved tag|resolve tag/.test(message)) return 'an unknown tag (!…); a text that begins with ! is quoted'
+  if (/^Unknown directive/.test(message)) return 'an unknown directive (%…); a text that begins with % is quoted'
+  if (/extra characters/.test(message)) return 'behind | or > the line ends; a text that begins so is quoted'
   return excerpt(message.replace(/: ".*$/s, '').replace(/\s+/g, ' '), 200)
 }
 

@@ -36,6 +36,8 @@ export interface AccessLogFacts {
   /** Absent in `forward`. */
   readonly route?: string
   readonly format: 'text' | 'json'
+  /** Takes secrets out of what a line repeats of others. */
+  readonly scrub?: (text: string) => string
 }
 
 /** Takes whole lines; `false` from `ready` says that it has no room, so that none need be made. */
@@ -55,7 +57,7 @@ interface Answered {
  * One line for each exchange, when it has ended. It names what was asked and how it went, and nothing that could be used or
  * that only client and server should know: no ids of sessions, no arguments, no URIs, no tokens.
  */
-export function accessLog(lines: Lines, { route, format }: AccessLogFacts): Interceptor {
+export function accessLog(lines: Lines, { route, format, scrub }: AccessLogFacts): Interceptor {
   const answered = new Slot<Answered>()
   const write = format === 'json' ? asJson : asText
   return {
@@ -65,7 +67,7 @@ export function accessLog(lines: Lines, { route, format }: AccessLogFacts): Inte
     },
     end(x: Exchange, outcome: Outcome): void {
       if (!lines.ready) return lines.miss()
-      lines.add(write(accessLine(x, outcome, route, answered.get(x))))
+      lines.add(write(scrubbed(accessLine(x, outcome, route, answered.get(x)), scrub)))
     }
   }
 }
@@ -82,10 +84,10 @@ export interface PassedPage {
 }
 
 /** The line of a page: `kind` says so, and `name` is its path. */
-export function pageLine(page: PassedPage, { route, format }: AccessLogFacts): string {
+export function pageLine(page: PassedPage, { route, format, scrub }: AccessLogFacts): string {
   const { method, path, status, duration, result, code, client } = page
   const write = format === 'json' ? asJson : asText
-  return write({
+  const line: AccessLine = {
     time: new Date().toISOString(),
     route,
     client,
@@ -96,7 +98,21 @@ export function pageLine(page: PassedPage, { route, format }: AccessLogFacts): s
     result,
     code,
     ms: Math.round(duration * 10) / 10
-  })
+  }
+  return write(scrubbed(line, scrub))
+}
+
+/** What others have said, in their own words. */
+const WORDS = ['http', 'method', 'name', 'version', 'target'] as const
+
+/** Value by value: a secret's end is not that of the value, and what stands behind it in the line is to stay. */
+function scrubbed(line: AccessLine, scrub: AccessLogFacts['scrub']): AccessLine {
+  if (!scrub) return line
+  for (const field of WORDS) {
+    const value = line[field]
+    if (typeof value === 'string') line[field] = scrub(value)
+  }
+  return line
 }
 
 function accessLine(

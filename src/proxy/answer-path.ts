@@ -40,7 +40,7 @@ export class AnswerPath implements Attached {
 
   onHead(head: ReplyHead): void {
     if (this.#x.ended) return
-    if (head.status === 404 && this.#x.sessionLost(head)) return
+    if (head.status >= 400 && this.#x.sessionLost(head)) return
     this.#order.run(() => {
       const pending = this.#x.core.pipeline.head(this.#x, head)
       return pending ? pending.then(() => this.#hasHead(head)) : this.#hasHead(head)

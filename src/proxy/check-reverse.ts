@@ -13,9 +13,16 @@ export function checkReverse(options: ReverseOptions): void {
   const names = Object.keys(options.routes ?? {})
   if (names.length === 0) fail('routes', options.routes, "at least one: { docs: { targets: [{ url: 'http://…' }] } }")
   const taken = new Map<string, string>()
+  const stores = new Map<unknown, string>()
   for (const [name, route] of Object.entries(options.routes)) {
     if (!/^[a-z0-9_-]{1,64}$/i.test(name)) fail('routes', name, 'a name of letters, digits, - and _ (at most 64)')
     checkRoute(name, route, options.listeners ?? [{}])
+    const sharer = route.store && stores.get(route.store)
+    if (sharer !== undefined)
+      throw new TypeError(
+        `routes.${name}.store: route '${sharer}' has it; each needs one of its own, or a session of one would be known on the other`
+      )
+    if (route.store) stores.set(route.store, name)
     const path = route.path ?? `/${name}/mcp`
     const { stream, messages } = routeSsePaths(path)
     for (const one of [path, stream, messages]) {

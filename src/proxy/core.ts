@@ -13,6 +13,7 @@ import { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import type { Pipeline } from './interceptor.ts'
 import type { Settings } from './options.ts'
+import type { PageChoice } from './page-choice.ts'
 import type { LossOutcome } from './renew-leg.ts'
 import type { SessionLoss } from './reverse-options.ts'
 import { Tap } from './tap.ts'
@@ -49,6 +50,8 @@ export interface Target {
   /** What became of a replay so far. Of tapes only. */
   replayed?(): ReplaySummary
   stats?(): TargetStats
+  /** Which of its servers is asked for what is not MCP. Absent where there is one. */
+  readonly pages?: PageChoice
   /** How its servers are doing. Absent where nobody watches. */
   health?(): readonly MemberHealth[]
   close(): Promise<void>

@@ -75,6 +75,11 @@ export class Drain {
     return { phase: this.#phase, startedAt: this.#epoch, deadline, calls, streams, cut: this.#cut }
   }
 
+  /** Of the time that calls in flight may take, in ms; not below 0. */
+  get timeLeft(): number {
+    return Math.max(0, this.#deadline - performance.now())
+  }
+
   /** Resolves when nothing is in flight any more, and says whether all calls could finish. Never rejects. */
   run(): Promise<boolean> {
     this.#running ??= this.#run()
@@ -92,8 +97,8 @@ export class Drain {
   async #run(): Promise<boolean> {
     const { onBegin, onEnd } = this.#options
     onBegin?.(this.progress)
-    const grace = this.#graceEnd - performance.now()
-    if (grace > 0) await this.#pastGrace(grace)
+    // A timer counts whole ms, by a clock of its own: it may come a little too early.
+    for (let left = this.#graceLeft(); left > 0; left = this.#graceLeft()) await this.#pastGrace(left)
     this.#phase = 'draining'
     this.#stopAccepting()
     await this.#finishing()
@@ -101,6 +106,10 @@ export class Drain {
     this.#phase = 'drained'
     onEnd?.(this.progress)
     return this.#cut === 0
+  }
+
+  #graceLeft(): number {
+    return this.#graceEnd - performance.now()
   }
 
   /** Load balancers need a moment to see that we are not ready: until then, what they send is served. */

@@ -18,7 +18,17 @@ import { callEach } from './hook-calls.ts'
 import type { Answer, Outcome } from './interceptor.ts'
 import { refusal, sendOwn, subscriptionEnd } from './own-message.ts'
 import { applyChange } from './rederive.ts'
-import { endsUnheard, isGivenUp, isLost, keepSession, mayBeLost, readyAgain, withoutServer } from './session-loss.ts'
+import {
+  endsUnheard,
+  isGivenUp,
+  isLost,
+  keepSession,
+  mayTellLoss,
+  readyAgain,
+  requestsOf,
+  saidWith400,
+  withoutServer
+} from './session-loss.ts'
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -70,14 +80,14 @@ export class Exchange implements Listener, ReplyListener {
   greeting: readonly Message[] | undefined
   /** The server had lost the session, and this exchange has gone to it once more (or is about to). */
   again = false
-  /** The answer is a 404 that says so. */
+  /** The answer says so. */
   lost = false
   /** Where numbers are kept: what watches the call. */
   probe: CallProbe | undefined
   #call: Call | undefined
   #brake: Brake | undefined
   #leave: (() => void) | undefined
-  /** Of a 404, while and after it was found out what it means. */
+  /** Of a 404 or 400, while and after it was found out what it means. */
   #judged: ReplyHead | undefined
   #ended = false
   #entered = false
@@ -237,14 +247,14 @@ export class Exchange implements Listener, ReplyListener {
   }
 
   /**
-   * The server answered 404 in a session. True: that may mean that the session is lost, and until it is known the answer waits. If
-   * it does, and the session can be kept, the request is sent again, once, on the session's new leg; else the 404 goes out.
+   * The server answered 404 or 400 in a session. True: that may mean that the session is lost, and until it is known the answer waits. If
+   * it does, and the session can be kept, the request is sent again, once, on the session's new leg; else the client gets a 404.
    */
   sessionLost(head: ReplyHead): boolean {
     const call = this.#call
-    if (!call || head === this.#judged || !mayBeLost(this)) return false
+    if (!call || head === this.#judged || !mayTellLoss(this, head)) return false
     this.#judged = head
-    const held = new HeldAnswer(head, this.kind !== 'listen')
+    const held = new HeldAnswer(head, head.status === 404 && requestsOf(this).length > 0)
     call.attach(held)
     void this.#guard(this.#judge(call, held))
     return true
@@ -253,9 +263,9 @@ export class Exchange implements Listener, ReplyListener {
   async #judge(call: Call, held: HeldAnswer): Promise<void> {
     this.lost = await isLost(this, held)
     const kept = this.lost && !this.again ? keepSession(this) : undefined
+    if (this.core.bus.active && (kept || this.#hides(held))) this.core.tap.refusal(this, held.head)
     if (!kept) return this.#releaseHeld(call, held)
     this.again = true
-    if (this.core.bus.active) this.core.tap.refusal(this, held.head)
     const leg = await kept
     return leg ? this.#sendAgain(call, leg) : this.#releaseHeld(call, held)
   }
@@ -279,10 +289,16 @@ export class Exchange implements Listener, ReplyListener {
     return next instanceof CatflapError ? this.fail(next) : this.#sendAgain(call, next)
   }
 
+  /** Of the server's answer the client hears no more than what it means. */
+  #hides(held: HeldAnswer): boolean {
+    return this.lost && held.head.status === 400
+  }
+
   #releaseHeld(call: Call, held: HeldAnswer): void {
     if (this.#ended) return
+    if (this.#hides(held)) return this.broken(saidWith400(this))
     call.attach(this.answer)
-    if (!held.release(this.answer) && !call.done) call.detach()
+    if (!held.release(this.answer)) call.cancel('client-gone')
   }
 
   #sendAgain(call: Call, leg: Leg): void | Promise<void> {

@@ -165,8 +165,9 @@ function claimsOf(headers: RawHeaders): Claims | undefined {
 }
 
 /**
- * What a trusted proxy says. Undefined where it cannot be read, or where two headers name different clients: then one of them
- * was sent by the client, and passed the proxy unseen.
+ * What a trusted proxy says. Undefined where it cannot be read, or where both kinds of header are there and do not name the
+ * same hops: then one of them was sent by the client, and passed the proxy unseen. Clients know their own address, so also
+ * where they do, nothing counts that only one of the two says.
  */
 function believed(peer: Peer, claims: Claims, { trusted, name }: ForwardingOptions): Sender | undefined {
   const hops = claims.forwarded === undefined ? undefined : parseForwarded(claims.forwarded)
@@ -176,10 +177,11 @@ function believed(peer: Peer, claims: Claims, { trusted, name }: ForwardingOptio
   const chain = hops?.map(hop => hop.for ?? 'unknown') ?? nodes ?? []
   if (chain.length >= MAX_HOPS) return undefined
   const client = trusted.client(chain)
-  if (hops && nodes && trusted.client(nodes).address !== client.address) return undefined
+  const both = hops !== undefined && saysOlder(claims)
+  if (both && !(nodes && sameHops(chain, nodes, trusted))) return undefined
   const hop = hops?.[client.at]
-  const proto = agreed(schemeOf(hop?.proto), schemeOf(claims.proto)) ?? peer.proto
-  const saidHost = agreed(plainHost(hop?.host), plainHost(claims.host))
+  const proto = said(both, schemeOf(hop?.proto), schemeOf(claims.proto)) ?? peer.proto
+  const saidHost = said(both, plainHost(hop?.host), plainHost(claims.host))
   return {
     // Of a hop that does not say who it is, the one that speaks of it is all that is known.
     address: client.address ?? plainAddress(chain[client.at + 1] ?? '') ?? peer.address,
@@ -197,17 +199,29 @@ function believed(peer: Peer, claims: Claims, { trusted, name }: ForwardingOptio
         for: [...(nodes ?? chain), peer.address ?? 'unknown'].join(', '),
         proto,
         host,
-        port: portNumber(claims.port) ?? portOf(host, proto) ?? DEFAULT_PORTS[proto],
-        prefix: `${plainPrefix(claims.prefix) ?? ''}${prefix}`
+        // `Forwarded` has no word for these two.
+        port: said(both, undefined, portNumber(claims.port)) ?? portOf(host, proto) ?? DEFAULT_PORTS[proto],
+        prefix: `${said(both, undefined, plainPrefix(claims.prefix)) ?? ''}${prefix}`
       })
       for (const part of all) headers.push(part)
     }
   }
 }
 
-/** What one of two says, or both; undefined where they contradict each other. */
-function agreed<T>(one: T | undefined, other: T | undefined): T | undefined {
-  return one !== undefined && other !== undefined && one !== other ? undefined : (one ?? other)
+/** Some of `X-Forwarded-*` is there. */
+function saysOlder(claims: Claims): boolean {
+  return (claims.for ?? claims.proto ?? claims.host ?? claims.port ?? claims.prefix) !== undefined
+}
+
+/** Both chains name the same client, and the same hop as the nearest to us. */
+function sameHops(chain: readonly string[], nodes: readonly string[], trusted: TrustedProxies): boolean {
+  if (trusted.client(chain).address !== trusted.client(nodes).address) return false
+  return plainAddress(chain.at(-1) ?? '') === plainAddress(nodes.at(-1) ?? '')
+}
+
+/** What one of two says; where `both` are there, only what both of them say. */
+function said<T>(both: boolean, one: T | undefined, other: T | undefined): T | undefined {
+  return both && one !== other ? undefined : (one ?? other)
 }
 
 interface Lines {

@@ -1,9 +1,11 @@
 import { CatflapError } from '../errors.ts'
 import type { Era } from '../protocol/versions.ts'
 import { type Breaker, RANK, type Rank } from '../transport/upstream/breaker.ts'
+import { isLasting } from '../transport/upstream/http-call.ts'
 import type { PoolCounts } from '../transport/upstream/http-pool.ts'
 import { Peers } from '../transport/upstream/peers.ts'
 import { RetryBudget } from '../transport/upstream/retry-budget.ts'
+import { targetName } from '../transport/upstream/target-name.ts'
 import { UrlLeg } from '../transport/upstream/url-leg.ts'
 import type { CallInput, CallReceiver, HttpWatch, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
 import { type Balance, type Candidate, choose } from './balancer.ts'
@@ -12,6 +14,7 @@ import { type Choice, GroupCall } from './group-call.ts'
 import { type HealthSettings, weightOf } from './health-settings.ts'
 import { clientLeg, HttpTarget } from './http-target.ts'
 import type { Settings } from './options.ts'
+import { type PageChoice, PageTurns } from './page-choice.ts'
 import type { OpenTarget, WeightedUrl } from './target.ts'
 
 export interface GroupOptions extends Pick<OpenTarget, 'via' | 'scrub' | 'onHealth'> {
@@ -36,14 +39,16 @@ export class Member implements Candidate {
     this.breaker = target.breaker!
   }
 
-  /** Where it stands in a choice that is to be made now. */
-  stand(now: number, balance: Balance): void {
+  /** Where it stands in a choice that is to be made now. `counts`: for a call that is counted. */
+  stand(now: number, balance: Balance, counts = true): void {
     const { breaker, weight } = this
-    this.rank = breaker.rank(now)
+    this.rank = breaker.rank(now, counts)
     // Of servers that are all busy, the one that hangs has the most that came after its last answer.
     const calls = this.rank === RANK.fit ? (balance === 'round-robin' ? 0 : breaker.inFlight) : breaker.silent
     // Where all are left out, the one whose time ends first is asked: nobody gains by an answer of ours.
     this.load = this.rank === RANK.lastResort ? breaker.endsAt : calls / weight
+    // And one that has said so itself comes after all that only seem to be.
+    if (this.rank === RANK.busy && breaker.isBusy(now)) this.load += SAYS_BUSY
   }
 }
 
@@ -54,6 +59,7 @@ export class Member implements Candidate {
 export class GroupTarget implements Target, Choice {
   readonly name: string
   readonly members: readonly Member[]
+  readonly pages: PageChoice
   readonly #settings: Settings
   readonly #options: GroupOptions
   readonly #retries = new RetryBudget()
@@ -69,11 +75,12 @@ export class GroupTarget implements Target, Choice {
     const { via, scrub, health, onHealth } = options
     const taken = new Set<string>()
     this.members = urls.map(url => {
-      const member = nameOf(url.url, taken)
+      const member = nameOf(url.url, taken, scrub)
       const group = { member, peers, retries: this.#retries }
       const target = new HttpTarget(name, url, settings, { via, scrub, health, onHealth, group })
       return new Member(member, target, weightOf(url.weight))
     })
+    this.pages = new PageTurns(this.members, options.balance, this)
     this.#front = {
       upstreamId: undefined,
       call: (input: CallInput, receiver: CallReceiver): UpstreamCall => new GroupCall(this, input, receiver).start(),
@@ -122,11 +129,6 @@ export class GroupTarget implements Target, Choice {
     })
   }
 
-  /** Of a member that is asked now, where something is to be sent that is not MCP. */
-  get url(): URL {
-    return this.#any().target.url
-  }
-
   resume(upstreamId: string, member?: string): Leg | undefined {
     return this.#named(member)?.target.resume(upstreamId)
   }
@@ -149,9 +151,11 @@ export class GroupTarget implements Target, Choice {
   choose(input: CallInput, but: readonly Member[] | undefined): Member | undefined {
     // Only `initialize` can go on over another transport.
     const opens = input.message?.method === 'initialize'
+    const counts = !isLasting(input)
     const now = performance.now()
     for (const m of this.members) {
-      if ((opens || m.target.kind === 'http') && !but?.includes(m)) m.stand(now, this.#options.balance)
+      const open = (opens || m.target.kind === 'http') && m.name !== input.avoid && !but?.includes(m)
+      if (open) m.stand(now, this.#options.balance, counts)
       else m.rank = RANK.none
     }
     const chosen = choose(this.members)
@@ -195,18 +199,23 @@ export class GroupTarget implements Target, Choice {
   #any(): Member {
     const now = performance.now()
     for (const m of this.members) m.stand(now, this.#options.balance)
-    return choose(this.members) ?? this.members[0]!
+    const chosen = choose(this.members) ?? this.members[0]!
+    // That a pipe cannot be opened shows soon, but until then more may be asked for.
+    if (chosen.rank === RANK.trial) chosen.breaker.probed(now)
+    return chosen
   }
 }
 
+/** More than the calls of any. */
+const SAYS_BUSY = 2 ** 32
 /** A message that names a hundred is read by nobody. */
 const MAX_REASONS = 4
 
-/** The URL without what may be secret. It stands in records of sessions, so it must be the same at each start. */
-function nameOf(url: string, taken: Set<string>): string {
-  const { origin, pathname } = new URL(url)
-  let name = `${origin}${pathname}`
-  for (let n = 2; taken.has(name); n++) name = `${origin}${pathname}#${n}`
+/** It stands in records of sessions, so it must be the same at each start. */
+function nameOf(url: string, taken: Set<string>, scrub: GroupOptions['scrub']): string {
+  const plain = targetName(new URL(url), scrub)
+  let name = plain
+  for (let n = 2; taken.has(name); n++) name = `${plain}#${n}`
   taken.add(name)
   return name
 }

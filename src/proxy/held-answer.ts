@@ -1,12 +1,13 @@
 import { CatflapError } from '../errors.ts'
+import { answersOne } from '../protocol/answers-one.ts'
 import type { Message } from '../protocol/message.ts'
+import { MAX_REFUSAL, refusesInWords, refusesSession } from '../protocol/session-refusal.ts'
 import { unpacked } from '../transport/upstream/unpacked.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import { answersOne } from './answers-one.ts'
 import type { Attached } from './call.ts'
 
 /** Bytes of an answer that are kept while it is not clear whether it counts. */
-const MAX_HELD = 64 * 1024
+export const MAX_HELD = MAX_REFUSAL
 /** Bytes that these may hold when they are unpacked. */
 const MAX_UNPACKED = 1024 * 1024
 
@@ -16,16 +17,17 @@ const MAX_UNPACKED = 1024 * 1024
  */
 export class HeldAnswer implements Attached {
   readonly head: ReplyHead
-  /** Whoever waits for what is in it hears of it at once, so that a long answer need not be dropped. */
-  readonly #judged: boolean
+  /** It answers requests: a long one that is no JSON-RPC is not for the client, and not kept. */
+  readonly #answers: boolean
   readonly #settled = Promise.withResolvers<void>()
+  readonly #tooLong = Promise.withResolvers<void>()
   #parts: Buffer[] = []
   #size = 0
   #end: 'open' | 'ended' | CatflapError = 'open'
 
-  constructor(head: ReplyHead, judged: boolean) {
+  constructor(head: ReplyHead, answers: boolean) {
     this.head = head
-    this.#judged = judged
+    this.#answers = answers
   }
 
   /**
@@ -36,13 +38,26 @@ export class HeldAnswer implements Attached {
     if (requests.length === 0) return false
     // Only who has taken the request answers it with a stream.
     if (this.head.type === 'sse') return true
-    await this.#settled.promise
-    if (this.#size > MAX_HELD) return this.#looksLikeJson()
-    const bytes = Buffer.concat(this.#parts)
+    const plain = await this.#whole()
     // What was broken off in the middle may have been one.
-    if (this.#end !== 'ended') return this.#looksLikeJson()
-    const plain = await unpacked(bytes, this.head.encoding, MAX_UNPACKED)
     return plain ? answersOne(plain, requests) : this.#looksLikeJson()
+  }
+
+  /** Whether its words say that the server does not know the session. Resolves as `answers` does. */
+  async refusesSession(): Promise<boolean> {
+    const plain = await this.#whole()
+    return plain !== undefined && (this.head.type === 'json' ? refusesSession(plain) : refusesInWords(plain))
+  }
+
+  /** Resolves when it is more than is kept. */
+  get tooLong(): Promise<void> {
+    return this.#tooLong.promise
+  }
+
+  async #whole(): Promise<Buffer | undefined> {
+    await this.#settled.promise
+    if (this.#size > MAX_HELD || this.#end !== 'ended') return undefined
+    return await unpacked(Buffer.concat(this.#parts), this.head.encoding, MAX_UNPACKED)
   }
 
   #looksLikeJson(): boolean {
@@ -61,12 +76,14 @@ export class HeldAnswer implements Attached {
     this.#size += chunk.length
     if (this.#size <= MAX_HELD || this.#keepsAll()) this.#parts.push(chunk)
     else this.#parts = []
-    if (this.#size > MAX_HELD) this.#settled.resolve()
+    if (this.#size <= MAX_HELD) return
+    this.#settled.resolve()
+    this.#tooLong.resolve()
   }
 
-  /** It is about to be released: an answer that long is the client's. */
+  /** It is about to be released: whoever waits hears at once of one that long, and it is the client's. */
   #keepsAll(): boolean {
-    return this.#judged && this.#parts.length > 0 && (this.head.type === 'sse' || this.#looksLikeJson())
+    return !this.#answers || (this.#parts.length > 0 && (this.head.type === 'sse' || this.#looksLikeJson()))
   }
 
   onMessage(_message: Message): void {}

@@ -7,8 +7,8 @@ interface Lent {
 }
 
 /**
- * Stores that the user has given. Routes of several generations, and several routes, may use one: it is closed when the last of
- * them is, but not where options with it came to nothing.
+ * Stores that the user has given. A route as it was and as it is may use one: it is closed when the last of them is, but not
+ * where options with it came to nothing.
  */
 export class LentStores {
   readonly #lent = new Map<SessionStore, Lent>()

@@ -15,6 +15,9 @@ const DEFAULT_LISTENER: ListenerOptions = { host: '127.0.0.1', port: 7890 }
 /** How often it is seen which streams may end, and whether all has been said, in ms. */
 const SWEEP = 50
 
+/** Who has asked nothing over HTTP/2 for so long (ms) hardly does at the very moment that it is sent away. */
+const QUIET = 1_000
+
 interface Listening {
   readonly key: string
   /** Host and port as they are asked for. A port that is any free one is known by its place in the list. */
@@ -114,12 +117,13 @@ export class Listeners {
     const keys = new Set(next.map(({ key }) => key))
     const gone = this.#listening.filter(({ key }) => !keys.has(key))
     const fresh = next.filter(isNew)
-    // Who listens at a port that another is to have makes room first.
-    const paused = gone.filter(({ port }) => fresh.some(one => one.port === port))
+    const before = ({ spot }: { readonly spot: string }) => gone.find(one => one.spot === spot)
+    const heirs = new Set(fresh.map(({ spot }) => spot))
+    // Who listens at a port that another is to have, at another address, makes room first.
+    const paused = gone.filter(({ port, spot }) => !heirs.has(spot) && fresh.some(one => one.port === port))
     for (const { server } of paused) server.pause()
-    const listening: Listening[] = []
     try {
-      for (const one of next) listening.push(isNew(one) ? await this.#open(one) : one)
+      for (const one of fresh) if (!before(one) && !one.server.address) await one.server.listen()
       if (this.#stopped) throw new TypeError('it is being drained: start it anew with these options')
     } catch (error) {
       await this.abandon(plan)
@@ -127,7 +131,7 @@ export class Listeners {
       throw error
     }
     for (const swap of certificates) swap()
-    this.#listening = listening
+    this.#listening = next.map(one => (isNew(one) ? this.#begin(one, before(one)?.server) : one))
     for (const one of gone) this.#leave(one, drainTimeout)
   }
 
@@ -166,9 +170,9 @@ export class Listeners {
     return { key, spot, options, server, port }
   }
 
-  async #open(one: Omit<Listening, 'origin'>): Promise<Listening> {
+  #begin(one: Omit<Listening, 'origin'>, before: HttpServer | undefined): Listening {
     const { server, options } = one
-    const { address, port } = server.address ?? (await server.listen())
+    const { address, port } = before ? server.takeOver(before) : server.address!
     this.#options.gauges?.listener(server)
     const scheme = options.tls ? 'https' : 'http'
     return { ...one, port, origin: `${scheme}://${hostForUrl(options.host ?? '127.0.0.1', address)}:${port}` }
@@ -190,13 +194,17 @@ export class Listeners {
     this.#leaving.set(server, { left, hurry })
   }
 
-  /** Until all has been said there, at most `ms`. */
+  /**
+   * Until all have left, at most `ms`. Nobody can be cut for being idle: its next request may be on its way. Half of the time is
+   * for what was asked by clients of HTTP/2 that never stop asking.
+   */
   async #finished(server: HttpServer, ms: number, hurry: AbortSignal): Promise<void> {
-    const deadline = performance.now() + ms
-    while (server.open.size > 0 && performance.now() < deadline && !hurry.aborted) {
+    const begun = performance.now()
+    for (let age = 0; age < ms && server.connections > 0 && !hurry.aborted; age = performance.now() - begun) {
+      server.sendAway(age >= ms / 2 ? 0 : QUIET)
       const open = new Set<unknown>(server.open)
-      this.#options.endStreams(x => open.has(x.reply))
-      await pause(SWEEP, undefined, { signal: hurry }).catch(() => {})
+      if (open.size > 0) this.#options.endStreams(x => open.has(x.reply))
+      await pause(Math.min(SWEEP, ms - age), undefined, { signal: hurry }).catch(() => {})
     }
   }
 }

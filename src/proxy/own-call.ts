@@ -1,9 +1,9 @@
 import { CatflapError } from '../errors.ts'
 import { EVENT_ID_HEADER, removeHeader, setHeader, VERSION_HEADER } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
+import { tellsLoss } from '../transport/upstream/http-client-refusal.ts'
 import { ReplyReader } from '../transport/upstream/reply-reader.ts'
 import type { CallInput, HttpWatch, Leg, ReplyHead } from '../transport/upstream.ts'
-import { answersOne } from './answers-one.ts'
 import type { OwnContext } from './own-message.ts'
 
 /** What a server over HTTP answered. */
@@ -22,6 +22,8 @@ export interface OwnCallOptions {
   readonly version?: string
   readonly signal: AbortSignal
   readonly watch?: HttpWatch
+  /** The one of several servers that is not to be asked. */
+  readonly avoid?: string
 }
 
 /** Bytes of one answer. */
@@ -29,7 +31,7 @@ const MAX_ANSWER = 1024 * 1024
 
 /**
  * Says something to a server over HTTP on our own account, and waits for the answer. Rejects with what went wrong: the leg's
- * error, `upstream_status` for another status than 2xx (`data.lost`: a 404 that is no answer), `upstream_timeout` when the signal says so.
+ * error, `upstream_status` for another status than 2xx (`data.lost`: one that says that the session is unknown), `upstream_timeout` when the signal says so.
  */
 export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Promise<OwnAnswer> {
   const { label, signal } = options
@@ -76,7 +78,7 @@ export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Pr
           if (end.how === 'failed') reject(end.error)
           else if (end.how === 'refused')
             fail('upstream_status', `answered ${message.method} with ${end.head.status}.`, {
-              lost: end.head.status === 404 && !answersOne(end.body, [message])
+              lost: tellsLoss(end.head, end.body, [message])
             })
           else if (asks || !head) fail('upstream_protocol', `did not answer ${message.method}.`)
           else resolve({ head, message: undefined })
@@ -89,7 +91,7 @@ export function ownCall(leg: Leg, message: Message, options: OwnCallOptions): Pr
   })
 }
 
-function inputOf(message: Message, { context, version, watch }: OwnCallOptions): CallInput {
+function inputOf(message: Message, { context, version, watch, avoid }: OwnCallOptions): CallInput {
   const headers = [...context.headers]
   removeHeader(headers, EVENT_ID_HEADER)
   removeHeader(headers, VERSION_HEADER)
@@ -98,5 +100,5 @@ function inputOf(message: Message, { context, version, watch }: OwnCallOptions):
   setHeader(headers, 'Accept', 'application/json, text/event-stream')
   const kind = message.kind === 'request' ? 'request' : 'notify'
   const { query } = context
-  return { kind, era: 'legacy', message, batch: undefined, body: message.bytes, query, headers, watch }
+  return { kind, era: 'legacy', message, batch: undefined, body: message.bytes, query, headers, watch, avoid }
 }

@@ -76,7 +76,7 @@ export class Pages {
 
   /** That somebody waits for. */
   get calls(): number {
-    return this.passthrough.inFlight.requests
+    return this.passthrough.idle ? 0 : this.passthrough.inFlight.requests
   }
 
   /** Ends all, and takes no more. */

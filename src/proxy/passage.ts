@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type Duplex, Transform, type TransformCallback } from 'node:stream'
-import { CatflapError } from '../errors.ts'
+import { type Duplex, PassThrough, Transform, type TransformCallback } from 'node:stream'
+import { CatflapError, type ErrorCode } from '../errors.ts'
 import { contentTypeOf } from '../protocol/headers.ts'
 import { upstreamError } from '../transport/upstream/http-pool.ts'
 import type { Outcome } from './interceptor.ts'
@@ -29,7 +29,8 @@ export class Passage {
   readonly req: IncomingMessage
   /** The client's name for what it asks. */
   readonly path: string
-  readonly #rules: PassageRules
+  /** Of the server that is asked. */
+  rules: PassageRules
   readonly #ended: PassageEnded | undefined
   readonly #forget: (passage: Passage) => void
   readonly #startedAt = performance.now()
@@ -57,7 +58,7 @@ export class Passage {
   ) {
     this.req = req
     this.path = given.path
-    this.#rules = given.rules
+    this.rules = given.rules
     this.#ended = given.ended
     this.#forget = given.forget
     if ('res' in client) {
@@ -79,7 +80,9 @@ export class Passage {
 
   /** The request's content on its way up: no more than is allowed, and no other length than was announced. */
   body(declared: number | undefined): Transform {
-    const { maxBody } = this.#rules
+    const { maxBody } = this.rules
+    // Its end has been read for the server that was asked before.
+    if (this.#body) return new PassThrough().end()
     let size = 0
     const fail = this.fail.bind(this)
     this.#body = new Transform({
@@ -106,14 +109,12 @@ export class Passage {
   started(upstream: ClientRequest): void {
     this.#upstream = upstream
     if (this.#over) return void upstream.destroy()
-    const { silence } = this.#rules
+    const { silence } = this.rules
     if (silence > 0) upstream.setTimeout(silence, () => this.fail(this.#late()))
     // Node says no more than this when the target switches to a protocol that nobody asked for.
     upstream.once('close', () => {
-      if (!this.#answered)
-        this.fail(
-          new CatflapError('upstream_protocol', `${this.#rules.label}: the connection ended without an answer.`)
-        )
+      if (!this.#answered && this.#upstream === upstream)
+        this.fail(new CatflapError('upstream_protocol', `${this.rules.label}: the connection ended without an answer.`))
     })
   }
 
@@ -123,7 +124,7 @@ export class Passage {
     if (this.#over || this.#answered) return void from.destroy()
     if ((from.statusCode ?? 0) < 200) {
       this.fail(
-        new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`)
+        new CatflapError('upstream_protocol', `${this.rules.label}: switched to something else than was asked.`)
       )
       return void from.destroy()
     }
@@ -131,7 +132,7 @@ export class Passage {
     this.#endless = contentTypeOf(from.headers['content-type']) === 'sse'
     const res = this.#response()
     try {
-      writeHead(res, from, this.#rules.responseHeaders(from, this.path))
+      writeHead(res, from, this.rules.responseHeaders(from, this.path))
     } catch (error) {
       // A header that Node refuses to write.
       const text = error instanceof Error ? error.message : String(error)
@@ -139,7 +140,7 @@ export class Passage {
     }
     from.on('error', () => {})
     from.once('close', () => {
-      if (!from.complete) this.fail(new CatflapError('upstream_reset', `${this.#rules.label}: the answer broke off.`))
+      if (!from.complete) this.fail(new CatflapError('upstream_reset', `${this.rules.label}: the answer broke off.`))
     })
     res.on('error', () => {})
     // Node's HTTP/2 says so of streams that were reset, too.
@@ -161,7 +162,7 @@ export class Passage {
     }
     if (from.statusCode !== 101 || from.headers.upgrade?.toLowerCase() !== 'websocket') {
       this.fail(
-        new CatflapError('upstream_protocol', `${this.#rules.label}: switched to something else than was asked.`)
+        new CatflapError('upstream_protocol', `${this.rules.label}: switched to something else than was asked.`)
       )
       tunnel.destroy()
       return false
@@ -172,10 +173,28 @@ export class Passage {
 
   /** What http-proxy-3 has met. */
   failed(error: unknown): void {
-    if (this.#over) return
+    if (!this.#over) this.fail(this.#error(error))
+  }
+
+  /** The code of an error by which no connection came about; undefined for all others. */
+  unreached(error: unknown): ErrorCode | undefined {
+    if (this.#over || this.#answered) return undefined
+    const { code } = this.#error(error)
+    return code === 'upstream_unreachable' || code === 'upstream_connect_timeout' ? code : undefined
+  }
+
+  /** Another server is asked instead. False: it is too late for that. */
+  again(): boolean {
+    if (this.#over || this.#answered) return false
+    this.#upstream?.destroy()
+    this.#upstream = undefined
+    return true
+  }
+
+  #error(error: unknown): CatflapError {
     const connect = (error as { code?: unknown }).code === 'ECONNECT_TIMEOUT'
     const known = connect ? Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }) : error
-    this.fail(upstreamError(known, this.#rules.label))
+    return upstreamError(known, this.rules.label)
   }
 
   /** Answers with an error where that is still possible; otherwise breaks off, so that nobody takes a part for the whole. */
@@ -254,7 +273,7 @@ export class Passage {
   }
 
   #late(): CatflapError {
-    return new CatflapError('upstream_timeout', `${this.#rules.label}: no answer in time.`)
+    return new CatflapError('upstream_timeout', `${this.rules.label}: no answer in time.`)
   }
 }
 

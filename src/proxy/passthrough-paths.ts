@@ -159,11 +159,11 @@ function leniently(path: string): string {
     plain = plain
       .replace(/%(?:25)+/g, '%')
       .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-  return plain
-    .replace(/[?#].*$/s, '')
-    .replace(/;[^/]*/g, '')
-    .replace(/[/.\s]+$/, '')
-    .toLowerCase()
+  plain = plain.replace(/[?#].*$/s, '').replace(/;[^/]*/g, '')
+  // A pattern that looks for these at the end alone tries at each of them, and takes for ever where there are many.
+  let end = plain.length
+  while (end > 0 && /[/.\s]/.test(plain[end - 1]!)) end--
+  return plain.slice(0, end).toLowerCase()
 }
 
 function resolve(value: string, base: string): URL | undefined {

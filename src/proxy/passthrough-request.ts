@@ -15,6 +15,8 @@ export interface ProxyView {
   readonly socket: { readonly destroyed: false }
   on(event: string, listener: (...args: unknown[]) => void): unknown
   readonly passage: Passage
+  /** Who is asked, by its place among the targets. */
+  readonly server: number
 }
 
 /** How the content is framed for the target: as it came, where that is HTTP/1.1. */
@@ -31,7 +33,22 @@ export function framingOf(req: IncomingMessage): { readonly header?: readonly st
   return encoding !== undefined || !endAfterHeaders ? { header: ['Transfer-Encoding', 'chunked'] } : {}
 }
 
-export function viewOf(passage: Passage, url: string, headers: readonly string[], method = '*'): ProxyView {
+/** GET and HEAD that bring nothing: they may be asked of another server when the first could not be reached. */
+export function bodyless(req: IncomingMessage): boolean {
+  if (req.method !== 'GET' && req.method !== 'HEAD') return false
+  const { header, length } = framingOf(req)
+  return header === undefined || length === 0
+}
+
+export function viewOf(
+  passage: Passage,
+  {
+    server,
+    url,
+    headers,
+    method = '*'
+  }: { readonly server: number; readonly url: string; readonly headers: readonly string[]; readonly method?: string }
+): ProxyView {
   return {
     method,
     url,
@@ -40,12 +57,17 @@ export function viewOf(passage: Passage, url: string, headers: readonly string[]
     httpVersionMajor: 1,
     socket: { destroyed: false },
     on: (event, listener) => passage.req.on(event, listener),
-    passage
+    passage,
+    server
   }
 }
 
 export function passageOf(req: IncomingMessage): Passage {
   return (req as unknown as ProxyView).passage
+}
+
+export function serverOf(req: IncomingMessage): number {
+  return (req as unknown as ProxyView).server
 }
 
 /**

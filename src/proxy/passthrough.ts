@@ -1,45 +1,22 @@
-import type { Agent, ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { createProxyServer } from 'http-proxy-3'
 import { CatflapError } from '../errors.ts'
-import { headerChange, type RouteHeaders } from '../interceptors/route-headers.ts'
 import { bearerOf, tokenJudge } from '../interceptors/token.ts'
-import {
-  addVia,
-  forwardableRequestHeaders,
-  forwardableResponseHeaders,
-  getHeader,
-  removeHeader,
-  setHeader
-} from '../protocol/headers.ts'
-import { basicCredentials } from '../transport/upstream/http-fields.ts'
-import type { Forwarding } from './forwarded.ts'
-import type { Settings } from './options.ts'
-import { Passage, type PassageEnded, type PassageRules } from './passage.ts'
+import { MAX_ATTEMPTS } from '../transport/upstream/http-retry.ts'
+import type { PageChoice } from './page-choice.ts'
+import { PageServer, type PageServerOptions, type PageTarget } from './page-server.ts'
+import { Passage, type PassageEnded } from './passage.ts'
 import { byName } from './passage-answer.ts'
-import { PassthroughPaths, requestTarget } from './passthrough-paths.ts'
-import { agentFor, framingOf, passageOf, viewOf } from './passthrough-request.ts'
+import { requestTarget } from './passthrough-paths.ts'
+import { bodyless, framingOf, passageOf, serverOf, viewOf } from './passthrough-request.ts'
 
-export interface PassthroughOptions {
-  /** Where the route serves MCP, e.g. `/name/mcp`. */
-  readonly route: string
-  readonly target: URL
-  /** Exact paths, or all below one: `/pages/*`. */
-  readonly paths: readonly string[]
-  /** Our name in Via; undefined: none is added. */
-  readonly via: string | undefined
-  /** Name, value …: set on every request in place of the client's. */
-  readonly headers?: readonly string[]
-  /** PEM text of certificate authorities to trust besides the system's. */
-  readonly ca?: string
-  /** Do not verify the server's certificate. */
-  readonly insecure?: boolean
-  /** Undefined: what comes in under these names passes, and nothing is added. */
-  readonly forwarded?: Forwarding
+export interface PassthroughOptions extends PageServerOptions {
+  readonly targets: readonly PageTarget[]
+  /** Which of them is asked; undefined: the first. */
+  readonly choice?: PageChoice
   /** catflap's own: an Authorization that carries one of them ends here. */
   readonly tokens?: readonly string[]
-  readonly rules?: RouteHeaders
-  readonly settings: Settings
 }
 
 /**
@@ -48,13 +25,8 @@ export interface PassthroughOptions {
  */
 export class Passthrough {
   readonly #options: PassthroughOptions
-  readonly #paths: PassthroughPaths
-  readonly #rules: PassageRules
+  readonly #servers: readonly PageServer[]
   readonly #proxy: ReturnType<typeof createProxyServer>
-  readonly #agent: Agent
-  readonly #isOwn: (value: string) => boolean
-  readonly #extra: readonly string[]
-  readonly #change: ReturnType<typeof headerChange>
   readonly #open = new Set<Passage>()
   readonly #webSockets = new Set<Passage>()
   readonly #idle = new Set<() => void>()
@@ -62,25 +34,12 @@ export class Passthrough {
 
   /** Throws a TypeError for a path or a header rule that is not allowed. */
   constructor(options: PassthroughOptions) {
-    const { settings, target, rules = {} } = options
+    const { settings } = options
     this.#options = options
-    this.#paths = new PassthroughPaths(options)
-    this.#rules = {
-      label: target.origin,
-      headTimeout: settings.headersTimeout || settings.requestTimeout,
-      silence: settings.requestTimeout,
-      maxBody: settings.maxBody,
-      responseHeaders: this.#responseHeaders(headerChange('response', rules.response))
-    }
-    const credentials = basicCredentials(target)
-    this.#extra = [...(credentials ? ['Authorization', credentials] : []), ...(options.headers ?? [])]
-    this.#change = headerChange('request', rules.request)
     const judge = tokenJudge(options.tokens ?? [])
-    this.#isOwn = value => judge(bearerOf(value)) !== undefined
-    this.#agent = agentFor(target, options)
+    const isOwn = (value: string): boolean => judge(bearerOf(value)) !== undefined
+    this.#servers = options.targets.map(target => new PageServer(target, options, isOwn))
     this.#proxy = createProxyServer({
-      target,
-      agent: this.#agent,
       connectTimeout: settings.connectTimeout,
       // The path is sent as it stands in the view, and every answer is given by its passage.
       prependPath: false,
@@ -90,6 +49,7 @@ export class Passthrough {
     this.#proxy.on('proxyReq', (upstream, req) => passageOf(req).started(upstream))
     this.#proxy.on('proxyReqWs', (upstream, req) => passageOf(req).started(upstream))
     this.#proxy.on('proxyRes', (from, req) => {
+      this.#reached(serverOf(req))
       passageOf(req).answer(from)
       this.#tellIdle()
     })
@@ -110,7 +70,8 @@ export class Passthrough {
 
   /** Whether a path (what stands behind `?` does not matter) is one of those that are passed. */
   handles(path: string): boolean {
-    return this.#paths.handles(path)
+    // What is MCP to one of them is a page of none.
+    return this.#servers.every(server => server.paths.handles(path))
   }
 
   /** Over HTTP/1.1, or as Node's HTTP/2 has it. `ended` is called once. */
@@ -118,21 +79,9 @@ export class Passthrough {
     const passage = this.#passage(req, { res }, this.#open, ended)
     const refused = this.#refusal(req, this.#open, this.#options.settings.maxUpstreamConnections)
     if (refused) return passage.fail(refused)
-    try {
-      const framing = framingOf(req)
-      const headers = this.#requestHeaders(req, passage.path)
-      if (framing.header) headers.push(...framing.header)
-      // In the view, DELETE and OPTIONS would lose the framing of their content: to http-proxy-3 they have none.
-      const options = { method: req.method, buffer: passage.body(framing.length) }
-      this.#proxy.web(
-        viewOf(passage, this.#url(req), headers) as unknown as IncomingMessage,
-        res,
-        options as object,
-        (error: unknown) => passage.failed(error)
-      )
-    } catch (error) {
-      passage.fail(error instanceof CatflapError ? error : new CatflapError('bad_http', undefined, { cause: error }))
-    }
+    const server = this.#choose([])
+    if (server === undefined) return passage.fail(this.#options.choice!.unavailable())
+    this.#ask(passage, res, [server])
   }
 
   /** A WebSocket over HTTP/1.1; anything else that asks for another protocol is refused (see `asksForWebSocket`). */
@@ -146,14 +95,21 @@ export class Passthrough {
           'The only other protocol served here is a WebSocket, asked for by GET over HTTP/1.1.'
         )
     if (refused) return passage.fail(refused)
+    const chosen = this.#choose([])
+    if (chosen === undefined) return passage.fail(this.#options.choice!.unavailable())
+    const server = this.#servers[chosen]!
+    const { target, agent, rules } = server
+    passage.rules = rules
     try {
-      const headers = [...this.#requestHeaders(req, passage.path), ...SWITCH]
-      const view = viewOf(passage, this.#url(req), headers, 'GET') as unknown as IncomingMessage
-      this.#proxy.ws(view, socket, head, (error: unknown) => passage.failed(error))
+      const headers = [...server.headers(req, passage.path), ...SWITCH]
+      const view = viewOf(passage, { server: chosen, url: server.path(req), headers, method: 'GET' })
+      this.#proxy.ws(view as unknown as IncomingMessage, socket, head, { target, agent }, (error: unknown) => {
+        this.#failed(passage, chosen, error)
+      })
     } catch (error) {
       return passage.fail(new CatflapError('bad_http', undefined, { cause: error }))
     }
-    if (passage.upstream) this.#oversee(passage.upstream, passage)
+    if (passage.upstream) this.#oversee(passage.upstream, passage, chosen)
   }
 
   /** Resolves when it is idle, or after `ms`, and says whether it is. */
@@ -179,7 +135,7 @@ export class Passthrough {
     // http-proxy-3 makes a request known a turn after it was made.
     await new Promise(resolve => setImmediate(resolve))
     await Promise.all(open.map(passage => passage.closed()))
-    this.#agent.destroy()
+    for (const { agent } of this.#servers) agent.destroy()
   }
 
   #tellIdle(): void {
@@ -194,7 +150,7 @@ export class Passthrough {
   ): Passage {
     const passage = new Passage(req, client, {
       path: requestTarget(req.url ?? '')?.path ?? '/',
-      rules: this.#rules,
+      rules: this.#servers[0]!.rules,
       ended,
       forget: p => {
         among.delete(p)
@@ -217,63 +173,77 @@ export class Passthrough {
     if (among.size > limit)
       return new CatflapError(
         'upstream_queue_full',
-        `${this.#rules.label}: too many requests at once for pages and the like.`
+        `${this.#servers[0]!.rules.label}: too many requests at once for pages and the like.`
       )
     return undefined
   }
 
-  #url(req: IncomingMessage): string {
-    const { path, query } = requestTarget(req.url ?? '')!
-    return this.#paths.up(path) + query
+  #choose(but: readonly number[]): number | undefined {
+    const { choice } = this.#options
+    return choice ? choice.choose(but) : 0
   }
 
-  /** End-to-end headers for the target. */
-  #requestHeaders(req: IncomingMessage, path: string): string[] {
-    const { forwarded, via, target } = this.#options
-    const raw = req.rawHeaders
-    // HTTP/2's own fields (`:path`) are no headers.
-    const headers = forwardableRequestHeaders(
-      raw.some(isPseudo) ? raw.filter((_, i) => !isPseudo(raw[i & ~1]!, 0)) : raw
-    )
-    const accepted = getHeader(raw, 'accept-encoding')
-    if (accepted !== undefined) headers.push('Accept-Encoding', accepted)
-    removeHeader(headers, 'authorization', this.#isOwn)
-    const host = getHeader(raw, 'host') ?? getHeader(raw, ':authority')
-    forwarded?.receive(raw, req.socket).write(headers, host, this.#paths.prefixOf(path))
-    if (via !== undefined) addVia(headers, req.httpVersion, via)
-    this.#change?.(headers)
-    for (let i = 0; i < this.#extra.length; i += 2) setHeader(headers, this.#extra[i]!, this.#extra[i + 1]!)
-    setHeader(headers, 'Host', target.host)
-    return headers
-  }
-
-  #responseHeaders(change: ReturnType<typeof headerChange>): PassageRules['responseHeaders'] {
-    return (from, path) => {
-      const headers = forwardableResponseHeaders(from.rawHeaders)
-      // Where else the target can be reached is of no use to who reaches it through here.
-      removeHeader(headers, 'alt-svc')
-      for (let i = 0; i < headers.length; i += 2) {
-        const name = headers[i]!.toLowerCase()
-        if (name === 'location' || name === 'content-location')
-          headers[i + 1] = this.#paths.location(headers[i + 1]!, path)
-        else if (name === 'set-cookie') headers[i + 1] = this.#paths.cookie(headers[i + 1]!, path)
-      }
-      if (this.#options.via !== undefined) addVia(headers, from.httpVersion, this.#options.via)
-      change?.(headers)
-      return headers
+  /** Asks the last of `tried`; the others could not be reached. */
+  #ask(passage: Passage, res: ServerResponse, tried: readonly number[]): void {
+    const { req } = passage
+    const chosen = tried.at(-1)!
+    const server = this.#servers[chosen]!
+    const { target, agent, rules } = server
+    passage.rules = rules
+    try {
+      const framing = framingOf(req)
+      const headers = server.headers(req, passage.path)
+      if (framing.header) headers.push(...framing.header)
+      const view = viewOf(passage, { server: chosen, url: server.path(req), headers })
+      // In the view, DELETE and OPTIONS would lose the framing of their content: to http-proxy-3 they have none.
+      const options = { method: req.method, buffer: passage.body(framing.length), target, agent }
+      this.#proxy.web(view as unknown as IncomingMessage, res, options as object, (error: unknown) => {
+        const other = this.#failed(passage, chosen, error, () => this.#next(passage, tried))
+        if (other !== undefined) this.#ask(passage, res, [...tried, other])
+      })
+    } catch (error) {
+      passage.fail(error instanceof CatflapError ? error : new CatflapError('bad_http', undefined, { cause: error }))
     }
   }
 
+  /** Who is asked instead of one that could not be reached. What has content may have been read in part. */
+  #next(passage: Passage, tried: readonly number[]): number | undefined {
+    const { choice } = this.#options
+    if (!choice || tried.length >= MAX_ATTEMPTS || !bodyless(passage.req)) return undefined
+    const next = choice.choose(tried)
+    return next !== undefined && choice.mayRetry() ? next : undefined
+  }
+
+  /** Tells the passage what http-proxy-3 has met, unless `next` knows another that can be asked. */
+  #failed(passage: Passage, server: number, error: unknown, next?: () => number | undefined): number | undefined {
+    const code = passage.unreached(error)
+    if (code !== undefined) {
+      this.#options.choice?.failed(server, code)
+      const other = next?.()
+      if (other !== undefined && passage.again()) return other
+    }
+    passage.failed(error)
+    return undefined
+  }
+
+  #reached(server: number): void {
+    this.#options.choice?.reached(server)
+  }
+
   /** http-proxy-3 would pass what the target answers to a WebSocket's request with all of its headers, and faster than it is read. */
-  #oversee(upstream: ClientRequest, passage: Passage): void {
+  #oversee(upstream: ClientRequest, passage: Passage, server: number): void {
     upstream.removeAllListeners('response')
-    upstream.on('response', (from: IncomingMessage) => passage.answer(from))
+    upstream.on('response', (from: IncomingMessage) => {
+      this.#reached(server)
+      passage.answer(from)
+    })
     type Join = (from: IncomingMessage, tunnel: Socket, head: Buffer) => void
     const joins = upstream.listeners('upgrade') as Join[]
     upstream.removeAllListeners('upgrade')
     upstream.on('upgrade', (from: IncomingMessage, tunnel: Socket, head: Buffer) => {
+      this.#reached(server)
       if (!passage.opened(from, tunnel)) return
-      const headers = [...this.#rules.responseHeaders(from, passage.path), ...SWITCH]
+      const headers = [...passage.rules.responseHeaders(from, passage.path), ...SWITCH]
       from.headers = byName(headers) as IncomingMessage['headers']
       for (const join of joins) join.call(upstream, from, tunnel, head)
     })
@@ -294,8 +264,4 @@ export function asksForWebSocket(req: IncomingMessage): boolean {
     Number(req.headers['content-length'] ?? 0) === 0 &&
     req.headers['transfer-encoding'] === undefined
   )
-}
-
-function isPseudo(name: string, i: number): boolean {
-  return i % 2 === 0 && name.startsWith(':')
 }

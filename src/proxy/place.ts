@@ -1,6 +1,6 @@
 import type { Audit } from '../admin/audit.ts'
 import { AT_THE_DOOR, auditRefusals } from '../admin/audit.ts'
-import { accessLog, type Lines, pageLine } from '../interceptors/access-log.ts'
+import { type AccessLogFacts, accessLog, type Lines, pageLine } from '../interceptors/access-log.ts'
 import { bareHost } from '../interceptors/admission.ts'
 import { routeHeaders } from '../interceptors/route-headers.ts'
 import { principalOfToken } from '../interceptors/token.ts'
@@ -51,7 +51,7 @@ export interface Common {
   readonly via: string | undefined
   readonly forwarding: Forwarding
   readonly metrics: RoutesMetrics | undefined
-  readonly accessLog: { readonly lines: Lines; readonly format: 'text' | 'json' } | undefined
+  readonly accessLog: (Omit<AccessLogFacts, 'route'> & { readonly lines: Lines }) | undefined
   /** Offer the traffic to `catflap tail` of the same user. */
   readonly live: boolean | undefined
   /** To be kept off tapes and out of texts. */
@@ -74,27 +74,24 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
   const { tokens = [] } = given
   const gate = new Gate(common.rules, tokens.length > 0)
   const allowHosts = [...(given.allowHosts ?? []), ...hosts, ...(given.host === undefined ? [] : [given.host])]
+  const redactor = new Redactor({
+    redactHeaders: given.redactHeaders,
+    redactJson: given.redactJson,
+    secrets: [...secrets(given), ...common.secrets]
+  })
+  const log = common.accessLog && { scrub: redactor.scrub, ...common.accessLog, route: name }
   const route = await openRoute({
     ...given,
     ...{ target: targetOf(given), host, via, allowHosts, metrics, log: common.log, live: common.live },
     settings: settings(given.settings),
-    redactor: new Redactor({
-      redactHeaders: given.redactHeaders,
-      redactJson: given.redactJson,
-      secrets: [...secrets(given), ...common.secrets]
-    }),
+    redactor,
     interceptors: [
       gate.interceptor,
       ...(given.headers ? [routeHeaders(given.headers)] : []),
       ...(given.interceptors ?? [])
     ],
     health: given.health ?? {},
-    observers: [
-      ...(common.accessLog
-        ? [accessLog(common.accessLog.lines, { route: name, format: common.accessLog.format })]
-        : []),
-      auditRefusals(audit, name)
-    ],
+    observers: [...(log ? [accessLog(log.lines, log)] : []), auditRefusals(audit, name)],
     watch: {
       made: session => audit.sessionMade(session, name),
       ended: (session, why) => audit.sessionEnded(session, name, why)
@@ -107,7 +104,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
     store: given.store && common.stores.lend(given.store, generation === 1)
   })
   try {
-    const pages = await openPages(given, path, route, { ...common, name, allowHosts, gate })
+    const pages = await openPages(given, path, route, { ...common, name, allowHosts, gate, access: log })
     const sse = routeSsePaths(path)
     return {
       ...{
@@ -148,17 +145,20 @@ async function openPages(
   given: RouteOptions,
   path: string,
   route: Route,
-  common: Common & { readonly name: string; readonly allowHosts: readonly string[]; readonly gate: Gate }
+  common: Common & PageLog & { readonly allowHosts: readonly string[]; readonly gate: Gate }
 ): Promise<Pages | undefined> {
   const { via, forwarding, host, allowHosts, gate } = common
   const { passthrough: paths = [], targets, tokens = [], allowOrigins = [], headers: rules } = given
   if (paths.length === 0 || !Array.isArray(targets)) return undefined
   const { Passthrough } = await import('./passthrough.ts')
   const { Pages } = await import('./pages.ts')
-  const { url, headers, ca, insecure } = targets[0]!
   const { core } = route
   const passthrough = new Passthrough({
-    ...{ route: path, target: new URL(url), paths, via, headers, ca, insecure, tokens, rules },
+    ...{ route: path, paths, via, tokens, rules, choice: core.target.pages },
+    targets: targets.map(({ url, headers, ca, insecure }, i) => ({
+      ...{ url: new URL(url), headers, ca, insecure },
+      label: core.target.health?.()[i]?.label ?? core.target.label
+    })),
     forwarded: forwarding,
     settings: core.settings
   })
@@ -171,14 +171,18 @@ async function openPages(
   })
 }
 
+interface PageLog {
+  readonly name: string
+  readonly audit: Audit
+  readonly access: (AccessLogFacts & { readonly lines: Lines }) | undefined
+}
+
 /** A page is no exchange: what becomes of it is told here. */
-function tellOfPage(page: PageFacts, { name, audit, accessLog }: Common & { readonly name: string }): void {
+function tellOfPage(page: PageFacts, { name, audit, access }: PageLog): void {
   if (page.code !== undefined && AT_THE_DOOR.has(page.code))
     audit.sessionRefused({ principal: 'anonymous', client: { remoteAddress: page.client } }, name, page.code)
-  if (!accessLog) return
-  const { lines, format } = accessLog
-  if (lines.ready) lines.add(pageLine(page, { route: name, format }))
-  else lines.miss()
+  if (access?.lines.ready) access.lines.add(pageLine(page, access))
+  else access?.lines.miss()
 }
 
 const MAX_CHILDREN = 64

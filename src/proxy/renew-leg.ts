@@ -29,23 +29,24 @@ export class Unrecoverable extends Error {
 const AT_ONCE = 8
 
 /** Says something to the server and returns its answer. */
-type Ask = (leg: Leg, message: Message, version?: string) => Promise<OwnAnswer>
+type Ask = (leg: Leg, message: Message, version?: string, avoid?: string) => Promise<OwnAnswer>
 
 /**
  * Repeats a client's `initialize` at a server over HTTP, with the headers of the exchange that needs it, and brings the new session
- * to where the lost one was. Rejects where the server does not take it.
+ * to where the lost one was. `avoid`: the one of several servers that it is not to go on at. Rejects where the server does not take it.
  */
 export async function renewLeg(
   x: Exchange,
   session: Session,
   initialize: Message,
-  signal: AbortSignal
+  signal: AbortSignal,
+  avoid?: string
 ): Promise<{ readonly leg: Leg; readonly answer: Message }> {
   const { target } = x.core
   const ask = asker(x, session, signal)
   const front = target.sessionless
   if (!front) throw new Unrecoverable('changed', 'the server speaks another transport by now')
-  const { head, message: answer } = await ask(front, initialize)
+  const { head, message: answer } = await ask(front, initialize, undefined, avoid)
   const upstreamId = getHeader(head.headers, SESSION_HEADER)
   if (!answer || answer.isError) throw new Unrecoverable('refused', 'the server refused its initialize')
   if (upstreamId === undefined) throw new Unrecoverable('changed', 'the server has no sessions any more')
@@ -68,13 +69,14 @@ export function asker(x: Exchange, session: Session, signal: AbortSignal): Ask {
   // As they are now: a client may have another token than when it began.
   const context = { era, query, headers: [...x.headers] }
   const label = core.target.label
-  return async (leg, message, version) => {
+  return async (leg, message, version, avoid) => {
     if (bus.active) tap.loose(session, x.stream, 'server', 'up', message, true)
     const answer = await ownCall(leg, message, {
       label,
       context,
       version,
       signal,
+      avoid,
       watch: (method, path, headers) => (bus.active ? tap.upstreamRequest(session, method, path, headers) : undefined)
     })
     if (answer.message && bus.active) tap.loose(session, x.stream, 'server', 'down', answer.message)

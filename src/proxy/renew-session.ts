@@ -8,6 +8,7 @@ import type { Leg } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
 import { type LossOutcome, renewLeg, Unrecoverable } from './renew-leg.ts'
+import { isUnanswered } from './session-loss.ts'
 import { takeUntold } from './session-state.ts'
 
 /** Calls of the session wait so long for its new leg, in ms. */
@@ -22,11 +23,24 @@ export function renewSession(x: Exchange, session: Session): Promise<Leg | undef
   return recover(x, session, signal => renewed(x, session, signal))
 }
 
+/**
+ * The same at another server, where its own has been out of reach for too long. Rejects where no other can be asked either: its
+ * own may come back, and know it still.
+ */
+export function moveSession(x: Exchange, session: Session): Promise<Leg | undefined> {
+  return recover(x, session, signal => renewed(x, session, signal, session.leg.member), {
+    passing: isUnanswered,
+    why: 'its server has been out of reach for too long'
+  })
+}
+
 export interface RecoverOptions {
   /** For all of it together, in ms. */
   readonly time?: number
   /** What is no reason for the session to end. */
   readonly passing?: (error: unknown) => boolean
+  /** Default: the server no longer knows it. */
+  readonly why?: string
 }
 
 /**
@@ -37,12 +51,16 @@ export async function recover(
   x: Exchange,
   session: Session,
   renew: (signal: AbortSignal) => Promise<LossOutcome>,
-  { time = RENEWAL_TIME, passing = () => false }: RecoverOptions = {}
+  { time = RENEWAL_TIME, passing = () => false, why = 'the server no longer knows it' }: RecoverOptions = {}
 ): Promise<Leg | undefined> {
   const { core } = x
   const { handle } = session
-  core.log.info('session-lost', `session ${handle}: the server no longer knows it`, { session: handle })
-  if (core.bus.active) core.tap.note(x, 'session-lost', 'the server no longer knows the session')
+  const recovery = session.recovery
+  // While all servers are away, each call tries.
+  if (!recovery?.inVain) {
+    core.log.info('session-lost', `session ${handle}: ${why}`, { session: handle })
+    if (core.bus.active) core.tap.note(x, 'session-lost', why)
+  }
   const late = new AbortController()
   const { requestTimeout } = core.settings
   const tooLate = new CatflapError('upstream_timeout', `${core.target.label} did not take the session in time.`)
@@ -55,12 +73,15 @@ export async function recover(
     if (core.bus.active) core.tap.note(x, 'session-reinitialized', text)
     return session.leg
   } catch (error) {
-    if (passing(error)) throw error
+    if (passing(error)) {
+      if (recovery) recovery.inVain = true
+      throw error
+    }
     const outcome = outcomeOf(error)
     core.meter?.reinitialized(outcome)
-    const why = error instanceof Error ? error.message : String(error)
-    core.log.warn('session-not-reinitialized', `session ${handle} ends: ${why}`, { session: handle, outcome })
-    if (core.bus.active) core.tap.note(x, 'notice', `the session cannot go on: ${why}`)
+    const reason = error instanceof Error ? error.message : String(error)
+    core.log.warn('session-not-reinitialized', `session ${handle} ends: ${reason}`, { session: handle, outcome })
+    if (core.bus.active) core.tap.note(x, 'notice', `the session cannot go on: ${reason}`)
     void core.sessions.end(session, 'lost')
     return undefined
   } finally {
@@ -74,11 +95,11 @@ function outcomeOf(error: unknown): LossOutcome {
 }
 
 /** Makes the session anew, or waits for another process that is about to. */
-async function renewed(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {
+async function renewed(x: Exchange, session: Session, signal: AbortSignal, avoid?: string): Promise<LossOutcome> {
   const epoch = epochOf(session.record)
   if (!(await claimed(x.core, session, epoch, signal))) return await sharedWith(x.core, session)
   const { initialize, server } = firstWords(x.core, session)
-  const { leg, answer } = await renewLeg(x, session, Message.parse(Buffer.from(initialize)), signal)
+  const { leg, answer } = await renewLeg(x, session, Message.parse(Buffer.from(initialize)), signal, avoid)
   try {
     mustBe(server, answer)
     if (!(await moved(x.core, session, leg, { epoch, initialize, untold: announcedLists(answer) })))

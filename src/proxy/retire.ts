@@ -9,10 +9,14 @@ const LOOK_EVERY = 250
 export function retire(place: Place, done: () => void): () => void {
   const { core } = place.route
   // Streams that belong to no session would never end by themselves; their clients open them anew where others are served now.
-  for (const x of [...core.inFlight]) if (x.longLived && !x.session) x.finish()
+  const endStreams = (): void => {
+    for (const x of [...core.inFlight]) if (x.longLived && !x.session) x.finish()
+  }
+  endStreams()
   const timer = setInterval(() => {
-    // An `initialize` may have been under way when its token was taken back.
+    // An `initialize` may have been under way when its token was taken back, and the body of a request for a stream.
     endRevoked(place)
+    endStreams()
     if (core.sessions.size > 0 || core.inFlight.size > 0 || place.pages?.busy) return
     clearInterval(timer)
     done()

@@ -158,4 +158,6 @@ export interface AccessLogOptions {
   readonly format?: 'text' | 'json'
   /** Takes whole lines; a promise says when it has room for more. */
   readonly write: (lines: string) => unknown
+  /** Takes secrets out of each name that is repeated in a line. Default: those of the route. */
+  readonly scrub?: (text: string) => string
 }

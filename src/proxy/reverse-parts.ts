@@ -58,13 +58,19 @@ export async function openAdmin(options: AdminOptions, view: ProxyView, audit: A
   }
 }
 
+interface OpenAccessLog extends Pick<AccessLogOptions, 'scrub'> {
+  readonly lines: import('../admin/line-sink.ts').LineSink
+  readonly format: 'text' | 'json'
+}
+
 /** Lines of the access log wait, a few, and never hold up traffic. */
 export async function openAccessLog(
   options: AccessLogOptions | undefined,
   log: Log
-): Promise<{ readonly lines: import('../admin/line-sink.ts').LineSink; readonly format: 'text' | 'json' } | undefined> {
+): Promise<OpenAccessLog | undefined> {
   if (!options) return undefined
   const { LineSink } = await import('../admin/line-sink.ts')
   const onError = (error: unknown): void => log.error('access-log-failed', `the access log cannot be written: ${error}`)
-  return { lines: new LineSink(options.write, { onError }), format: options.format ?? 'text' }
+  const { write, format = 'text', scrub } = options
+  return { lines: new LineSink(write, { onError }), format, ...(scrub && { scrub }) }
 }

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { Audit } from '../admin/audit.ts'
 import type { ServedRoute } from '../admin/proxy-view.ts'
 import { ProxyView } from '../admin/proxy-view.ts'
@@ -19,6 +18,7 @@ import type { ReverseOptions } from './reverse-options.ts'
 import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
 import { CLOSE_PATIENCE } from './route.ts'
 import { Router } from './router.ts'
+import { sameOptions } from './same-options.ts'
 
 const DEFAULT_VIA = 'catflap'
 /** How long clients may at least take to read what was answered before everything is closed, in ms. */
@@ -153,18 +153,20 @@ export class Reverse {
     if (this.#closing) throw new TypeError('it is being closed')
     if (this.#view.drainProgress) throw new TypeError('it is being drained: start it anew with these options')
     checkReverse(options)
+    const before = this.#options.listeners
     const done = await this.#use(options)
     const { added, removed, changed: replaced } = done
-    if (added.length + removed.length + replaced.length > 0)
-      this.#lasting.audit.configChanged({ added, removed, replaced })
+    const listeners = sameOptions(before, options.listeners) ? [] : this.origins
+    if (added.length + removed.length + replaced.length + listeners.length > 0)
+      this.#lasting.audit.configChanged({ added, removed, replaced, listeners })
     return done
   }
 
   async #use(options: ReverseOptions): Promise<Reloaded> {
     const before = new Map(this.#router.places.map(place => [place.name, place]))
-    const same = before.size > 0 && isDeepStrictEqual(sharedParts(this.#options), sharedParts(options))
+    const same = before.size > 0 && sameOptions(sharedParts(this.#options), sharedParts(options))
     const keeps = new Set(
-      [...before.keys()].filter(name => same && isDeepStrictEqual(this.#options.routes[name], options.routes[name]))
+      [...before.keys()].filter(name => same && sameOptions(this.#options.routes[name], options.routes[name]))
     )
     const generation = ++this.#generation
     // First what may fail for reasons of others: routes that are opened in vain leave their tapes.
@@ -254,17 +256,14 @@ export class Reverse {
     const { log, metrics, accessLog } = this.#lasting
     await this.#reloading
     for (const stop of this.#waits) stop()
-    const startedAt = performance.now()
     const draining = this.#view.drainProgress !== undefined
     const drain = this.#view.startDrain({ timeout })
     // Whoever says how long it may take has no patience for more; nor has who asks a second time.
     if (hurried || draining) drain.hurry(timeout)
     await drain.run()
     const places = this.#places()
-    await Promise.all(
-      places.map(({ pages }) => pages?.passthrough.drained(Math.max(0, timeout - (performance.now() - startedAt))))
-    )
-    const flush = Math.max(FLUSH, timeout - (performance.now() - startedAt))
+    await Promise.all(places.map(({ pages }) => pages?.passthrough.drained(drain.timeLeft)))
+    const flush = Math.max(FLUSH, drain.timeLeft)
     await closeAll(
       [
         ['the sessions', () => Promise.all(places.map(({ route }) => route.core.sessions.close()))],

@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { CatflapError } from '../errors.ts'
 import { bareHost } from '../interceptors/admission.ts'
-import { getHeader, SESSION_HEADER, setHeader } from '../protocol/headers.ts'
+import { getHeader, SESSION_HEADER, setHeader, VERSION_HEADER } from '../protocol/headers.ts'
+import { eraOf } from '../protocol/versions.ts'
 import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { RequestHandler, Upgrades } from '../transport/downstream/http-server.ts'
 import type { Place } from './place.ts'
@@ -53,11 +54,11 @@ export class Router implements Upgrades {
     this.#retiring.delete(place)
   }
 
-  /** What is served now where a retiring place was: at its path, or else under its name. */
+  /** What a retiring place is now: what goes by its name, wherever, or else what is served at its path. */
   successor({ name, path, host }: Place): Place | undefined {
     const at = this.#served.get(path)
     const there = (host === undefined ? undefined : at?.byHost?.get(host)) ?? at?.any
-    return there ?? this.#places.find(place => place.name === name)
+    return this.#places.find(place => place.name === name) ?? there
   }
 
   readonly handle: RequestHandler = (req, reply) => {
@@ -99,7 +100,7 @@ export class Router implements Upgrades {
   /** Who holds the session that is named: a route that was replaced. */
   #holder(req: IncomingMessage, path: string): Place | undefined {
     const id = getHeader(req.rawHeaders, SESSION_HEADER) ?? sessionParam(req.url ?? '')
-    if (id === undefined) return undefined
+    if (id === undefined || isModern(req)) return undefined
     for (const place of this.#retiring) {
       const here = path === place.path || path === place.sse.messages
       if (here && place.route.core.sessions.holds(id)) return place
@@ -138,6 +139,12 @@ function heedTarget(req: IncomingMessage): void {
 
 function hostOf(req: IncomingMessage): string {
   return bareHost(getHeader(req.rawHeaders, 'host') ?? '')
+}
+
+/** It belongs to no session, whatever it names. */
+function isModern(req: IncomingMessage): boolean {
+  const version = getHeader(req.rawHeaders, VERSION_HEADER)
+  return version !== undefined && eraOf(version) === 'modern'
 }
 
 function sessionParam(url: string): string | undefined {

@@ -107,9 +107,12 @@ export class Asks {
 function diverging(answer: RecordedAnswer, given: Message): string[] {
   const text = textOf(answer.text)
   if (text === undefined) return []
-  const recorded = partsOf(text)
-  const now = partsOf(given.bytes.toString())
-  return differences(recorded, now, { limit: MAX_LINES }).map(differenceText)
+  try {
+    return differences(partsOf(text), partsOf(given.bytes.toString()), { limit: MAX_LINES }).map(differenceText)
+  } catch (error) {
+    if (error instanceof SyntaxError) return [error.message]
+    throw error
+  }
 }
 
 /** Without what differs in any case. */

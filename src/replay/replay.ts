@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
+import { TapeError } from '../tape/format.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
 import { type FaultRule, Faults } from './faults.ts'
@@ -110,8 +111,7 @@ export class Replay {
   }
 
   find(message: Message, cursor: Cursor | undefined): Match {
-    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
-    const found: Match = cursor?.match({ method: message.method!, params }) ?? { miss: this.#nothing(message) }
+    const found: Match = (cursor && matching(cursor, message)) ?? { miss: this.#nothing(message) }
     if (!('request' in found)) return found
     const { request } = found
     if (request.outcome.kind === 'response' && request.outcome.truncated) {
@@ -212,6 +212,18 @@ export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly str
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
   if (rules !== undefined) return await readRules(rules)
   return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
+}
+
+/** What cannot be compared is on no tape. */
+function matching(cursor: Cursor, message: Message): Match {
+  try {
+    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
+    return cursor.match({ method: message.method!, params })
+  } catch (error) {
+    if (error instanceof SyntaxError) return { miss: { text: error.message, closest: undefined, difference: [] } }
+    if (!(error instanceof TapeError)) throw error
+    return { miss: { text: 'the tape was changed while it is replayed', closest: undefined, difference: [] } }
+  }
 }
 
 function nameOf(file: string): string {

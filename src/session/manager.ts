@@ -33,7 +33,7 @@ export class Session {
   streams = 0
   /** Once its server has lost it. */
   recovery: Recovery | undefined
-  /** On this leg a GET gets 404, and the session is well. */
+  /** On this leg a GET gets 404 or 400, and the session is well. */
   streamless: Leg | undefined
   /** `performance.now()` when it was last used here. */
   usedAt: number = performance.now()

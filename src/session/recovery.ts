@@ -16,6 +16,8 @@ export class Recovery {
   lost: CatflapError | undefined
   /** Events of the present leg have ids: what a client names from now on may be one of them. */
   hasIds = false
+  /** No server could be asked to take it, and somebody was told. */
+  inVain = false
   /** There may be streams of the leg before, which nothing will come on any more. */
   oldStreams = false
   #renewedAt = Number.NEGATIVE_INFINITY
@@ -25,6 +27,7 @@ export class Recovery {
   /** There is a new leg. */
   renewed(): void {
     this.lost = undefined
+    this.inVain = false
     this.hasIds = false
     this.oldStreams = true
     this.#renewedAt = performance.now()

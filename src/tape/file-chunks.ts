@@ -8,6 +8,10 @@ export interface ChunkOptions {
   /** Wait for more at the end of the file, until it is removed or `signal` says stop. */
   readonly follow?: boolean
   readonly signal?: AbortSignal
+  /** Each chunk is only valid until the next one is asked for: one buffer serves for all. */
+  readonly reuse?: boolean
+  /** Hears of each chunk's length, in bytes. */
+  readonly onBytes?: (bytes: number) => void
 }
 
 /** A file's content from its beginning. Throws TapeError `tape_unreadable`, `tape_replaced`. */
@@ -16,15 +20,18 @@ export async function* fileChunks(name: string, options: ChunkOptions = {}): Asy
   const changes = options.follow ? new Changes(name, options.signal) : undefined
   try {
     let position = 0
+    let kept: Buffer | undefined
     for (;;) {
       // Before reading: what changes during the read makes one more round.
       changes?.reset()
       const gone = changes ? await isGone(name, handle, position) : true
       for (;;) {
-        const buffer = Buffer.allocUnsafe(CHUNK)
+        const buffer = kept ?? Buffer.allocUnsafe(CHUNK)
+        if (options.reuse) kept = buffer
         const { bytesRead } = await handle.read(buffer, 0, CHUNK, null)
         if (bytesRead === 0) break
         position += bytesRead
+        options.onBytes?.(bytesRead)
         yield buffer.subarray(0, bytesRead)
         if (options.signal?.aborted) return
       }

@@ -20,7 +20,8 @@ export class LineSplitter {
     }
     const rest = chunk.subarray(from)
     if (rest.length > 0) {
-      this.#pieces.push(rest)
+      // A copy: whoever reads the file may fill the same memory again.
+      this.#pieces.push(Buffer.from(rest))
       this.#length += rest.length
       if (this.#length > this.#max) throw new LineTooLong(lines)
     }

@@ -3,14 +3,23 @@ import type { TapeFrame } from './format.ts'
 
 /** A message and, for an answer, the request it belongs to. */
 export interface Seen extends MessageFacts {
-  readonly request?: { readonly method: string; readonly subject?: string; readonly latency: number }
+  readonly request?: {
+    readonly method: string
+    readonly subject?: string
+    readonly latency: number
+    readonly n: number
+  }
 }
+
+/** What pairing needs to know of a frame. */
+export type FramePlace = Pick<TapeFrame, 'n' | 't' | 'side' | 'dir' | 'session' | 'stream' | 'process'>
 
 interface Pending {
   readonly method: string
   readonly subject: string | undefined
   readonly stream: string | undefined
   readonly t: number
+  readonly n: number
 }
 
 /** Requests that wait for their answer. Beyond it the oldest are forgotten: a tape may hold millions that were never answered. */
@@ -34,17 +43,20 @@ export class Pairing {
   /** What the frame's messages are. Every frame must pass here, in order. */
   see(frame: TapeFrame): readonly Seen[] {
     if (frame.kind !== 'message' || frame.text === undefined) return NOTHING
-    return factsOf(frame.text).map(facts => {
-      if (facts.id === undefined) return facts
-      if (facts.kind === 'request') this.#add(frame, facts)
-      return facts.kind === 'response' ? this.#answered(frame, facts) : facts
-    })
+    return factsOf(frame.text).map(facts => this.pair(frame, facts))
   }
 
-  #add(frame: TapeFrame, facts: MessageFacts): void {
+  /** One message, for those who know already what it is. */
+  pair(frame: FramePlace, facts: MessageFacts): Seen {
+    if (facts.id === undefined) return facts
+    if (facts.kind === 'request') this.#add(frame, facts)
+    return facts.kind === 'response' ? this.#answered(frame, facts) : facts
+  }
+
+  #add(frame: FramePlace, facts: MessageFacts): void {
     const key = keyOf(frame, frame.dir, facts.id!)
     const subject = facts.subject === undefined ? undefined : detached(facts.subject)
-    const entry = { method: detached(facts.method!), subject, stream: frame.stream, t: frame.t }
+    const entry = { method: detached(facts.method!), subject, stream: frame.stream, t: frame.t, n: frame.n }
     const list = this.#pending.get(key)
     if (!list) this.#pending.set(key, [entry])
     else if (list.push(entry) > MAX_SAME_ID) {
@@ -58,7 +70,7 @@ export class Pairing {
     this.#count -= forgotten.length
   }
 
-  #answered(frame: TapeFrame, facts: MessageFacts): Seen {
+  #answered(frame: FramePlace, facts: MessageFacts): Seen {
     const key = keyOf(frame, frame.dir === 'up' ? 'down' : 'up', facts.id!)
     const list = this.#pending.get(key)
     if (!list) return facts
@@ -66,11 +78,12 @@ export class Pairing {
     const [found] = list.splice(Math.max(0, sameStream), 1)
     this.#count--
     if (list.length === 0) this.#pending.delete(key)
-    return { ...facts, request: { method: found!.method, subject: found!.subject, latency: frame.t - found!.t } }
+    const { method, subject, t, n } = found!
+    return { ...facts, request: { method, subject, latency: frame.t - t, n } }
   }
 }
 
-function keyOf(frame: TapeFrame, dir: string, id: string): string {
+function keyOf(frame: FramePlace, dir: string, id: string): string {
   const bounded = id.length <= 200 ? id : `${id.slice(0, 200)} ${id.length}`
   return `${frame.process ?? ''} ${frame.side} ${dir} ${bounded} ${frame.session ?? ''}`
 }

@@ -47,9 +47,13 @@ function segmentsOf(pointer: string): string[] {
 
 /**
  * Replaces the values the pointers name, each by the JSON string "[redacted]"; all other characters stay. In a batch the
- * pointers apply to each message. `onHit` hears which pointers applied.
+ * pointers apply to each message. `onHit` hears which pointers applied, and the JSON text of what they named.
  */
-export function redactPointers(text: string, root: PointerTree, onHit: (pointer: string) => void): string {
+export function redactPointers(
+  text: string,
+  root: PointerTree,
+  onHit: (pointer: string, value: string) => void
+): string {
   const splicer = new Splicer(text)
   const walk = (i: number, nodes: readonly PointerTree[]): number => {
     const c = text.charCodeAt(i)
@@ -60,7 +64,7 @@ export function redactPointers(text: string, root: PointerTree, onHit: (pointer:
       if (last) {
         const end = valueEnd(text, at)
         splicer.replace(at, end, MARK_JSON)
-        onHit(last.pointer!)
+        onHit(last.pointer!, text.slice(at, end))
         return end
       }
       return next.length > 0 ? walk(at, next) : valueEnd(text, at)

@@ -10,6 +10,8 @@ export interface ReadOptions {
   readonly signal?: AbortSignal
   /** Bytes; a longer line is an error. Default 64 MiB. */
   readonly maxLine?: number
+  /** Hears of each piece that was read from a file, in bytes: for telling how far it is. */
+  readonly onBytes?: (bytes: number) => void
 }
 
 export const DEFAULT_MAX_LINE = 64 * 1024 * 1024
@@ -42,7 +44,7 @@ export class TapeReader implements AsyncIterable<TapeFrame> {
   /** `-` is standard input. Throws TapeError. */
   static open(file: string, options: ReadOptions = {}): Promise<TapeReader> {
     if (file === '-') return TapeReader.from(process.stdin, 'standard input', options)
-    return TapeReader.from(fileChunks(file, options), file, options)
+    return TapeReader.from(fileChunks(file, { ...options, reuse: true }), file, options)
   }
 
   /** From any stream of bytes; `name` stands for it in errors. */
@@ -70,18 +72,26 @@ export class TapeReader implements AsyncIterable<TapeFrame> {
   }
 
   /** Frames as they come off the disk, many at a time: what loops over millions of them is faster so. */
-  async *batches(): AsyncGenerator<readonly TapeFrame[], void, void> {
+  batches(): AsyncGenerator<readonly TapeFrame[], void, void> {
+    return this.parsed(parseFrame)
+  }
+
+  /**
+   * The same by a parser of one's own, which throws SyntaxError for what is no frame and leaves a line out by undefined. The bytes
+   * of a line are only valid until it returns.
+   */
+  async *parsed<T>(parse: (line: Buffer) => T | undefined): AsyncGenerator<readonly T[], void, void> {
     try {
       let lines: Buffer[] | undefined = this.#first
       this.#first = []
       for (; lines; lines = await this.#lines.next()) {
         if (lines.length === 0) continue
-        const { frames, error } = this.#parse(lines)
+        const { frames, error } = this.#parse(lines, parse)
         if (frames.length > 0) yield frames
         if (error) throw error
       }
-      const last = this.#lastFrame(this.#lines.rest)
-      if (last) yield [last]
+      const last = this.#lastFrame(this.#lines.rest, parse)
+      if (last !== undefined) yield [last]
     } finally {
       await this.close()
     }
@@ -96,12 +106,16 @@ export class TapeReader implements AsyncIterable<TapeFrame> {
   }
 
   /** Up to the first line that is no frame: what stood before it is still worth having. */
-  #parse(lines: readonly Buffer[]): { readonly frames: TapeFrame[]; readonly error?: TapeError } {
-    const frames: TapeFrame[] = []
+  #parse<T>(
+    lines: readonly Buffer[],
+    parse: (line: Buffer) => T | undefined
+  ): { readonly frames: T[]; readonly error?: TapeError } {
+    const frames: T[] = []
     for (const line of lines) {
       this.#line++
       try {
-        frames.push(parseFrame(line))
+        const frame = parse(line)
+        if (frame !== undefined) frames.push(frame)
       } catch (error) {
         return {
           frames,
@@ -113,11 +127,13 @@ export class TapeReader implements AsyncIterable<TapeFrame> {
   }
 
   /** Without a line end: complete all the same, or torn. */
-  #lastFrame(rest: Buffer): TapeFrame | undefined {
+  #lastFrame<T>(rest: Buffer, parse: (line: Buffer) => T | undefined): T | undefined {
     if (rest.length === 0 || this.#lines.headerOnly) return undefined
     this.#line++
     try {
-      return parseFrame(rest)
+      // Nothing that only looks at a part of a line may judge this one.
+      parseFrame(rest)
+      return parse(rest)
     } catch {
       this.#torn = { line: this.#line, bytes: rest.length }
       return undefined

@@ -33,7 +33,7 @@ export async function* formatTimeline(
 /** One frame at a time. Frames that the filter hides must be shown to it too, since answers refer to them. */
 export class Timeline {
   readonly #options: TimelineOptions
-  readonly #pairing = new Pairing()
+  readonly pairing = new Pairing()
   readonly #passes: FramePredicate | undefined
   readonly #paint: Paint
   readonly #start: number | undefined
@@ -48,8 +48,7 @@ export class Timeline {
   }
 
   /** Undefined when the filter hides it. Without line end. */
-  line(frame: TapeFrame): string | undefined {
-    const seen = this.#pairing.see(frame)
+  line(frame: TapeFrame, seen = this.pairing.see(frame)): string | undefined {
     if (this.#passes && !this.#passes(frame, seen)) return undefined
     if (isPlumbing(frame) && this.#options.filter?.side !== 'server') return undefined
     const where = `${this.#time(frame.t)} ${this.#place(frame)}`
@@ -59,8 +58,7 @@ export class Timeline {
   }
 
   /** Whether the filter lets it pass; for output in other formats. */
-  passes(frame: TapeFrame): boolean {
-    const seen = this.#pairing.see(frame)
+  passes(frame: TapeFrame, seen = this.pairing.see(frame)): boolean {
     return !this.#passes || this.#passes(frame, seen)
   }
 

@@ -39,6 +39,8 @@ export interface CallInput {
   readonly headers: readonly string[]
   /** Where this is a request over HTTP that no client made as it is. */
   readonly watch?: HttpWatch
+  /** The one of several servers that is not to be asked. */
+  readonly avoid?: string
 }
 
 /** Asked at each request over HTTP, with path and headers as they leave; undefined while nobody wants to know. */

@@ -78,7 +78,7 @@ t.test('whoever is refused in a loop does not fill the disk', async t => {
 t.test('the rest of the trail', async t => {
   const { log, inbox } = events()
   const audit = new Audit(log)
-  audit.configChanged({ added: ['a'], removed: [], replaced: ['b', 'c'] })
+  audit.configChanged({ added: ['a'], removed: [], replaced: ['b', 'c'], listeners: ['http://127.0.0.1:7890'] })
   audit.configRefused(['catflap.yaml:3:1: routes.x: what is it?', 'second'])
   const member = { member: 'm', label: 'http://a/mcp', inFlight: 0 }
   audit.targetChanged('one', { ...member, state: 'ejected', reason: 'refused 5 times', until: Date.UTC(2026, 0) })

@@ -8,7 +8,11 @@ const COMMAND = ['--', 'node', 'server.js']
 
 const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
   ['no command', [], /Name a command/],
-  ['an unknown command', ['fro'], /'fro' is no command; there are forward, reverse, replay, verify, config, tape and tail/],
+  [
+    'an unknown command',
+    ['fro'],
+    /'fro' is no command; there are forward, reverse, replay, verify, config, tape and tail/
+  ],
   ['no target', ['forward'], /no server given: 'catflap forward <url>' or 'catflap forward -- <command>/],
   ['both targets', ['forward', URL_TARGET, ...COMMAND], /URL or a command, not both: 'http:.*' and 'node'/],
   [

@@ -68,6 +68,21 @@ t.test('help has an example', async t => {
   t.match(run.stdout.items.join('\n'), /catflap reverse docs=http:/)
 })
 
+t.test('what is said of the log on the command line counts for more than the file, the default too', async t => {
+  trackLeaks(t)
+  const file = path.join(t.testdir(), 'catflap.yaml')
+  const listeners = '[{ address: 127.0.0.1:0 }]'
+  const log = '{ format: json, level: error }'
+  writeFileSync(file, `listeners: ${listeners}\nlog: ${log}\nroutes: { a: { target: http://127.0.0.1:1/mcp } }\n`)
+  const options = ['--config', file, '--log-format', 'text', '--log-level', 'info']
+  const run = runCatflap(['reverse', ...options], { json: false })
+  t.teardown(() => run.kill9())
+  t.match(await run.stdout.next({ timeoutMs: 15_000 }), /^catflap: listening on /)
+  const ended = run.close()
+  await run.stderr.until(line => line.includes('draining'))
+  t.equal((await ended).code, 0)
+})
+
 t.test('a file says it all, and is followed: by its changes, and by SIGHUP', async t => {
   trackLeaks(t)
   const [a, b] = [await startRawHttp(), await startRawHttp()]

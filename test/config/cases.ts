@@ -37,6 +37,26 @@ export const SYNTAX: Case[] = [
     /^(?!.*s3cr3t).*tag/
   ],
   [
+    'a secret that looks like a tag with a handle',
+    'routes: { a: { target: http://a/, tokens: [!x!s3cr3t y] } }\n',
+    /^(?!.*s3cr3t).*/
+  ],
+  ['a secret that looks like a directive', `%s3cr3t\n---\n${ROUTE}`, /^(?!.*s3cr3t).*/],
+  ['a secret that looks like a block', `${ROUTE}    tokens:\n      - |s3cr3t\n`, /^(?!.*s3cr3t).*/],
+  ['a password without a scheme', 'routes: { a: { target: "bob:s3cr3t@host/" } }\n', /^(?!.*s3cr3t).*/],
+  ['a password behind one slash', 'routes: { a: { target: "http:/bob:s3cr3t@host/" } }\n', /^(?!.*s3cr3t).*/],
+  [
+    'a header as a name',
+    'routes: { a: { target: { url: http://a/, headers: { "Authorization Bearer s3cr3t": "" } } } }\n',
+    /^(?!.*s3cr3t).*/
+  ],
+  ['a variable as a name', 'routes: { a: { command: [x], env: { "KEY=s3cr3t": "" } } }\n', /^(?!.*s3cr3t).*/],
+  [
+    'a header where its name belongs',
+    'routes: { a: { target: http://a/, redactHeaders: ["X: s3cr3t"] } }\n',
+    /^(?!.*s3cr3t).*/
+  ],
+  [
     'a password that ends a URL',
     'routes: { a: { target: "ftp://bob:pa/SS#s@host/" } }\n',
     /^(?!.*(?:SS|pa\/)).*ftp:\/\/…@host/

@@ -65,7 +65,7 @@ function tellAll(audit: Audit): void {
   audit.sessionMade(session, 'a')
   audit.sessionRefused({ principal: 'anonymous' } as Parameters<Audit['sessionRefused']>[0], 'a', 'unauthorized')
   audit.sessionEnded(session, 'a', 'client')
-  audit.configChanged({ added: [], removed: [], replaced: [] })
+  audit.configChanged({ added: [], removed: [], replaced: [], listeners: [] })
   audit.configRefused([])
   audit.targetChanged('a', { ...member, state: 'ejected' })
   audit.targetChanged('a', { ...member, state: 'up' })

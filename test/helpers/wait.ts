@@ -24,6 +24,15 @@ export async function within<T>(
   }
 }
 
+/**
+ * For what is about real time: `attempt` is given so many ms, and says false where these were over before what was to be shown
+ * could begin. Then it has four times as many, for a machine may be busier than any fixed time is long; at the third false it fails.
+ */
+export async function withTime(ms: number, attempt: (ms: number) => Promise<boolean>): Promise<void> {
+  for (const given of [ms, 4 * ms, 16 * ms]) if (await attempt(given)) return
+  throw new Error(`even ${16 * ms} ms were over before it began`)
+}
+
 /** The arguments of the emitter's next `event`; its 'error' fails the wait. */
 export async function waitFor(emitter: EventEmitter, event: string, options: WaitOptions = {}): Promise<unknown[]> {
   let onEvent: (...args: unknown[]) => void = () => {}

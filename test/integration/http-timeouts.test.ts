@@ -8,6 +8,7 @@ import { echo, echoWithHandshake, type Script } from '../fixtures/servers/raw-ht
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize, LEGACY_VERSION, legacyHeaders, modern, modernHeaders, rpc } from '../helpers/rpc.ts'
+import { withTime } from '../helpers/wait.ts'
 import { openDoor, rawDoor, rawSession } from './http-door.ts'
 
 const progress = { jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: 1, progress: 1 } }
@@ -16,95 +17,138 @@ const shakeHandsThen = (script: Script): Script => {
   return x => (/"method":"(initialize|notifications\/)/.test(x.text) || x.method === 'DELETE' ? shake(x) : script(x))
 }
 
-/** Progress every 40 ms until `until`, then the answer. */
-const working =
-  (
-    until: (elapsed: number) => boolean,
-    note: (x: RawExchange) => Promise<void> = x => x.sendMessage(progress)
-  ): Script =>
-  async x => {
+/** What a server says while it works. */
+interface Working {
+  readonly script: Script
+  /** It said nothing, or was not asked, for so long at a time, in ms, since `asked`. */
+  longestPause(): number
+  asked(): void
+}
+
+/** Progress every `every` ms until `until`, then the answer. */
+function working(
+  every: number,
+  until: (elapsed: number) => boolean,
+  note: (x: RawExchange) => Promise<void> = x => x.sendMessage(progress)
+): Working {
+  let saidAt = 0
+  let longest = 0
+  const said = (): void => {
+    const now = performance.now()
+    longest = Math.max(longest, now - saidAt)
+    saidAt = now
+  }
+  const script: Script = async x => {
     const startedAt = performance.now()
     let open = true
     void x.closed.then(() => void (open = false))
     x.sse()
     while (open && !until(performance.now() - startedAt)) {
       await note(x)
-      await pause(40)
+      said()
+      await pause(every)
     }
     if (open) x.end('data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
   }
+  const longestPause = (): number => Math.max(longest, performance.now() - saidAt)
+  return { script, longestPause, asked: () => void (saidAt = performance.now()) }
+}
 
-t.test('a server that hangs is 504, with the id of the request and the name of the target', async t => {
-  const { server, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout: 60 } })
-  const answer = await rawPost(url, '{"jsonrpc":"2.0","id":9007199254740993,"method":"x"}')
-  t.equal(answer.status, 504)
-  t.match(answer.text, '"id":9007199254740993,')
-  t.match(answer.json(), { error: { code: -31_033, data: { code: 'upstream_timeout', target: server.url } } })
-  t.match((answer.json() as { error: { message: string } }).error.message, server.url)
-  await server.counters.until('aborted')
-  server.next(faults.hangAfterHead)
-  t.equal((await rawPost(url, rpc(1, 'x'))).status, 504, 'a head without a body is no answer either')
-})
+t.test('a server that hangs is 504, with the id of the request and the name of the target', t =>
+  withTime(60, async requestTimeout => {
+    const { server, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout } })
+    const answer = await rawPost(url, '{"jsonrpc":"2.0","id":9007199254740993,"method":"x"}')
+    t.equal(answer.status, 504)
+    t.match(answer.text, '"id":9007199254740993,')
+    t.match(answer.json(), { error: { code: -31_033, data: { code: 'upstream_timeout', target: server.url } } })
+    t.match((answer.json() as { error: { message: string } }).error.message, server.url)
+    if (server.exchanges.length === 0) return false
+    await server.counters.until('aborted')
+    server.next(faults.hangAfterHead)
+    t.equal((await rawPost(url, rpc(1, 'x'))).status, 504, 'a head without a body is no answer either')
+    return true
+  })
+)
 
-t.test('in a legacy session the server is told that the call was cancelled', async t => {
-  const { server, url } = await rawDoor(t, shakeHandsThen(faults.hang), { settings: { requestTimeout: 60 } })
-  const id = await rawSession(url)
-  const text = '{"jsonrpc":"2.0","id":1.50e1,"method":"x"}'
-  t.equal((await rawPost(url, text, legacyHeaders(id))).status, 504)
-  await server.counters.until('POST', 4)
-  const told = server.exchanges.at(-1)!
-  t.match(told.text, /^\{"jsonrpc":"2\.0","method":"notifications\/cancelled","params":\{"requestId":1\.50e1,/)
-  t.equal(told.headers['mcp-session-id'], 'theirs')
-  t.equal(told.headers['mcp-protocol-version'], LEGACY_VERSION)
-})
+t.test('in a legacy session the server is told that the call was cancelled', t =>
+  withTime(60, async requestTimeout => {
+    const { server, url } = await rawDoor(t, shakeHandsThen(faults.hang), { settings: { requestTimeout } })
+    const id = await timelySession(url)
+    if (id === undefined) return false
+    const text = '{"jsonrpc":"2.0","id":1.50e1,"method":"x"}'
+    t.equal((await rawPost(url, text, legacyHeaders(id))).status, 504)
+    if (!server.exchanges.some(x => x.text === text)) return false
+    await server.counters.until('POST', 4)
+    const told = server.exchanges.at(-1)!
+    t.match(told.text, /^\{"jsonrpc":"2\.0","method":"notifications\/cancelled","params":\{"requestId":1\.50e1,/)
+    t.equal(told.headers['mcp-session-id'], 'theirs')
+    t.equal(told.headers['mcp-protocol-version'], LEGACY_VERSION)
+    return true
+  })
+)
 
-t.test('initialize is never cancelled, and outside a session nothing is', async t => {
-  const { server, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout: 60 } })
-  t.equal((await rawPost(url, initialize())).status, 504)
-  const ping = modern(rpc(1, 'x'))
-  t.equal((await rawPost(url, ping, modernHeaders(ping))).status, 504)
-  await server.counters.until('aborted', 2)
-  server.always(echo)
-  await rawPost(url, rpc('last', 'x'))
-  t.equal(server.exchanges.length, 3)
-})
+t.test('initialize is never cancelled, and outside a session nothing is', t =>
+  withTime(60, async requestTimeout => {
+    const { server, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout } })
+    t.equal((await rawPost(url, initialize())).status, 504)
+    const ping = modern(rpc(1, 'x'))
+    t.equal((await rawPost(url, ping, modernHeaders(ping))).status, 504)
+    if (server.exchanges.length < 2) return false
+    await server.counters.until('aborted', 2)
+    server.always(echo)
+    await rawPost(url, rpc('last', 'x'))
+    t.equal(server.exchanges.length, 3)
+    return true
+  })
+)
 
-t.test('progress restarts the timeout', async t => {
-  const { url } = await rawDoor(
-    t,
-    working(elapsed => elapsed > 500),
-    { settings: { requestTimeout: 200 } }
-  )
-  const stream = await openSse(url, { body: rpc(1, 'x') })
-  t.equal(await stream.ended, 'end')
-  t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, result: {} })
-})
+t.test('progress restarts the timeout', t =>
+  withTime(200, async requestTimeout => {
+    const { script, asked, longestPause } = working(requestTimeout / 5, elapsed => elapsed > 2.5 * requestTimeout)
+    const { url } = await rawDoor(t, script, { settings: { requestTimeout } })
+    asked()
+    const stream = await openSse(url, { body: rpc(1, 'x') })
+    t.equal(await stream.ended, 'end')
+    if (longestPause() > requestTimeout * 0.75) return false
+    t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, result: {} })
+    return true
+  })
+)
 
-t.test('comments keep connections alive, not calls', async t => {
-  const forever = working(
-    () => false,
-    x => x.sendEvent({ comment: 'ping' })
-  )
-  const { server, url } = await rawDoor(t, forever, { settings: { requestTimeout: 150 } })
-  const stream = await openSse(url, { body: rpc(1, 'x') })
-  t.equal(await stream.ended, 'end')
-  t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, error: { data: { code: 'upstream_timeout' } } })
-  await server.counters.until('aborted')
-})
+t.test('comments keep connections alive, not calls', t =>
+  withTime(150, async requestTimeout => {
+    const comment = (x: RawExchange): Promise<void> => x.sendEvent({ comment: 'ping' })
+    const { script } = working(requestTimeout / 4, () => false, comment)
+    const { server, url } = await rawDoor(t, script, { settings: { requestTimeout } })
+    const stream = await openSse(url, { body: rpc(1, 'x') })
+    t.equal(await stream.ended, 'end')
+    if (stream.status === 504) return false
+    t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, error: { data: { code: 'upstream_timeout' } } })
+    await server.counters.until('aborted')
+    return true
+  })
+)
 
-t.test('whatever progress there is, a call ends at the hard maximum', async t => {
-  const script = shakeHandsThen(working(() => false))
-  const { server, url } = await rawDoor(t, script, { settings: { requestTimeout: 150, maxRequestTime: 400 } })
-  const id = await rawSession(url)
-  const startedAt = performance.now()
-  const stream = await openSse(url, { body: rpc(1, 'x'), headers: legacyHeaders(id) })
-  t.equal(await stream.ended, 'end')
-  t.ok(performance.now() - startedAt > 350)
-  t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, error: { data: { code: 'upstream_timeout' } } })
-  await server.counters.until('aborted')
-  await server.counters.until('POST', 4)
-  t.match(server.exchanges.at(-1)!.text, 'notifications/cancelled')
-})
+t.test('whatever progress there is, a call ends at the hard maximum', t =>
+  withTime(150, async requestTimeout => {
+    const maxRequestTime = 2.5 * requestTimeout
+    const { script, asked, longestPause } = working(requestTimeout / 4, () => false)
+    const { server, url } = await rawDoor(t, shakeHandsThen(script), { settings: { requestTimeout, maxRequestTime } })
+    const id = await timelySession(url)
+    if (id === undefined) return false
+    asked()
+    const startedAt = performance.now()
+    const stream = await openSse(url, { body: rpc(1, 'x'), headers: legacyHeaders(id) })
+    t.equal(await stream.ended, 'end')
+    if (stream.status === 504 || longestPause() > requestTimeout * 0.75) return false
+    t.ok(performance.now() - startedAt > maxRequestTime - 25)
+    t.match(JSON.parse(stream.events.items.at(-1)!.data), { id: 1, error: { data: { code: 'upstream_timeout' } } })
+    await server.counters.until('aborted')
+    await server.counters.until('POST', 4)
+    t.match(server.exchanges.at(-1)!.text, 'notifications/cancelled')
+    return true
+  })
+)
 
 for (const requestTimeout of [0, 60_000]) {
   t.test(`the hard maximum holds where the timeout is ${requestTimeout === 0 ? 'off' : 'longer'}`, async t => {
@@ -148,13 +192,27 @@ t.test('a timeout for the status line alone is an option', async t => {
   t.match([answer.status, answer.json()], [504, { id: 1, error: { data: { code: 'upstream_timeout' } } }])
 })
 
-t.test('a call that timed out harms no other', async t => {
-  const { server, door, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout: 100 } })
-  const lost = rawPost(url, rpc(1, 'x'))
-  await server.exchange(1)
-  server.always(echo)
-  t.match((await rawPost(url, rpc(1, 'y'))).json(), { id: 1, result: {} })
-  t.equal((await lost).status, 504)
-  t.equal(door.stats.exchanges, 0)
-  t.equal((await rawRequest(url, { method: 'GET' })).status, 405)
-})
+t.test('a call that timed out harms no other', t =>
+  withTime(100, async requestTimeout => {
+    const { server, door, url } = await rawDoor(t, faults.hang, { settings: { requestTimeout } })
+    const lost = rawPost(url, rpc(1, 'x'))
+    await Promise.race([lost, server.counters.until('POST')])
+    if (server.exchanges.length === 0) return false
+    server.always(echo)
+    const other = await rawPost(url, rpc(1, 'y'))
+    t.equal((await lost).status, 504)
+    if (other.status === 504) return false
+    t.match(other.json(), { id: 1, result: {} })
+    t.equal(door.stats.exchanges, 0)
+    t.equal((await rawRequest(url, { method: 'GET' })).status, 405)
+    return true
+  })
+)
+
+/** Undefined where the time of a request was over before that. */
+async function timelySession(url: string): Promise<string | undefined> {
+  return await rawSession(url).catch((error: Error) => {
+    if (!error.message.startsWith('no session: 504')) throw error
+    return undefined
+  })
+}

@@ -52,6 +52,8 @@ t.test('a cancellation reaches the server once, under its own id, and ends the c
   const { url, log, door } = await pipeDoor(t, 'puppet-stdio.ts', { settings: { cancelGrace: 50, streamAfter: 10 } })
   const s = await pipeSession(url)
   const [first, second] = [await s.stream(rpc(1, 'do', held)), await s.stream(rpc(1, 'do', held))]
+  // A stream may begin before the child has read what it is for.
+  await log.until(() => log.seen.filter(text => text.includes('"do"')).length === 2)
   const wire = JSON.parse(log.seen.at(-1) ?? '').id
   t.equal((await s.post(cancel(1))).status, 202)
   t.equal(JSON.parse((await log.child(/seen.*cancelled/)).slice(5)).params.requestId, wire)

@@ -194,6 +194,53 @@ t.test('several targets share what is asked, and a session stays with its own', 
   for (let i = 0; i < 5; i++) for (const c of clients) t.equal(await callTool(c, 'echo', { i }), `{"i":${i}}`)
 })
 
+t.test('secrets in the URLs of targets are shown nowhere', async t => {
+  trackLeaks(t)
+  const server = await startRawHttp(x => x.respond(200, 'application/json', '{}'))
+  t.teardown(() => server.close())
+  const secrets = ['s3cret-in-path', 's3cret-user', 's3cret-word', 's3cret-query']
+  const url = (origin: string): string =>
+    `${origin.replace('://', '://s3cret-user:s3cret-word@')}/s3cret-in-path/mcp?key=s3cret-query`
+  const targets = ['http://127.0.0.1:1', new URL(server.url).origin, 'http://127.0.0.1:1'].map(o => ({ url: url(o) }))
+  const seen: string[] = []
+  const tell = (event: string, text: string, facts?: object): void =>
+    void seen.push(`${event} ${text} ${JSON.stringify(facts)}`)
+  const proxy = await openReverse(
+    t,
+    { a: { targets, health: { failures: 1, ejection: 60_000 }, passthrough: ['/a/*'] } },
+    {
+      secrets: ['s3cret-in-path'],
+      admin: { token: TOKEN },
+      metrics: true,
+      accessLog: { format: 'json', write: text => void seen.push(text) },
+      log: { debug: tell, info: tell, warn: tell, error: tell }
+    }
+  )
+  for (let n = 0; n < 4; n++) {
+    seen.push((await rawPost(proxy.urlOf('a'), rpc(n, 'ping'))).text)
+    seen.push((await rawRequest(`${proxy.origins[0]}/a/page`, { method: 'POST', body: 'x' })).text)
+  }
+  t.ok(server.exchanges.length > 0)
+  for (const path of ['/api/status', '/readyz', '/metrics'])
+    seen.push((await rawRequest(`${proxy.adminUrl}${path}`, { method: 'GET', headers: asOperator })).text)
+  const { origin } = new URL(server.url)
+  t.same(
+    proxy.routes[0]!.route.core.target.health!().map(m => m.member),
+    ['http://127.0.0.1:1/[redacted]/mcp', `${origin}/[redacted]/mcp`, 'http://127.0.0.1:1/[redacted]/mcp#2']
+  )
+  await proxy.close({ drainTimeout: 0 })
+  for (const secret of secrets)
+    t.notOk(
+      seen.find(text => text.includes(secret)),
+      secret
+    )
+  t.ok(seen.find(text => text.startsWith('target-')))
+  t.ok(
+    seen.find(text => text.includes('"target":')),
+    'the access log names targets'
+  )
+})
+
 t.test('streams of both eras and both kinds of servers end when it drains', async t => {
   trackLeaks(t)
   const server = await sdkServer(t)

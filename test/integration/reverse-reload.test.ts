@@ -1,11 +1,11 @@
 /** Other options while it runs: new sessions go the new way, those that live end where they began. */
 import { readdirSync } from 'node:fs'
 import t from 'tap'
-import { MemorySessionStore } from '../../src/index.ts'
-import { startRawHttp } from '../fixtures/servers/raw-http.ts'
+import { type Interceptor, MemorySessionStore } from '../../src/index.ts'
+import { echoWithHandshake, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
-import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, rpc } from '../helpers/rpc.ts'
 import { callTool, client, rawSession } from './http-door.ts'
 import { ANYWHERE, openReverse, sdkServer, to } from './reverse-door.ts'
 
@@ -54,6 +54,43 @@ t.test('a stream that belongs to no session ends, so that its client opens it wh
   const stream = await openSse(proxy.urlOf('a'), { method: 'GET', headers: { accept: 'text/event-stream' } })
   await proxy.reload({ listeners: ANYWHERE, routes: { a: to(after) } })
   await stream.ended
+})
+
+t.test('a modern request goes the new way, whatever session of old it names', async t => {
+  trackLeaks(t)
+  const shake = echoWithHandshake('upstream')
+  const [before, after] = [await startRawHttp(shake), await startRawHttp(shake)]
+  t.teardown(() => before.close())
+  t.teardown(() => after.close())
+  const proxy = await openReverse(t, { a: to(before) })
+  const id = await rawSession(proxy.urlOf('a'))
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(after) } })
+  const message = modern(rpc(1, 'tools/list'))
+  await rawPost(proxy.urlOf('a'), message, { ...modernHeaders(message), 'mcp-session-id': id })
+  t.equal(after.exchanges.length, 1)
+})
+
+t.test('what is more than data is compared by identity', async t => {
+  trackLeaks(t)
+  class Stamp implements Interceptor {
+    readonly name = 'stamp'
+    readonly #stamp: string
+    constructor(stamp: string) {
+      this.#stamp = stamp
+    }
+    head(_x: unknown, head: { readonly headers: string[] }): void {
+      head.headers.push('X-Stamp', this.#stamp)
+    }
+  }
+  const server = await sdkServer(t)
+  const [one, two] = [new Stamp('one'), new Stamp('two')]
+  const route = (stamp: Stamp) => to(server, { interceptors: [stamp], allowHosts: ['a.test'] })
+  const proxy = await openReverse(t, { a: route(one) })
+  const again = await proxy.reload({ listeners: ANYWHERE, routes: { a: route(one) } })
+  t.same(again.kept, ['a'])
+  const other = await proxy.reload({ listeners: ANYWHERE, routes: { a: route(two) } })
+  t.same(other.changed, ['a'])
+  t.equal((await rawPost(proxy.urlOf('a'), initialize())).headers['x-stamp'], 'two')
 })
 
 t.test('options that cannot be meant, or a port that is taken, leave everything as it was', async t => {
@@ -159,14 +196,14 @@ class WatchedStore extends MemorySessionStore {
   }
 }
 
-t.test('a store is closed when the last route that uses it is', async t => {
+t.test('a store is closed when the route that uses it is, in whatever generation', async t => {
   trackLeaks(t)
   const server = await sdkServer(t)
   const other = await startRawHttp()
   t.teardown(() => other.close())
   const [store, unused] = [new WatchedStore(), new WatchedStore()]
   t.teardown(() => unused.close())
-  const proxy = await openReverse(t, { a: to(server, { store }), b: to(server, { store }) })
+  const proxy = await openReverse(t, { a: to(server, { store }), b: to(server) })
   const id = await rawSession(proxy.urlOf('a'))
   const ask = async () => (await rawPost(proxy.urlOf('a'), rpc(1, 'tools/list'), legacyHeaders(id))).status
   const record = { path: `${t.testdir({ file: '' })}/file/nowhere` }
@@ -179,8 +216,8 @@ t.test('a store is closed when the last route that uses it is', async t => {
       })
     )
   t.equal(await ask(), 200)
-  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { store, settings }), b: to(server, { store }) } })
-  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { settings }), b: to(server, { store }) } })
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { store, settings }), b: to(server) } })
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { settings }), b: to(server) } })
   t.equal(await ask(), 200)
   t.equal(store.closings + unused.closings, 0)
   await rawRequest(proxy.urlOf('a'), { method: 'DELETE', headers: legacyHeaders(id) })

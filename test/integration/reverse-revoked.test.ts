@@ -1,10 +1,11 @@
 /** Tokens that were taken back: whatever they had opened, in whatever generation of a route, is over. */
+import { type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { MemorySessionStore, type RouteOptions } from '../../src/index.ts'
 import { echoWithHandshake, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
-import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, POST_HEADERS, rpc } from '../helpers/rpc.ts'
 import { asking, dial } from '../proxy/passthrough-door.ts'
 import { rawSession } from './http-door.ts'
 import { ANYWHERE, openReverse, sdkServer, to } from './reverse-door.ts'
@@ -44,6 +45,38 @@ t.test('a route that has another name now', async t => {
   await reload({ renamed: route({ path: '/a/mcp', tokens: ['two'] }) })
   t.equal(await ask(id, ONE), 401)
   t.equal(server.sessions.size, 0)
+})
+
+t.test('a route that moved, and another took its path', async t => {
+  const { url, route, reload, ask } = await guarded(t, ['one'])
+  const id = await rawSession(url, undefined, ONE)
+  const b = route({ path: '/a/mcp', tokens: ['two'] })
+  await reload({ a: route({ path: '/elsewhere/mcp', tokens: ['one'] }), b })
+  t.equal(await ask(id, ONE), 200, 'its token still opens it')
+  await reload({ a: route({ path: '/elsewhere/mcp', tokens: ['two'] }), b })
+  t.equal(await ask(id, ONE), 401)
+})
+
+t.test('a stream that was asked for with a token, which was taken back before all of the request was here', async t => {
+  trackLeaks(t)
+  const server = await startRawHttp(x => void x.sse())
+  t.teardown(() => server.close())
+  const proxy = await openReverse(t, { a: to(server, { tokens: ['one', 'two'] }) })
+  const message = modern(rpc(1, 'subscriptions/listen', { notifications: { toolsListChanged: true } }))
+  const body = JSON.stringify(message)
+  const headers = { ...modernHeaders(message), ...ONE, 'content-length': String(Buffer.byteLength(body)) }
+  const req = request(proxy.urlOf('a'), { method: 'POST', headers: { ...POST_HEADERS, ...headers } })
+  req.write(body.slice(0, 10))
+  await new Promise(resolve => req.once('socket', resolve))
+  while (proxy.stats.exchanges === 0) await new Promise(resolve => setImmediate(resolve))
+  await proxy.reload({ listeners: ANYWHERE, routes: { a: to(server, { tokens: ['two'] }) } })
+  req.end(body.slice(10))
+  const answer = await new Promise<IncomingMessage>((resolve, reject) =>
+    req.once('response', resolve).once('error', reject)
+  )
+  answer.resume()
+  await new Promise(resolve => answer.once('close', resolve))
+  t.equal(proxy.stats.exchanges, 0)
 })
 
 t.test('a route that was away for a while', async t => {

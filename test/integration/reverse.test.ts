@@ -1,6 +1,6 @@
 /** Several servers behind one address: each route is as if it were alone. */
 import t from 'tap'
-import { createReverse, type ReverseOptions } from '../../src/index.ts'
+import { createReverse, MemorySessionStore, type ReverseOptions } from '../../src/index.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { connectSse, HANDLERS } from '../helpers/clients.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -169,6 +169,8 @@ t.test('options that cannot be meant are refused by name, before anything is ope
   trackLeaks(t)
   const url = 'http://127.0.0.1:1/mcp'
   const a = { targets: [{ url }] }
+  const store = new MemorySessionStore({ maxSessions: 1, idleTtl: 1_000, maxTtl: 1_000 })
+  t.teardown(() => store.close())
   const wrong: [unknown, RegExp][] = [
     [{ routes: {} }, /^routes: /],
     [{ routes: { 'a b': a } }, /^routes: 'a b'/],
@@ -179,6 +181,7 @@ t.test('options that cannot be meant are refused by name, before anything is ope
     [{ routes: { a: { ...a, path: '/x' }, b: { ...a, path: '/x' } } }, /^routes\.b\.path: .*route 'a'/],
     [{ routes: { a: { ...a, host: 'http://x' } } }, /host name/],
     [{ routes: { a }, listeners: [{ host: '0.0.0.0' }] }, /^routes\.a: '0\.0\.0\.0' .*tokens/],
+    [{ routes: { a: { ...a, store }, b: { ...a, store } } }, /^routes\.b\.store: route 'a' has it/],
     [{ routes: { a }, listeners: [{ port: -1 }] }, /^listeners\[0\]\.port: -1/],
     [{ routes: { a: { ...a, settings: { maxBody: -1 } } } }, /^maxBody: -1/]
   ]

@@ -1,7 +1,9 @@
 /** Not every 404 in a session means that the server has lost it. */
+import { type IncomingMessage, request } from 'node:http'
 import t from 'tap'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
-import { legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { legacyHeaders, notification, POST_HEADERS, rpc } from '../helpers/rpc.ts'
+import { Inbox, waitFor } from '../helpers/wait.ts'
 import { rawSession } from './http-door.ts'
 import { answer, losingDoor, notFound } from './losing-server.ts'
 
@@ -43,6 +45,49 @@ for (const sessionLoss of ['reinitialize', 'propagate'] as const) {
     t.equal(door.stats.sessions, 1)
   })
 }
+
+t.test('a 404 to a notification, or to an answer that comes too late, is asked about', async t => {
+  const { losing, door, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  losing.onRequest = x => (x.text.includes('"method":"ping"') ? answer(x) : x.respond(404, 'text/plain', 'unknown'))
+  for (const message of [notification('notifications/custom'), { jsonrpc: '2.0', id: 77, result: {} }])
+    t.match(await rawPost(url, message, legacyHeaders(id)), { status: 404, text: 'unknown' })
+  t.equal(losing.of('notifications/custom').length, 1, 'sent once')
+  t.equal(losing.of('ping').length, 2)
+  t.equal(losing.initializes.length, 1)
+  t.equal(door.stats.sessions, 1)
+  losing.onRequest = undefined
+  losing.lose()
+  t.equal((await rawPost(url, notification('notifications/custom'), legacyHeaders(id))).status, 202)
+  t.equal(losing.initializes.length, 2, 'here it was lost')
+})
+
+t.test('a long 404 to what has no answer is passed on as it comes, and ends with its client', async t => {
+  const { losing, door, url } = await losingDoor(t)
+  const id = await rawSession(url)
+  const gate = Promise.withResolvers<void>()
+  const left = new Inbox<string>('clients that left')
+  losing.onRequest = x => {
+    if (x.text.includes('"method":"ping"')) return void gate.promise.then(() => answer(x))
+    void x.aborted.then(() => left.push(x.method))
+    const type = x.method === 'GET' ? 'text/html' : 'application/json'
+    void x.head(404, ['Content-Type', type]).write('x'.repeat(200_000))
+  }
+  for (const method of ['GET', 'POST'] as const) {
+    const req = request(url, { method, headers: { ...POST_HEADERS, ...legacyHeaders(id), ...GET } })
+    req.end(method === 'POST' ? JSON.stringify(notification('notifications/custom')) : undefined)
+    const [res] = (await waitFor(req, 'response')) as [IncomingMessage]
+    t.equal(res.statusCode, 404)
+    let heard = 0
+    for await (const chunk of res) {
+      heard += (chunk as Buffer).length
+      if (heard >= 200_000) break
+    }
+    t.equal(await left.next(), method)
+  }
+  gate.resolve()
+  t.equal(door.stats.sessions, 1)
+})
 
 t.test('so is a result, a long one, one that is packed, one that breaks off, and one on a stream', async t => {
   const { losing, door, url } = await losingDoor(t)

@@ -4,7 +4,8 @@ import { CatflapError } from '../../src/errors.ts'
 import type { CallReceiver, Leg } from '../../src/transport/upstream.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest } from '../helpers/raw-client.ts'
-import { legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
+import { LATE_CODES, upstreamSockets } from '../helpers/upstream-sockets.ts'
 import { groupDoor } from './group-door.ts'
 import { rawSession } from './http-door.ts'
 import { answer, type LosingServer, losingServer } from './losing-server.ts'
@@ -12,7 +13,7 @@ import { answer, type LosingServer, losingServer } from './losing-server.ts'
 /** Two servers, and a session at one of them. From `given up` on each error of that session's says that it is lost. */
 async function twoServers(t: Test) {
   trackLeaks(t)
-  const servers = [await losingServer(), await losingServer()]
+  const servers = [await watched(t), await watched(t)]
   for (const { server } of servers) t.teardown(() => server.close())
   const door = await groupDoor(
     t,
@@ -27,12 +28,21 @@ async function twoServers(t: Test) {
   }
   const id = await rawSession(door.url)
   const home = servers.find(s => s.initializes.length > 0)!
-  const other = servers.find(s => s !== home) as LosingServer
-  const giveUp = async (): Promise<void> => {
-    await home.server.close()
+  const other = servers.find(s => s !== home)!
+  const markLost = (): void => {
     givenUp = true
   }
-  return { ...door, id, home, other, giveUp }
+  const giveUp = async (): Promise<void> => {
+    await home.server.close()
+    markLost()
+  }
+  return { ...door, id, home, other, giveUp, markLost }
+}
+
+/** With our connections to it. */
+async function watched(t: Test): Promise<LosingServer & { readonly sockets: ReturnType<typeof upstreamSockets> }> {
+  const losing = await losingServer()
+  return Object.assign(losing, { sockets: upstreamSockets(t, losing.server.port) })
 }
 
 function marked(leg: Leg, lost: () => boolean): Leg {
@@ -93,6 +103,24 @@ t.test('what may have reached the server is not sent again; what comes after goe
   t.equal(other.of('count').length, 1)
 })
 
+t.test('whatever its connection ends with once it was written, a call is not sent again', async t => {
+  for (const code of LATE_CODES) {
+    await t.test(code, async t => {
+      const { url, id, home, other, markLost } = await twoServers(t)
+      const came = Promise.withResolvers<void>()
+      home.onRequest = () => came.resolve()
+      const call = rawPost(url, rpc(1, 'count'), legacyHeaders(id))
+      await came.promise
+      // Its host is cut off: nothing is closed there, and nothing answers any more.
+      markLost()
+      t.ok(home.sockets.breakAll(code) > 0)
+      t.match(await call, { status: 502, text: /upstream_reset/ })
+      t.equal(home.of('count').length, 1)
+      t.equal(other.of('count').length, 0)
+    })
+  }
+})
+
 t.test('where no other takes it the client gets 404, and begins anew', async t => {
   const { url, id, other, giveUp, core } = await twoServers(t)
   await giveUp()
@@ -101,6 +129,30 @@ t.test('where no other takes it the client gets 404, and begins anew', async t =
   t.equal(answered.status, 404)
   t.match(answered.json(), { id: 1, error: { data: { code: 'session_not_found' } } })
   t.equal(core.sessions.size, 0)
+})
+
+t.test('where none can be asked it stays what it was, and the client hears why', async t => {
+  const { url, id, home, other, giveUp, core } = await twoServers(t)
+  await other.server.close()
+  await giveUp()
+  for (let n = 0; n < 2; n++) {
+    const answered = await rawPost(url, rpc(n, 'count'), legacyHeaders(id))
+    t.match(answered, { status: /^50[23]$/, text: /upstream_unreachable|target_unavailable/ })
+  }
+  t.equal(core.sessions.size, 1, 'the server may know it still when it is back')
+  t.equal(home.initializes.length, 1)
+})
+
+t.test('it does not go on at the server that was given up', async t => {
+  const { url, id, home, other, markLost } = await twoServers(t)
+  t.equal((await rawPost(url, initialize())).status, 200)
+  t.equal(other.initializes.length, 1, 'the next initialize would be for the first')
+  home.onRequest = x => x.reset()
+  markLost()
+  await rawPost(url, rpc(1, 'count'), legacyHeaders(id))
+  t.equal((await rawPost(url, rpc(2, 'count'), legacyHeaders(id))).status, 200)
+  t.equal(home.initializes.length, 1)
+  t.equal(other.initializes.length, 2)
 })
 
 t.test('DELETE ends a session whose server cannot be reached, whether it was given up or not', async t => {

@@ -5,6 +5,7 @@ import t from 'tap'
 import { LineSink } from '../../src/admin/line-sink.ts'
 import { ACCESS_FIELDS, type AccessLogFacts, accessLog } from '../../src/interceptors/access-log.ts'
 import { RoutesMetrics } from '../../src/metrics/routes-metrics.ts'
+import { Redactor } from '../../src/tape/redact.ts'
 import { events, openStage, type RouteParts, type Stage } from '../admin/stage.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
@@ -25,7 +26,8 @@ async function logged(
   t: Test,
   url: string,
   format: AccessLogFacts['format'] = 'json',
-  parts: Partial<RouteParts> = {}
+  parts: Partial<RouteParts> = {},
+  scrub?: AccessLogFacts['scrub']
 ): Promise<Logged> {
   const lines = new Inbox<string>('lines')
   const sink = new LineSink(text => {
@@ -33,7 +35,7 @@ async function logged(
   })
   t.teardown(() => sink.close())
   const stage = await openStage(t, {
-    one: { target: { url }, observers: [accessLog(sink, { route: 'one', format })], ...parts }
+    one: { target: { url }, observers: [accessLog(sink, { route: 'one', format, ...(scrub && { scrub }) })], ...parts }
   })
   return { stage, lines, next: async () => JSON.parse(await lines.next()) as Record<string, unknown> }
 }
@@ -184,6 +186,23 @@ t.test('whatever clients call themselves and their tools, a line is a line', asy
     }),
     { numRuns: 30 }
   )
+})
+
+t.test('a name that looks like a secret is taken out, and the rest of its line stays', async t => {
+  trackLeaks(t)
+  const server = await startRawHttp()
+  t.teardown(() => server.close())
+  const { scrub } = new Redactor({})
+  for (const format of ['json', 'text'] as const) {
+    const { stage, lines } = await logged(t, server.url, format, {}, scrub)
+    for (const name of ['Authorization: Bearer abcdef0123456789', 'Cookie: a=b', 'Set-Cookie: sid=0123456789abcdef']) {
+      await rawPost(stage.url('one'), toolCall(1, name))
+      const line = await lines.next()
+      t.notMatch(line, /0123456789|a=b/)
+      t.match(line, format === 'json' ? /"status":200.*\}$/ : / status=200 .* out=\d+/)
+      if (format === 'json') t.match(JSON.parse(line), { method: 'tools/call', result: 'answered' })
+    }
+  }
 })
 
 t.test('while lines have nowhere to go, traffic goes on; they are counted and not even made', async t => {

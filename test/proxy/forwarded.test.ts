@@ -185,6 +185,41 @@ t.test('a proxy that lets one of the two headers through from its client does no
   t.match(seen, { address: '203.0.113.9', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'mcp.example' })
 })
 
+t.test(
+  'where both kinds of header are there, only what both say is believed of scheme, host, port and prefix',
+  async t => {
+    const own = { 'x-forwarded-proto': 'http', 'x-forwarded-host': 'mcp.example', 'x-forwarded-port': '80' }
+    const nothing = { ...own, 'x-forwarded-prefix': undefined }
+    // The client knows its own address, and which of the two its proxy does not read.
+    const forged = ['Forwarded', 'for=203.0.113.9;proto=https;host=bank.example', 'X-Forwarded-For', '203.0.113.9']
+    t.match(sent(trusting(), PROXY, forged), { ...nothing, address: '203.0.113.9' })
+    const older = ['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'bank.example', 'X-Forwarded-Port', '8443']
+    const prefix = ['X-Forwarded-Prefix', '/evil']
+    const standard = ['Forwarded', 'for=203.0.113.9', 'X-Forwarded-For', '203.0.113.9', ...older, ...prefix]
+    t.match(sent(trusting(), PROXY, standard), { ...nothing, address: '203.0.113.9' }, 'the other way round')
+    for (const one of [older, prefix])
+      t.match(
+        sent(trusting(), PROXY, ['Forwarded', 'for=1.2.3.4;proto=https;host=bank.example', ...one]),
+        { ...nothing, address: '10.0.0.1', 'x-forwarded-for': '10.0.0.1' },
+        'without X-Forwarded-For nothing shows who wrote which'
+      )
+    t.match(
+      sent(trusting(), PROXY, [
+        ...['Forwarded', 'for=203.0.113.9;proto=https;host=public.example, for=10.0.0.8'],
+        ...['X-Forwarded-For', '203.0.113.9, 10.0.0.7', 'X-Forwarded-Proto', 'https']
+      ]),
+      { ...nothing, address: '10.0.0.1' },
+      'another nearest hop'
+    )
+    const agreeing = ['Forwarded', 'for=203.0.113.9;proto=https;host=public.example', 'X-Forwarded-For', '203.0.113.9']
+    t.match(
+      sent(trusting(), PROXY, [...agreeing, 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'public.example']),
+      { address: '203.0.113.9', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'public.example' },
+      'both say it'
+    )
+  }
+)
+
 t.test('too many hops, and what is no scheme, host, port or prefix, is not believed', async t => {
   const many = Array(100).fill('203.0.113.9').join(',')
   t.match(sent(trusting(), PROXY, ['X-Forwarded-For', many]), { address: '10.0.0.1', 'x-forwarded-for': '10.0.0.1' })

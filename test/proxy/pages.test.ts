@@ -23,7 +23,7 @@ async function watched(t: Test, script: Script, tokens: readonly string[] = []):
   t.teardown(() => server.close())
   const passthrough = new Passthrough({
     route: '/a/mcp',
-    target: new URL(server.url),
+    targets: [{ url: new URL(server.url) }],
     paths: ['/everything/*'],
     via: undefined,
     settings: settings()

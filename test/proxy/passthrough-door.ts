@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { Forwarding, TrustedProxies } from '../../src/proxy/forwarded.ts'
 import type { Outcome } from '../../src/proxy/interceptor.ts'
 import { type SettingName, settings } from '../../src/proxy/options.ts'
+import type { PageTarget } from '../../src/proxy/page-server.ts'
 import { asksForWebSocket, Passthrough, type PassthroughOptions } from '../../src/proxy/passthrough.ts'
 import { type RawHttpServer, type Script, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -25,16 +26,17 @@ export interface PassDoor {
   readonly answers: readonly ServerResponse[]
 }
 
-export type PassOptions = Partial<Omit<PassthroughOptions, 'settings'>> & {
-  readonly settings?: Partial<Record<SettingName, number>>
-  readonly http2?: boolean
-}
+export type PassOptions = Partial<Omit<PassthroughOptions, 'settings' | 'targets'>> &
+  Omit<PageTarget, 'url'> & {
+    readonly settings?: Partial<Record<SettingName, number>>
+    readonly http2?: boolean
+  }
 
 export async function passDoor(t: Test, target: string, options: PassOptions = {}): Promise<PassDoor> {
-  const { http2 = false, settings: given, ...rest } = options
+  const { http2 = false, settings: given, headers, ca, insecure, ...rest } = options
   const passthrough = new Passthrough({
     route: '/everything/mcp',
-    target: new URL(target),
+    targets: [{ url: new URL(target), headers, ca, insecure }],
     paths: ['/everything/*', '/health', '/.well-known/*'],
     via: 'catflap',
     forwarded: new Forwarding({ trusted: new TrustedProxies(), name: 'catflap' }),

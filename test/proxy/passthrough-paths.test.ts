@@ -57,6 +57,16 @@ t.test('no disguise leads to MCP', async t => {
   t.notOk(paths(['/r/*'], '/r/mcp', 'http://up.test/').handles('/r/'))
 })
 
+t.test('a path of a million dots is looked at once', async t => {
+  const p = paths(['/pages/*'])
+  for (const [hides, shown] of [
+    ['.', ''],
+    ['/', ''],
+    ['%20', ' ']
+  ])
+    t.ok(p.handles(`/pages/${hides!.repeat(300_000)}a`) || shown === '', 'it takes no hour')
+})
+
 t.test('no disguise leads elsewhere than the pattern says', async t => {
   const p = paths(['/*', '/pages/*'])
   const disguised = [

@@ -56,6 +56,51 @@ t.test('an initialize that was refused by a status makes no session', async t =>
   t.match(door.replay, { misses: 0 })
 })
 
+t.test('the recorded pauses, where they are wanted: from the request, and behind the answer to a question', async t => {
+  const at = (time: number, frame: FrameFacts): FrameFacts => ({ ...frame, t: time })
+  const day = 86_400_000
+  const file = httpTape(
+    t,
+    [
+      at(day, up('post-1', request(1, 'tools/call', { name: 'slow' }))),
+      at(day + 40, sseHead('post-1')),
+      at(day + 40, down('post-1', request(9, 'sampling/createMessage', { messages: [], maxTokens: 1 }))),
+      at(2 * day, up('post-2', sampled(9, 'yes'))),
+      at(2 * day, accepted('post-2')),
+      at(2 * day + 60, down('post-1', answered(1, 'done')))
+    ],
+    SAMPLING
+  )
+  for (const [speed, least] of [
+    [1, [40, 60]],
+    [0.5, [80, 120]],
+    ['instant', [0, 0]]
+  ] as const) {
+    const { say, next, heard } = await byHand(t, 'stdio', file, { capabilities: SAMPLING, speed })
+    const began = performance.now()
+    await say(rpc(5, 'tools/call', { name: 'slow' }))
+    const { id } = await next()
+    const askedAfter = performance.now() - began
+    await say(sampled(id, 'yes'))
+    const saidAt = performance.now()
+    t.match(await heard.until(m => m.id === 5), { result: {} })
+    const answeredAfter = performance.now() - saidAt
+    t.ok(askedAfter >= least[0] - 1 && askedAfter < 10_000, `${speed}: asked after ${askedAfter} ms`)
+    t.ok(answeredAfter >= least[1] - 2 && answeredAfter < 10_000, `${speed}: answered after ${answeredAfter} ms`)
+  }
+})
+
+t.test('what is too deep to be compared is a miss, and no fault', async t => {
+  const { say, heard, door } = await byHand(t, 'stdio', httpTape(t, asked(1, 'tools/list', {}, { tools: [] })))
+  let deep: unknown = 1
+  for (let i = 0; i < 1_000; i++) deep = [deep]
+  await say(rpc(1, 'tools/call', { name: 'a', arguments: { deep } }))
+  t.match(await heard.until(m => m.id === 1), { error: { code: -31_060, message: /nested too deeply/ } })
+  await say(rpc(2, 'tools/list'))
+  t.match(await heard.until(m => m.id === 2), { result: { tools: [] } })
+  t.match(door.replay, { misses: 1 })
+})
+
 t.test('a 404 within a session does not begin the session anew', async t => {
   const file = httpTape(t, [
     up('post-1', request(1, 'tools/list')),

@@ -30,7 +30,7 @@ function setUp(given: Partial<BreakerOptions> = {}) {
     if (!breaker.enter(call, true)) return undefined
     const at = clock.now
     return {
-      head: (status = 200) => breaker.head(call, true, at, status),
+      head: (status = 200, wait = 0) => breaker.head(call, true, at, status, wait),
       end: () => breaker.left(call, true, true, true),
       giveUp: () => breaker.left(call, true, false, false)
     }
@@ -59,6 +59,28 @@ t.test('failures in a row eject; one success in between does not let them add up
   t.equal(changes.length, 1)
   t.match(changes[0], { state: 'ejected', reason: String })
   t.ok(changes[0]!.ms! >= 900 && changes[0]!.ms! <= 1_100, 'a tenth more or less')
+})
+
+t.test('what is no call shows that a server can be reached, and no more', async t => {
+  const { breaker, fail, rank } = grouped()
+  fail()
+  fail()
+  breaker.reached()
+  fail()
+  t.equal(breaker.state, 'up', 'what failed before it does not count')
+  fail()
+  fail()
+  t.equal(breaker.state, 'ejected')
+  breaker.reached()
+  t.equal(breaker.state, 'up')
+  fail()
+  t.equal(breaker.state, 'ejected', 'as no whole answer came in between')
+  const other = grouped()
+  for (let n = 0; n < 10; n++) other.fail('upstream_reset')
+  t.equal(other.breaker.state, 'ejected')
+  other.breaker.reached()
+  t.equal(other.breaker.state, 'ejected', 'it was never out of reach')
+  t.equal(rank(), RANK.lastResort)
 })
 
 t.test('what clients bring about by what they ask counts for nothing', async t => {
@@ -121,17 +143,188 @@ t.test('connections that break count like these, before a head and in the middle
   }
 })
 
-t.test('busy (503) is no failure: others go first for a moment', async t => {
+/** An answer of another server's shows that it is well. */
+const wellPeers = (clock: { readonly now: number }, peers: Peers): void => peers.well({}, clock.now)
+
+t.test('busy (503) is no failure where no other is well: others go first for a moment', async t => {
   const { breaker, clock, begin, rank } = grouped()
   for (let i = 0; i < 30; i++) {
     const call = begin()
-    t.equal(call?.head(503), true)
-    call?.end()
+    t.equal(call?.head(503), false)
+    call?.giveUp()
   }
   t.equal(breaker.state, 'up')
   t.equal(rank(), RANK.busy)
   clock.now += 1_001
   t.equal(rank(), RANK.fit)
+})
+
+t.test('503 counts by its part of all answers while another server is well, and never ejects the last one', async t => {
+  const peers = new Peers()
+  const { breaker, clock, begin, succeed, rank } = grouped({ peers })
+  const busy = (): void => {
+    const call = begin()
+    call?.head(503)
+    call?.giveUp()
+  }
+  for (let i = 0; i < 10; i++) succeed()
+  for (let i = 0; i < 30; i++) busy()
+  t.equal(breaker.state, 'up', 'its own good answers are nobody else')
+  wellPeers(clock, peers)
+  clock.now += 10_000
+  busy()
+  t.equal(breaker.state, 'up', 'the other was well long ago')
+  wellPeers(clock, peers)
+  busy()
+  t.equal(breaker.state, 'ejected')
+  t.match(breaker.reason, /^32 of its latest 42 answers failed, the last: status 503$/)
+  t.equal(rank(), RANK.lastResort)
+})
+
+t.test('a few 503 among many good answers never eject', async t => {
+  const peers = new Peers()
+  const { breaker, clock, begin, succeed } = grouped({ peers })
+  for (let i = 0; i < 60; i++) {
+    wellPeers(clock, peers)
+    succeed()
+    begin()?.head(503)
+    succeed()
+    clock.now += 500
+  }
+  t.equal(breaker.state, 'up')
+})
+
+t.test('503 ends no ejection: on trial it is ejected again', async t => {
+  const { breaker, clock, fail, begin, rank, succeed } = grouped({ failures: 1 })
+  fail('upstream_unreachable')
+  begin()?.head(503)
+  t.equal(breaker.state, 'ejected', 'a call beside a trial')
+  clock.now += 1_101
+  t.equal(rank(), RANK.trial)
+  const trial = begin()
+  trial?.head(503)
+  trial?.giveUp()
+  t.match(breaker.reason, /^its trial failed: status 503$/)
+  clock.now += 1_101
+  t.equal(rank(), RANK.lastResort, 'and for longer')
+  succeed()
+  t.equal(breaker.state, 'up')
+})
+
+t.test('alone, 503 says that the server is there', async t => {
+  const { breaker, fail, begin } = setUp({ failures: 1 })
+  fail('upstream_unreachable')
+  t.equal(breaker.state, 'ejected')
+  t.equal(begin()?.head(503), true)
+  t.equal(breaker.state, 'up')
+})
+
+t.test(
+  'each 503 in a row keeps others first for longer, up to maxEjection; a good answer makes it short again',
+  async t => {
+    const { clock, begin, succeed, rank, breaker } = grouped()
+    const busyFor = (ms: number, wait = 0): void => {
+      begin()?.head(503, wait)
+      begin()?.head(503, wait)
+      clock.now += ms - 1
+      t.ok(breaker.isBusy(clock.now), `${ms}`)
+      t.equal(rank(), RANK.busy)
+      clock.now += 1
+      t.notOk(breaker.isBusy(clock.now))
+    }
+    for (const ms of [1_000, 2_000, 4_000, 8_000, 8_000]) busyFor(ms)
+    succeed()
+    busyFor(1_000)
+    succeed()
+    busyFor(3_000, 3_000)
+    busyFor(8_000, 3_600_000)
+  }
+)
+
+t.test('a server that is ejected for 503 is left alone for as long as it asks for, up to maxEjection', async t => {
+  for (const [wait, most] of [[5_000, 5_500] as const, [3_600_000, 8_800] as const]) {
+    const peers = new Peers()
+    const { breaker, clock, begin, rank } = grouped({ peers })
+    wellPeers(clock, peers)
+    for (let i = 0; i < 10; i++) begin()?.head(503, wait)
+    t.equal(breaker.state, 'ejected')
+    clock.now += most * 0.8
+    t.equal(rank(), RANK.lastResort)
+    clock.now += most * 0.2 + 1
+    t.equal(rank(), RANK.trial)
+  }
+})
+
+t.test('what is no HTTP counts by its part, like a broken connection', async t => {
+  const { breaker, clock, fail, succeed, rank } = grouped()
+  for (let i = 0; i < 10; i++) succeed()
+  for (let i = 0; i < 10; i++) fail('upstream_protocol')
+  t.equal(breaker.state, 'up', 'half of them')
+  fail('upstream_protocol')
+  t.match(breaker.reason, /^11 of its latest 21 answers failed, the last: what it says is no HTTP$/)
+  clock.now += 1_101
+  t.equal(rank(), RANK.trial)
+  fail('upstream_protocol')
+  t.match(breaker.reason, /^its trial failed: what it says is no HTTP$/)
+  t.equal(rank(), RANK.lastResort)
+})
+
+t.test('a trial that fails, however it does, is not followed by the next one at once', async t => {
+  const codes = [
+    'upstream_protocol',
+    'upstream_redirect',
+    'upstream_queue_full',
+    'upstream_reset',
+    'upstream_timeout'
+  ] as const
+  for (const code of [...codes, 'upstream_unreachable', 'upstream_connect_timeout'] as const) {
+    const { clock, fail, rank } = grouped()
+    for (let i = 0; i < 3; i++) fail()
+    clock.now += 1_101
+    t.equal(rank(), RANK.trial)
+    fail(code)
+    t.equal(rank(), RANK.lastResort, code)
+  }
+})
+
+t.test('streams are given to others while a trial is due, and while it is quiet', async t => {
+  const { breaker, clock, fail, begin } = grouped()
+  for (let i = 0; i < 3; i++) fail()
+  clock.now += 1_101
+  t.equal(breaker.rank(clock.now, false), RANK.lastResort)
+  t.equal(breaker.rank(clock.now), RANK.trial)
+  const quiet = grouped()
+  for (let i = 0; i < 4; i++) quiet.begin()
+  quiet.clock.now += 300
+  t.equal(quiet.rank(), RANK.quiet)
+  quiet.clock.now += 1_000
+  t.equal(quiet.breaker.rank(quiet.clock.now, false), RANK.quiet)
+  t.equal(quiet.rank(), RANK.trial)
+  begin()?.head()
+  t.equal(breaker.rank(clock.now, false), RANK.fit)
+})
+
+t.test('a stream that finds nobody while a trial is due ejects the server again', async t => {
+  const { breaker, clock, fail, rank } = grouped()
+  for (let i = 0; i < 3; i++) fail()
+  clock.now += 1_101
+  const stream = {}
+  breaker.enter(stream, false)
+  breaker.failed(stream, false, 'upstream_unreachable')
+  breaker.left(stream, false, false, false)
+  t.match(breaker.reason, /^its trial failed: no connection could be made$/)
+  t.equal(rank(), RANK.lastResort)
+})
+
+t.test('who was chosen as a trial is not chosen again at once, even if nothing has come of it yet', async t => {
+  const { breaker, clock, fail, rank } = grouped()
+  for (let i = 0; i < 3; i++) fail()
+  clock.now += 1_101
+  t.equal(rank(), RANK.trial)
+  breaker.probed(clock.now)
+  t.equal(rank(), RANK.lastResort)
+  clock.now += 1_000
+  t.equal(rank(), RANK.trial)
 })
 
 t.test('a timeout counts only where the server answered nobody meanwhile, and had not begun to', async t => {
@@ -197,11 +390,13 @@ t.test('alone, a server whose check fails still gets a call a second: the check 
 
 t.test('one of several that nobody reaches for long has lost its sessions', async t => {
   const { breaker, clock, fail, begin } = grouped()
-  fail('upstream_unreachable')
-  clock.now += 29_999
-  fail('upstream_unreachable')
-  t.notOk(breaker.lost)
+  for (const ms of [0, 10_000, 10_000, 9_999]) {
+    clock.now += ms
+    fail('upstream_unreachable')
+    t.notOk(breaker.lost)
+  }
   clock.now += 1
+  fail('upstream_unreachable')
   t.ok(breaker.lost)
   begin()?.head(502)
   t.notOk(breaker.lost, 'somebody is there')
@@ -213,10 +408,22 @@ t.test('one of several that nobody reaches for long has lost its sessions', asyn
   breaker.checked(undefined)
   t.notOk(breaker.lost)
   const alone = setUp()
-  alone.fail('upstream_unreachable')
-  alone.clock.now += 60_000
-  alone.fail('upstream_unreachable')
+  for (let i = 0; i < 7; i++) {
+    alone.fail('upstream_unreachable')
+    alone.clock.now += 10_000
+  }
   t.notOk(alone.breaker.lost, 'alone, there is nowhere else to go')
+})
+
+t.test('of the time in which nobody asked, little counts: it may have been there', async t => {
+  const { breaker, clock, fail } = grouped()
+  for (let i = 0; i < 3; i++) {
+    fail('upstream_unreachable')
+    clock.now += 600_000
+    t.notOk(breaker.lost, `${i + 1} failures`)
+  }
+  fail('upstream_unreachable')
+  t.ok(breaker.lost, 'four times in a row it was not')
 })
 
 t.test('a trial that its client gives up is not judged: the next call is on trial', async t => {
@@ -360,6 +567,29 @@ t.test('a quiet server hangs, and is ejected, when others answer meanwhile; not 
   clock.now += 1
   t.equal(rank(), RANK.lastResort)
   t.match(breaker.reason, /^no answer to 4 calls for 5 s, while others answer$/)
+})
+
+t.test('one call that takes long does not make those look old that have just come', async t => {
+  const peers = new Peers()
+  const { clock, begin, rank, breaker, fail } = grouped({ peers, failures: 5 })
+  begin()
+  for (let i = 0; i < 60; i++) {
+    clock.now += 1_000
+    peers.head(20, clock.now)
+  }
+  const burst = [1, 2, 3, 4].map(() => begin())
+  t.not(rank(), RANK.lastResort)
+  t.equal(breaker.state, 'up')
+  clock.now += 15
+  burst[0]?.head()
+  fail('upstream_unreachable')
+  t.equal(breaker.state, 'up')
+  // When all of them have been silent for long, it hangs.
+  for (let i = 0; i < 5; i++) begin()
+  clock.now += 5_000
+  peers.head(20, clock.now)
+  t.equal(rank(), RANK.lastResort)
+  t.match(breaker.reason, /^no answer to 5 calls for 5 s, while others answer$/)
 })
 
 t.test('a failed check takes it out, whatever its calls say, and a good one brings it back', async t => {

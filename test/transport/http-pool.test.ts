@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import t from 'tap'
 import { Pool } from 'undici'
 import { isLoopback } from '../../src/transport/loopback.ts'
-import { poolOfUndici, proxyFor } from '../../src/transport/upstream/http-pool.ts'
+import { poolOfUndici, proxyFor, upstreamError } from '../../src/transport/upstream/http-pool.ts'
 
 const proxied = (url: string, env: Record<string, string>) => proxyFor(new URL(url), env)
 const BOTH = { HTTP_PROXY: 'http://plain:1', HTTPS_PROXY: 'http://secure:2' }
@@ -44,4 +44,29 @@ t.test('loopback is never behind a proxy', async t => {
 t.test("the pool is the one that undici's index exports", async t => {
   t.equal(poolOfUndici(), Pool)
   t.match(Object.keys(createRequire(import.meta.url).cache).join('\n'), /undici.lib.dispatcher.pool\.js/)
+})
+
+t.test('once a request is being written, no code says that it was not sent', async t => {
+  const codes = [
+    'ETIMEDOUT',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'ECONNREFUSED',
+    'ENOTFOUND',
+    'EPROTO',
+    'ECONNRESET',
+    'EPIPE'
+  ]
+  const alerts = [
+    'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+    'ERR_SSL_SSL/TLS_ALERT_BAD_RECORD_MAC',
+    'CERT_HAS_EXPIRED'
+  ]
+  for (const code of [...codes, ...alerts, 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_SOCKET']) {
+    const error = Object.assign(new Error('it broke'), { code })
+    t.equal(upstreamError(error, 'x', true).code, 'upstream_reset', code)
+    t.match(upstreamError(error, 'x', true).message, code)
+  }
+  const timedOut = Object.assign(new Error('read'), { code: 'ETIMEDOUT' })
+  t.equal(upstreamError(timedOut, 'x').code, 'upstream_connect_timeout')
 })

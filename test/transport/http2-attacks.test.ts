@@ -1,8 +1,9 @@
 /** What a client of HTTP/2 could do to a server with little effort, frame by frame: each ends at a bound, and others go on. */
 import t, { type Test } from 'tap'
+import type { HttpReply } from '../../src/transport/downstream/http-reply.ts'
 import { readBody } from '../../src/transport/downstream/http-server.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { within } from '../helpers/wait.ts'
+import { Inbox, within } from '../helpers/wait.ts'
 import {
   ACK,
   CANCEL,
@@ -81,21 +82,25 @@ t.test('rapid reset: each stream is opened and taken back in one breath', async 
   await othersGoOn()
 })
 
-t.test('rapid reset: each is taken back once it was begun, and its work with it', async t => {
-  const { raw, seen, port, othersGoOn } = await attack(t)
-  const head = get(port)
-  let begun = 0
-  for (let n = 0; n < 1000 && !raw.frames.ended; n++) {
-    raw.write(frame(TYPE.headers, OPEN, 2 * n + 1, head))
-    while (seen.length <= n && !raw.frames.ended) await new Promise(resolve => setImmediate(resolve))
-    raw.write(frame(TYPE.reset, 0, 2 * n + 1, u32(CANCEL)))
-    begun++
-  }
-  t.equal(await raw.goaway(), ENHANCE_YOUR_CALM)
-  t.ok(begun > 100 && begun < 400, `${begun} were begun`)
-  for (const { events } of seen) t.equal(await events.next(), 'gone')
-  await othersGoOn()
-})
+for (const [how, code] of [
+  ['cancelled', CANCEL],
+  ['given up as if all were in order', 0]
+] as const)
+  t.test(`rapid reset: each is ${how} once it was begun, and its work with it`, async t => {
+    const { raw, seen, port, othersGoOn } = await attack(t)
+    const head = get(port)
+    let begun = 0
+    for (let n = 0; n < 1000 && !raw.frames.ended; n++) {
+      raw.write(frame(TYPE.headers, OPEN, 2 * n + 1, head))
+      while (seen.length <= n && !raw.frames.ended) await new Promise(resolve => setImmediate(resolve))
+      raw.write(frame(TYPE.reset, 0, 2 * n + 1, u32(code)))
+      begun++
+    }
+    t.equal(await raw.goaway(), ENHANCE_YOUR_CALM)
+    t.ok(begun > 100 && begun < 400, `${begun} were begun`)
+    for (const { events } of seen) t.equal(await events.next(), 'gone')
+    await othersGoOn()
+  })
 
 t.test('streams that the server is made to reset count as well', async t => {
   const { raw, seen, port, othersGoOn } = await attack(t)
@@ -136,6 +141,22 @@ t.test('streams whose answers have begun may be left as often as a client likes'
   await othersGoOn()
 })
 
+t.test('and more of them at once than nghttp2 would take for an attack', async t => {
+  const { raw, seen, port, othersGoOn } = await attack(t)
+  const round = 100
+  for (let n = 0; n < 1_500; n += round) {
+    const ids = Array.from({ length: round }, (_, i) => 2 * (n + i) + 1)
+    raw.write(...ids.map(id => frame(TYPE.headers, OPEN, id, get(port))))
+    while (seen.length < n + round && !raw.frames.ended) await new Promise(resolve => setImmediate(resolve))
+    for (const { reply } of seen.slice(n)) reply.openStream()
+    await raw.frames.until(f => f.type === TYPE.headers && f.stream === ids.at(-1))
+    raw.write(...ids.map(id => frame(TYPE.reset, 0, id, u32(CANCEL))))
+  }
+  t.equal(await seen.at(-1)!.events.next(), 'gone')
+  t.notOk(raw.frames.items.some(f => f.type === TYPE.goaway))
+  await othersGoOn()
+})
+
 t.test('many large bodies at once: one too many is refused, and the others are read to their end', async t => {
   trackLeaks(t)
   const piece = 4 * 1024 * 1024
@@ -167,6 +188,29 @@ t.test('many large bodies at once: one too many is refused, and the others are r
     200
   )
   after.resume()
+})
+
+t.test('bodies that are whole count until they are answered', async t => {
+  trackLeaks(t)
+  const piece = 4 * 1024 * 1024
+  const whole = new Inbox<HttpReply>('bodies')
+  const { port } = await serve(t, CLEAR, (req, reply) => readBody(req, 2 ** 30, () => whole.push(reply)))
+  const { session } = client(t, CLEAR, port)
+  const ask = () => {
+    const stream = session!.request({ ':method': 'POST' })
+    stream.on('error', () => {}).resume()
+    stream.end(Buffer.alloc(piece))
+    return within(new Promise<number>(resolve => stream.once('close', () => resolve(stream.rstCode))))
+  }
+  const held = Array.from({ length: 16 }, ask)
+  while (whole.items.length < 16) await whole.next()
+  t.equal(await ask(), REFUSED)
+  for (const reply of whole.items.slice(0, 16)) reply.answer(json(200, '{}'))
+  t.same(await Promise.all(held), Array(16).fill(0))
+  const after = ask()
+  const reply = await whole.until(one => one.state === 'pending')
+  reply.answer(json(200, '{}'))
+  t.equal(await after, 0)
 })
 
 t.test(
@@ -374,4 +418,18 @@ t.test('answers that are not taken fill their connection up, and nothing else', 
   raw.write(frame(TYPE.headers, OPEN, 9, get(port)))
   while (seen.length < 4) await new Promise(resolve => setImmediate(resolve))
   await othersGoOn()
+})
+
+t.test("blanks inside a server's header take no time", async t => {
+  trackLeaks(t)
+  const { handler, all } = conversations()
+  const { port } = await serve(t, CLEAR, handler)
+  const asking = client(t, CLEAR, port).ask({ bodiless: true })
+  const { reply } = await all.next()
+  const value = `a${' '.repeat(40_000)}b`
+  const since = performance.now()
+  reply.answer(json(200, '{}', ['X-Blanks', ` ${value}\t`]))
+  const took = performance.now() - since
+  t.ok(took < 500, `${took} ms`)
+  t.equal((await asking.head).headers['x-blanks'], value)
 })

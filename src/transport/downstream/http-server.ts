@@ -47,7 +47,7 @@ const IDLE_TIMEOUT = 75_000
 export class HttpServer {
   readonly #server: Server
   /** What listens. The same, where every connection is HTTP/1.1 on clear text. */
-  readonly #front: NetServer
+  #front: NetServer
   readonly #options: HttpServerOptions
   readonly #replies: HttpReplyOptions
   readonly #handler: RequestHandler
@@ -105,6 +105,10 @@ export class HttpServer {
     this.#server.maxRequestsPerSocket = 0
     if (upgrades)
       this.#server.on('upgrade', (req, socket, head) => this.#upgrade(upgrades, req, socket as Socket, head))
+    // Without this, Node would close the connection on the answers that are still due.
+    this.#server.on('connect', (_req, socket) =>
+      this.#refuseSwitch(socket as Socket, 'CONNECT is not served: catflap is no tunnel.')
+    )
     if (options.held) this.#held = []
     const plain = !options.tls && !options.http2 && !options.held
     this.#front = plain ? this.#server : new NetServer({ allowHalfOpen: true, noDelay: true })
@@ -154,6 +158,25 @@ export class HttpServer {
         resolve()
       })
     })
+    return this.#begin()
+  }
+
+  /**
+   * Listens where another one does, instead of it: nobody who connects meanwhile is turned away. For servers that were `held`, once
+   * this one is prepared.
+   */
+  takeOver(other: HttpServer): AddressInfo {
+    const own = this.#front
+    this.#front = other.#front
+    other.#front = own
+    for (const server of [this, other]) {
+      server.#front.removeAllListeners('connection')
+      server.#front.on('connection', socket => server.#connected(socket))
+    }
+    return this.#begin()
+  }
+
+  #begin(): AddressInfo {
     // It gets its connections from us; this has it look after those that say too little, as if it had accepted them.
     if (this.#front !== this.#server) this.#server.emit('listening')
     if (this.#options.keepAlive > 0)
@@ -199,12 +222,23 @@ export class HttpServer {
     this.#http2?.drain()
   }
 
-  /** The same, and over HTTP/1.1, too, clients are told with their next answer to connect anew. */
+  /**
+   * Accepts no more connections either, and serves those that are open until they can go without losing anything: over HTTP/1.1,
+   * clients are told with their next answer to connect anew, over HTTP/2 by `sendAway`.
+   */
   leave(): void {
-    this.stopAccepting()
+    this.pause()
     this.#leaving = true
     for (const { res } of this.#open)
       if (!res.headersSent) (res as { shouldKeepAlive?: boolean }).shouldKeepAlive = false
+  }
+
+  /**
+   * Tells clients of HTTP/2 that have asked nothing for `quiet` ms to connect anew; with 0 all. What they asked before is
+   * answered; what crosses this on its way is refused as never begun, so that it may be sent again.
+   */
+  sendAway(quiet: number): void {
+    this.#http2?.sendAway(quiet)
   }
 
   /** Resolves when every answer that has been given is on its way, over HTTP/2 with its client, or after `ms`. */
@@ -302,12 +336,25 @@ export class HttpServer {
   }
 
   #upgrade(upgrades: Upgrades, req: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (this.#lastWords.has(socket)) return
     socket.on('error', () => {})
     // Before 24.9, Node asks nobody and hands over all of them.
-    if (this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
+    if (!this.#lastWords.has(socket) && this.#mayUpgrade(upgrades, req)) return upgrades.take(req, socket, head)
+    this.#refuseSwitch(socket, 'This protocol is not served here. Ask without Upgrade.')
+  }
+
+  /**
+   * For a connection that Node has let go of. Whoever waits on it behind another answer would not be told any more that the
+   * client is gone, and nobody would read that it is.
+   */
+  #refuseSwitch(socket: Socket, text: string): void {
+    socket.on('error', () => {})
+    socket.once('end', () => socket.end())
+    socket.once('close', () => {
+      for (const { res } of this.#open) if (res.req.socket === socket) res.destroy()
+    })
+    socket.resume()
+    if (this.#lastWords.has(socket)) return
     this.refusals.bad_http++
-    const text = 'This protocol is not served here. Ask without Upgrade.'
     this.#sayLast(socket, rawAnswer(new CatflapError('bad_http', text), []))
   }
 

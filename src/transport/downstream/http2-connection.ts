@@ -30,7 +30,7 @@ export class Http2Connection {
   readonly #control = new Allowance(CONTROL.burst, CONTROL.perSecond)
   readonly #onFlood: () => void
   readonly #open = new Queue<Http2Response>()
-  /** Bytes of requests that are not whole yet. */
+  /** Bytes of requests that are not answered yet. */
   #coming = 0
   #idleSince = performance.now()
   #draining = false
@@ -77,7 +77,7 @@ export class Http2Connection {
     return bytes
   }
 
-  /** So many more have come of requests that are not whole yet (fewer: one is). Returns how many there are. */
+  /** So many more have come of requests that are not answered yet (fewer: one is). Returns how many there are. */
   came(bytes: number): number {
     this.#coming += bytes
     return this.#coming
@@ -97,10 +97,20 @@ export class Http2Connection {
     if (this.#open.size === 0) this.leave()
   }
 
+  /**
+   * Left now, as its client can connect anew. nghttp2 can announce this and serve what is on its way meanwhile (RFC 9113 §6.8),
+   * but Node does not have it do so: that is refused as never begun.
+   */
+  sendAway(): void {
+    this.#draining = true
+    if (!this.#left) this.leave()
+  }
+
   /** GOAWAY: what was asked is answered, and nothing else. */
   leave(): void {
     this.#left = true
     this.#session.close()
+    if (this.#open.size > 0) return
     // Where something was sent lately, its client may still be reading: closing on what it sends meanwhile, and be it that it has
     // room again, would reset the connection, and the rest of the answer with it. Its own end of the connection tells.
     const lately = performance.now() - this.#idleSince < READ_BY_NOW

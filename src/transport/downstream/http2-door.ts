@@ -36,7 +36,7 @@ const FIELD_OVERHEAD = 32
 /** Bytes that may wait for the client of one connection; beyond it new streams are refused. */
 const MAX_QUEUED = 128 * 1024 * 1024
 
-/** Bytes of bodies on one connection that are still coming; two of the largest have room in any case. */
+/** Bytes of bodies on one connection that are not answered yet; two of the largest have room in any case. */
 const MAX_COMING = 64 * 1024 * 1024
 
 /**
@@ -50,6 +50,12 @@ const MAX_INVALID = 100
 
 /** Streams beyond those allowed that one client may try to open before it has heard how many are. */
 const MAX_REJECTED = 100
+
+/**
+ * nghttp2 counts all resets, also of streams whose answers have begun, which clients leave in no other way. What costs us
+ * something is counted apart (see `takenBack`).
+ */
+const RESETS = { streamResetBurst: 10_000, streamResetRate: 1_000 }
 
 /** What a client may send before it hears that it was read: of one request, and in all. Enough for long ways. */
 const STREAM_WINDOW = 256 * 1024
@@ -81,6 +87,7 @@ export class Http2Door {
       maxSessionMemory: NO_BOUND,
       maxSessionInvalidFrames: MAX_INVALID,
       maxSessionRejectedStreams: MAX_REJECTED,
+      ...RESETS,
       // As over HTTP/1.1: what a server said twice goes out twice.
       strictSingleValueFields: false,
       settings: {
@@ -122,6 +129,15 @@ export class Http2Door {
   drain(): void {
     this.#draining = true
     for (const connection of this.#connections) connection.drain()
+  }
+
+  /** Connections on which nothing was asked for `quiet` ms are left; with 0, all, once what was asked is answered. */
+  sendAway(quiet: number): void {
+    const now = performance.now()
+    for (const connection of this.#connections) {
+      const since = connection.idleSince
+      if (quiet === 0 || (since !== undefined && now - since >= quiet)) connection.sendAway()
+    }
   }
 
   /** Resolves when all clients that were sent away have taken what they were sent, and closed. */
@@ -198,7 +214,7 @@ export class Http2Door {
       stream.close(constants.NGHTTP2_REFUSED_STREAM)
       return false
     }
-    stream.once('end', release)
+    // Whole, it waits for the server to take it, and may be sent once more.
     stream.once('close', release)
   }
 
@@ -233,10 +249,13 @@ export class Http2Door {
   }
 }
 
-/** An answer that has begun was worth its request: clients leave streams of events by a reset, as there is no other way. */
+/**
+ * By a reset, whatever reason that gives. An answer that has begun was worth its request: clients leave streams of events by a
+ * reset, as there is no other way.
+ */
 function takenBack(stream: ServerHttp2Stream): boolean {
   const code = stream.rstCode
-  return code !== constants.NGHTTP2_NO_ERROR && !(code === constants.NGHTTP2_CANCEL && stream.headersSent)
+  return !stream.headersSent || (code !== constants.NGHTTP2_NO_ERROR && code !== constants.NGHTTP2_CANCEL)
 }
 
 /** What Node calls it when a client does not keep to the protocol, or breaks it too often. */

@@ -19,7 +19,11 @@ export class AnswerShare {
   /** `begun`: it had counted as a good one already. */
   bad(now: number, begun: boolean): void {
     this.#turn(now)
-    if (!begun || this.all === 0) this.#all++
+    if (!begun || this.#all === this.#bad) {
+      // It counted in the half before, or so long ago that it does not any more.
+      if (begun && this.#allBefore > this.#badBefore) this.#allBefore--
+      this.#all++
+    }
     this.#bad++
   }
 

@@ -1,5 +1,7 @@
 import { CatflapError, type ErrorCode } from '../../errors.ts'
 import { AnswerShare } from './answer-share.ts'
+import { BusyTime } from './busy-time.ts'
+import { OutOfReach } from './out-of-reach.ts'
 import type { Peers } from './peers.ts'
 
 export interface BreakerOptions {
@@ -39,8 +41,6 @@ const PROBE_EVERY = 1_000
 const HANGS_AFTER = 2_000
 /** Part by which a time is longer or shorter, so that what fell ill together is not asked again together. */
 const JITTER = 0.1
-/** Where another could take a call, one that has said it is busy is not asked for so long, in ms. */
-const BUSY_FOR = 1_000
 /** A server that could not be reached for so long, in ms, has lost its sessions, as far as their clients are concerned. */
 const LOST_AFTER = 30_000
 
@@ -67,6 +67,8 @@ export class Breaker {
   #waiting = 0
   /** When the server last said something, or was first asked since it had nothing to do. */
   #quietSince = 0
+  /** Since when as many calls as it takes have been silent. */
+  #hangsSince = 0
   #probeAt = 0
   #inRow = 0
   /** In a row, without a whole answer in between. */
@@ -78,8 +80,7 @@ export class Breaker {
   #reason = ''
   readonly #share = new AnswerShare()
   #lastHeadAt = Number.NEGATIVE_INFINITY
-  /** It has said that it is busy. */
-  #busyUntil = 0
+  readonly #busyTime = new BusyTime()
   #trial: object | undefined
   #trialUntil = 0
   /** Why its active check fails. */
@@ -87,8 +88,7 @@ export class Breaker {
   #downSince = 0
   /** Alone and down, it still gets a call now and then. */
   #downTrialAt = 0
-  /** When a connection failed first since there was one; 0: it is reached. */
-  #goneSince = 0
+  readonly #gone = new OutOfReach()
 
   constructor(options: BreakerOptions) {
     this.#options = options
@@ -120,21 +120,28 @@ export class Breaker {
   /** It is one of several, and could not be reached for so long that its sessions should not wait for it any more. */
   get lost(): boolean {
     if (!this.timed) return false
-    const now = this.#now()
-    if (this.#down !== undefined && now - this.#downSince >= LOST_AFTER) return true
-    return this.#goneSince > 0 && now - this.#goneSince >= LOST_AFTER
+    if (this.#down !== undefined && this.#now() - this.#downSince >= LOST_AFTER) return true
+    return this.#gone.time >= LOST_AFTER
   }
 
-  /** May be asked now; and how gladly, seen beside others. */
-  rank(now: number): Rank {
+  /** It has said that it is busy, and its time is not over. */
+  isBusy(now: number): boolean {
+    return this.#busyTime.is(now)
+  }
+
+  /**
+   * May be asked now; and how gladly, seen beside others. `counts`: by a call that does. Others are no good as trials, as it may
+   * be long until they tell anything.
+   */
+  rank(now: number, counts = true): Rank {
     if (this.#down !== undefined) return RANK.none
-    if (this.#until === 0) return this.#upRank(now)
-    return this.#trialDue(now) ? RANK.trial : RANK.lastResort
+    if (this.#until === 0) return this.#upRank(now, counts)
+    return this.#trialDue(now) && counts && now >= this.#probeAt ? RANK.trial : RANK.lastResort
   }
 
   /** It was chosen for its rank of `trial`. */
   probed(now: number): void {
-    if (this.#probeAt > 0) this.#probeAt = now + PROBE_EVERY
+    if (this.#probeAt > 0 || this.#until > 0) this.#probeAt = now + PROBE_EVERY
   }
 
   /** May this call be made? If so it is counted until `left` (where it is one that counts). */
@@ -144,20 +151,28 @@ export class Breaker {
     this.inFlight++
     if (!this.timed) return true
     if (this.#waiting++ === 0) this.#quietSince = this.#now()
-    this.silent++
+    if (++this.silent === this.#hangsWith) this.#hangsSince = this.#now()
     return true
   }
 
-  /** The head of an answer is there, `enteredAt` known where the breaker is `timed`. False: it says that the server has failed. */
-  head(call: object, counts: boolean, enteredAt: number, status: number): boolean {
+  /**
+   * The head of an answer is there, `enteredAt` known where the breaker is `timed`. False: it does not show that the server is
+   * well. `wait`: for how long it wants to be left alone, in ms.
+   */
+  head(call: object, counts: boolean, enteredAt: number, status: number, wait = 0): boolean {
     const now = this.#now()
     if (this.timed) this.#alive(counts, enteredAt, now)
-    this.#goneSince = 0
+    this.#gone.reached()
     if (status === 502 || status === 504) {
       this.#badAnswer(call, `status ${status}`, false)
       return false
     }
-    if (status === 503) this.#busyUntil = now + BUSY_FOR
+    if (status === 503 && this.timed) {
+      this.#busy(call, now, wait)
+      return false
+    }
+    this.#busyTime.well()
+    this.#options.peers?.well(this, now)
     if (counts) this.#share.good(now)
     if (this.#until > 0) this.#back()
     if (!counts) this.#succeeded()
@@ -182,15 +197,25 @@ export class Breaker {
   failed(call: object, counts: boolean, code: ErrorCode, answered = false, enteredAt = Number.POSITIVE_INFINITY): void {
     const unreached = NO_CONNECTION.get(code)
     if (unreached !== undefined) {
-      if (this.#goneSince === 0) this.#goneSince = this.#now()
-      return this.#failure(call, unreached)
+      this.#gone.failed(this.#now())
+      return this.#failure(call, unreached, true)
     }
     // A client that asks for what breaks, or takes long, must not cost others their server where nobody could take its place.
     if (!counts || !this.timed) return
-    if (code === 'upstream_reset') this.#badAnswer(call, 'it broke the connection', answered)
+    const bad = BAD_ANSWER.get(code)
+    if (bad !== undefined) return this.#badAnswer(call, bad, answered)
     // What others are answered meanwhile shows that it was the call, and not the server.
     if (code === 'upstream_timeout' && !answered && this.#lastHeadAt < enteredAt)
-      this.#failure(call, 'no answer in time')
+      return this.#failure(call, 'no answer in time')
+    // Whatever else it was: each call that came now would be the next trial, and fail like this one.
+    if (this.#trial === call) this.#eject('its trial failed')
+  }
+
+  /** What is no call was answered, which says of MCP no more than that the server can be reached. */
+  reached(): void {
+    if (!this.#gone.reached()) return
+    if (this.#until > 0) this.#back()
+    else this.#inRow = 0
   }
 
   /** An active check has found that it is down, and why; undefined: that it is up, which ends an ejection. */
@@ -198,12 +223,13 @@ export class Breaker {
     const before = this.#down
     this.#down = down
     if (down === undefined) {
-      this.#goneSince = 0
+      this.#gone.reached()
       if (this.#until > 0) this.#back()
       else if (before !== undefined) this.#options.onChange?.({ state: 'up' })
     } else if (before === undefined) {
       this.#downSince = this.#now()
       this.#downTrialAt = this.#downSince + PROBE_EVERY
+      this.#options.peers?.forgetWell()
       this.#options.onChange?.({ state: 'down', reason: down })
     }
   }
@@ -241,25 +267,42 @@ export class Breaker {
     return false
   }
 
-  #upRank(now: number): Rank {
+  #upRank(now: number, counts: boolean): Rank {
     const { peers } = this.#options
-    const fit = now < this.#busyUntil ? RANK.busy : RANK.fit
+    const fit = this.isBusy(now) ? RANK.busy : RANK.fit
     if (!peers || this.silent < 2) return fit
     const quiet = now - this.#quietSince >= QUIET_AFTER + 2 * peers.slowest
     if (!quiet && this.silent < BUSY_CALLS) return fit
     if (this.#hangs(now)) return RANK.lastResort
     if (this.#probeAt === 0) this.#probeAt = now + PROBE_EVERY
-    if (now >= this.#probeAt) return RANK.trial
+    if (counts && now >= this.#probeAt) return RANK.trial
     return quiet ? RANK.quiet : RANK.busy
+  }
+
+  /** A server that hangs has at least so many silent calls. */
+  get #hangsWith(): number {
+    return Math.max(2, this.#options.failures)
   }
 
   #hangs(now: number): boolean {
     const { failures, peers } = this.#options
-    if (!peers || failures === 0 || this.silent < Math.max(2, failures)) return false
-    const quietFor = now - this.#quietSince
-    if (quietFor < HANGS_AFTER + 4 * peers.slowest || peers.lastHeadAt <= this.#quietSince) return false
-    this.#eject(`no answer to ${this.silent} calls for ${Math.round(quietFor / 1000)} s, while others answer`)
+    if (!peers || failures === 0 || this.silent < this.#hangsWith) return false
+    // Not since it was last heard: one call may take a minute, and the others have just come.
+    const hangsFor = now - this.#hangsSince
+    if (hangsFor < HANGS_AFTER + 4 * peers.slowest || peers.lastHeadAt <= this.#hangsSince) return false
+    this.#eject(`no answer to ${this.silent} calls for ${Math.round(hangsFor / 1000)} s, while others answer`)
     return true
+  }
+
+  /**
+   * It may have much to do, or have nothing behind it, as gateways say. Only where most of its answers are like that while
+   * another is well does it fail: the last one that answers is never left out for that.
+   */
+  #busy(call: object, now: number, wait: number): void {
+    const { maxEjection, peers } = this.#options
+    this.#busyTime.said(now, wait, maxEjection)
+    if (this.#until === 0) this.#inRow = 0
+    this.#badAnswer(call, 'status 503', false, peers?.isOtherWell(this, now), wait)
   }
 
   #alive(counts: boolean, enteredAt: number, now: number): void {
@@ -273,25 +316,27 @@ export class Breaker {
     this.#quietSince = now
   }
 
-  #failure(call: object, why: string): void {
+  /** `fresh`: it says how things are now, whenever the call was made. */
+  #failure(call: object, why: string, fresh = false): void {
     const { failures } = this.#options
     if (this.#until > 0) {
-      if (this.#trial === call) this.#eject(`its trial failed: ${why}`)
+      const due = this.#trial === undefined && this.#now() >= this.#until
+      if (this.#trial === call || (fresh && due)) this.#eject(`its trial failed: ${why}`)
       return
     }
     if (failures === 0 || ++this.#inRow < failures) return
     this.#eject(failures === 1 ? why : `${failures} failures in a row, the last: ${why}`)
   }
 
-  /** What one client can bring about: it is its part of all answers that counts. */
-  #badAnswer(call: object, why: string, begun: boolean): void {
+  /** What one client can bring about: it is its part of all answers that counts. `wait`: it is to be left out for so long at least, in ms. */
+  #badAnswer(call: object, why: string, begun: boolean, mayEject = true, wait = 0): void {
     if (!this.timed) return
     this.#share.bad(this.#now(), begun)
     const { failures } = this.#options
     if (this.#until > 0) {
-      if (this.#trial === call) this.#eject(`its trial failed: ${why}`)
-    } else if (failures > 0 && this.#share.isBad(failures))
-      this.#eject(`${this.#share.failures} of its latest ${this.#share.all} answers failed, the last: ${why}`)
+      if (this.#trial === call) this.#eject(`its trial failed: ${why}`, wait)
+    } else if (mayEject && failures > 0 && this.#share.isBad(failures))
+      this.#eject(`${this.#share.failures} of its latest ${this.#share.all} answers failed, the last: ${why}`, wait)
   }
 
   #succeeded(): void {
@@ -300,18 +345,20 @@ export class Breaker {
     this.#ejections = 0
   }
 
-  #eject(reason: string): void {
-    const { ejection, maxEjection } = this.#options
+  #eject(reason: string, atLeast = 0): void {
+    const { ejection, maxEjection, peers } = this.#options
     // Where nobody else can answer, nobody gains by a longer pause.
     const most = this.timed ? Math.max(ejection, maxEjection) : ejection
-    this.#ejectedFor =
-      Math.min(most, ejection * 2 ** Math.min(this.#ejections++, 30)) * (1 + JITTER * (2 * Math.random() - 1))
+    const time = Math.max(atLeast, ejection * 2 ** Math.min(this.#ejections++, 30))
+    this.#ejectedFor = Math.min(most, time) * (1 + JITTER * (2 * Math.random() - 1))
     const now = this.#now()
     const before = this.#until
     this.#until = now + this.#ejectedFor
     this.#reason = reason
     this.#trial = undefined
+    this.#probeAt = 0
     this.#share.clear()
+    peers?.forgetWell()
     if (before > 0) return
     this.#outSince = now
     this.#options.onChange?.({ state: 'ejected', reason, ms: Math.round(this.#ejectedFor) })
@@ -333,4 +380,8 @@ const monotonic = (): number => performance.now()
 const NO_CONNECTION: ReadonlyMap<ErrorCode, string> = new Map([
   ['upstream_unreachable', 'no connection could be made'],
   ['upstream_connect_timeout', 'no connection in time']
+])
+const BAD_ANSWER: ReadonlyMap<ErrorCode, string> = new Map([
+  ['upstream_reset', 'it broke the connection'],
+  ['upstream_protocol', 'what it says is no HTTP']
 ])

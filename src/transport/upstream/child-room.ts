@@ -17,6 +17,8 @@ export class ChildRoom {
   #closed = false
   /** Told of room that nobody waits for here. */
   onRoom: (() => void) | undefined
+  /** How many wait elsewhere for room that `onRoom` tells of: it has been made for them. */
+  elsewhere: () => number = () => 0
 
   /** `giveUpIdle` ends a child that nobody uses, or will soon, and says whether there was one. */
   constructor(max: number, children: ReadonlySet<Roomer>, giveUpIdle: () => boolean) {
@@ -34,7 +36,8 @@ export class ChildRoom {
   async take(signal?: AbortSignal): Promise<void> {
     if (this.#closed) throw new CatflapError('shutting_down')
     if (this.left <= 0) {
-      if (this.#waiting.length >= this.#ending && !this.#giveUpIdle()) throw new CatflapError('too_many_children')
+      const waiting = this.#waiting.length + this.elsewhere()
+      if (waiting >= this.#ending && !this.#giveUpIdle()) throw new CatflapError('too_many_children')
       const place = Promise.withResolvers<void>()
       this.#waiting.push(place)
       signal?.addEventListener('abort', () => this.#leave(place), { once: true })

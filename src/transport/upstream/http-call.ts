@@ -15,9 +15,9 @@ import type { Breaker } from './breaker.ts'
 import type { HttpUpstream } from './http.ts'
 import { byName, type ReceivedFields, receivedFields } from './http-fields.ts'
 import { sameOriginPath } from './http-path.ts'
-import { upstreamError } from './http-pool.ts'
+import { isNoHttp, isRefusal, type RefusableHandler, upstreamError } from './http-pool.ts'
 import type { QueuedCall } from './http-queue.ts'
-import { MAX_ATTEMPTS, retryDelay, unprocessed } from './http-retry.ts'
+import { MAX_ATTEMPTS, retryAfter, retryDelay, unprocessed } from './http-retry.ts'
 
 const MAX_REDIRECTS = 5
 const NO_HEADERS: readonly string[] = []
@@ -33,14 +33,14 @@ export function isSent(call: UpstreamCall & { readonly sent?: boolean }): boolea
 }
 
 /** Meant to stay open: its head may come with its first event. */
-function isLasting({ kind, message }: CallInput): boolean {
+export function isLasting({ kind, message }: CallInput): boolean {
   return kind === 'listen' || message?.method === 'subscriptions/listen'
 }
 
 const METHODS = { request: 'POST', notify: 'POST', batch: 'POST', listen: 'GET', terminate: 'DELETE' } as const
 
 /** One HTTP request to the server; also undici's handler for it, so that no closure is made per request. */
-export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHandler {
+export class HttpCall implements UpstreamCall, QueuedCall, RefusableHandler {
   readonly #upstream: HttpUpstream
   readonly #input: CallInput
   /** Of no use once there is an answer that is no redirect. */
@@ -62,6 +62,8 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
   /** Where the breaker wants to know. */
   #enteredAt = 0
   #attempts = 1
+  /** Undici does not send it as it is. */
+  refused = false
   /** Until it is made once more. */
   #retry: NodeJS.Timeout | undefined
 
@@ -196,8 +198,7 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
     this.#headers = NO_HEADERS
     const { via, member, breaker } = this.#upstream.options
     const head = replyHead(status, statusText, raw, via, member)
-    if (breaker && this.#known === 'waits')
-      this.#known = breaker.head(this, !isLasting(this.#input), this.#enteredAt, status) ? 'answered' : 'failed'
+    if (breaker && this.#known === 'waits') this.#headKnown(breaker, head)
     this.#watched?.head(head)
     this.#receiver.onHead(head)
     if (this.#paused) controller.pause()
@@ -225,8 +226,14 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    const failure = upstreamError(error, this.#upstream.label)
-    const reason = this.#mayRetry ? unprocessed(error, this.#controller !== undefined) : undefined
+    const begun = this.#controller !== undefined
+    const failure = upstreamError(error, this.#upstream.label, begun)
+    if (!begun && isRefusal(error)) {
+      this.refused = true
+      // The pool is in the midst of it: the next call begins when it knows that the connection is still free.
+      return queueMicrotask(() => this.#fail(failure))
+    }
+    const reason = this.#mayRetry ? unprocessed(error, begun) : undefined
     if (reason) this.#unsent(reason, failure)
     else this.#fail(failure)
   }
@@ -240,7 +247,7 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
 
   /** Nothing of it has been processed: it is made elsewhere, or here once more. */
   #unsent(reason: RetryReason, failure: CatflapError): void {
-    this.#judged(false, failure.code)
+    this.#judged(false, blamed(failure))
     if (this.#receiver?.onUnsent?.(reason, failure)) {
       this.#watched?.end(failure.code)
       return this.#finish()
@@ -265,6 +272,12 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
     this.#send()
   }
 
+  #headKnown(breaker: Breaker, { status, headers }: ReplyHead): void {
+    const wait = status === 503 ? retryAfter(getHeader(headers, 'retry-after')) : 0
+    const well = breaker.head(this, !isLasting(this.#input), this.#enteredAt, status, wait)
+    this.#known = well ? 'answered' : 'failed'
+  }
+
   /** The breaker learns that it is over. */
   #judged(whole: boolean, error?: ErrorCode): void {
     const known = this.#known
@@ -278,8 +291,9 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
 
   #fail(error: CatflapError): void {
     const receiver = this.#receiver
-    this.#judged(false, error.code)
-    const told = this.#upstream.options.breaker?.lost && this.#isOfSession ? withLoss(error) : error
+    this.#judged(false, blamed(error))
+    const lost = !this.sent && this.#upstream.options.breaker?.lost && this.#isOfSession
+    const told = lost ? withLoss(error) : error
     this.#finish()
     if (receiver) this.#watched?.end(error.code)
     receiver?.onError(told)
@@ -324,11 +338,18 @@ export class HttpCall implements UpstreamCall, QueuedCall, Dispatcher.DispatchHa
   }
 }
 
-/** The session's server could not be reached for so long that it counts as having lost it. */
+/** What the server is judged by; undefined: it was the request that could not be sent. */
+function blamed({ code, cause }: CatflapError): ErrorCode | undefined {
+  return code === 'upstream_protocol' && !isNoHttp(cause) ? undefined : code
+}
+
+/** The session's server could not be reached for so long that it counts as having lost it, and has seen nothing of the call. */
 function withLoss(error: CatflapError): CatflapError {
   if (!UNREACHED.has(error.code)) return error
-  const { code, message, data, cause } = error
-  return new CatflapError(code, message, { data: { ...data, lost: true }, cause })
+  const { code, message, cause } = error
+  // Not enumerable: it is for those who can send the call elsewhere, and no part of what a client is told.
+  const data = Object.defineProperty({ ...error.data }, 'lost', { value: true })
+  return new CatflapError(code, message, { data, cause })
 }
 
 const UNREACHED: ReadonlySet<ErrorCode> = new Set([

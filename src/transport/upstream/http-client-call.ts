@@ -7,7 +7,7 @@ import type { CallReceiver, CancelReason, ReplyHead, UpstreamCall } from '../ups
 import type { ClientHost, InFlight } from './http-client-host.ts'
 import type { Indexed } from './http-client-index.ts'
 import { mayComeBack, UNUSABLE_ID } from './http-client-listen.ts'
-import { adviceFor, errorCodeOf, errorFor, errorIn, noMessage, sessionLost } from './http-client-refusal.ts'
+import { adviceFor, errorCodeOf, errorFor, errorIn, noMessage, sessionLost, tellsLoss } from './http-client-refusal.ts'
 import { Reopening } from './http-client-reopen.ts'
 import { OpenRequests } from './http-client-requests.ts'
 import type { Outgoing } from './http-client-wire.ts'
@@ -247,8 +247,10 @@ export class HttpClientCall implements UpstreamCall, InFlight, Indexed, ReplySin
   }
 
   #relay(head: ReplyHead, body: Buffer, error: Message | undefined): void {
-    const lost = this.#inSession && head.status === 404
-    if (!error) this.fail(lost ? sessionLost(this.#label) : this.#noMessage(head, body))
+    const lost = this.#inSession && tellsLoss(head, body, this.out.batch ?? [this.out.message!])
+    // What a 400 says of the session would read as if the client had done something wrong.
+    if (!error || (lost && head.status === 400))
+      this.fail(lost ? sessionLost(this.#label) : this.#noMessage(head, body))
     else {
       const advice = adviceFor(head.status)
       if (advice) this.#host.events.note?.(`${this.#label} answered with HTTP ${head.status}.${advice}`)

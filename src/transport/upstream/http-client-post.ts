@@ -2,7 +2,7 @@ import type { CatflapError } from '../../errors.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { CallReceiver, CancelReason, ReplyHead, UpstreamCall } from '../upstream.ts'
 import type { ClientHost, InFlight } from './http-client-host.ts'
-import { noMessage } from './http-client-refusal.ts'
+import { noMessage, tellsLoss } from './http-client-refusal.ts'
 import type { Outgoing } from './http-client-wire.ts'
 import { isSuccess, type ReplyEnd, type ReplyReader, type ReplySink } from './reply-reader.ts'
 
@@ -82,7 +82,8 @@ export class HttpClientPost implements UpstreamCall, InFlight, ReplySink {
       events.note?.(`${this.#what} was refused: ${why}`)
     }
     receiver.onEnd()
-    if (end.how === 'refused' && end.head.status === 404 && this.#inSession) this.#host.sessionLost()
+    // It asks for nothing, so that no body could answer it.
+    if (end.how === 'refused' && this.#inSession && tellsLoss(end.head, end.body, [])) this.#host.sessionLost()
   }
 
   get #what(): string {

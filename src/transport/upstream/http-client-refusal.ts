@@ -1,7 +1,9 @@
 import { CatflapError } from '../../errors.ts'
 import { excerpt, printable } from '../../printable.ts'
+import { answersOne } from '../../protocol/answers-one.ts'
 import { MalformedMessage, Message } from '../../protocol/message.ts'
 import { skipSpace, skipValue, walkObject } from '../../protocol/scan.ts'
+import { refusesInWords, refusesSession } from '../../protocol/session-refusal.ts'
 import type { ReplyHead } from '../upstream.ts'
 import { isSuccess } from './reply-reader.ts'
 
@@ -50,6 +52,18 @@ export function noMessage(label: string, head: ReplyHead, body: Buffer, hide: (t
   const text = `${label} answered with ${status} and no JSON-RPC message${told ? `: ${told}` : '.'}${adviceFor(head.status)}`
   const code = isSuccess(head) ? 'upstream_protocol' : 'upstream_status'
   return new CatflapError(code, text, { data: { target: label, status: head.status } })
+}
+
+/**
+ * Whether this answer to a POST in a session says that the server has lost it. Not where it answers what was sent: then the
+ * server has looked at that.
+ */
+export function tellsLoss(head: ReplyHead, body: Buffer, sent: readonly Message[]): boolean {
+  if (head.status === 400 && head.type === 'other') return refusesInWords(body)
+  if (head.status === 400) return head.type === 'json' && refusesSession(body)
+  if (head.status !== 404) return false
+  const requests = sent.filter(m => m.kind === 'request')
+  return requests.length === 0 || (head.type !== 'sse' && !answersOne(body, requests))
 }
 
 export function sessionLost(label: string): CatflapError {

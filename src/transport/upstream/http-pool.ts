@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Dispatcher, Pool as PoolType } from 'undici'
+import type { Client as ClientType, Dispatcher, Pool as PoolType } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { isLoopback } from '../loopback.ts'
 
@@ -20,6 +20,31 @@ export function poolOfUndici(): typeof PoolType {
 }
 
 const Pool = poolOfUndici()
+
+function clientOfUndici(): typeof ClientType {
+  try {
+    return require('undici/lib/dispatcher/client.js')
+  } catch {
+    return undici().Client
+  }
+}
+
+/** A handler that says whether its request was refused, so that no connection has it. */
+export interface RefusableHandler extends Dispatcher.DispatchHandler {
+  readonly refused?: boolean
+}
+
+/**
+ * One connection. Undici answers for a request that it refuses as for one that fills the connection, and its pool then waits
+ * for the end of what never began: as many such requests as there are connections would stop it for good.
+ */
+class Connection extends clientOfUndici() {
+  override dispatch(options: Dispatcher.DispatchOptions, handler: RefusableHandler): boolean {
+    return super.dispatch(options, handler) || handler.refused === true
+  }
+}
+
+const newConnection = (origin: URL, options: object): Dispatcher => new Connection(origin, options)
 
 export interface PoolOptions {
   /** Sockets for calls; streams (GET, subscriptions) have their own. */
@@ -60,12 +85,14 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
       // A stream may be silent for hours: the deadline of a call is kept elsewhere, where progress is known.
       bodyTimeout: 0,
       keepAliveTimeout: options.keepAliveTimeout,
+      factory: newConnection,
       connect: { timeout: options.connectTimeout, ...(origin.protocol === 'https:' ? tls : {}) },
       allowH2: true
     }
     if (!proxy) return new Pool(origin.origin, { ...common, connections })
     // Where no tunnel is needed (http: through a proxy), the agent would give its pool none of the options.
-    const factory = (to: string | URL, given: object): Dispatcher => new Pool(to, { ...common, connections, ...given })
+    const factory = (to: string | URL, given: object): Dispatcher =>
+      new Pool(to, { ...common, connections, ...given, factory: newConnection })
     const { ProxyAgent } = undici()
     return new ProxyAgent({ uri: proxy, ...common, factory, requestTls: tls, connections: connections ?? undefined })
   }
@@ -110,6 +137,7 @@ function excluded(rule: string, host: string, port: string): boolean {
   return host === bare || host.endsWith(`.${bare}`)
 }
 
+const TIMED_OUT = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'])
 const UNREACHABLE = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -129,23 +157,49 @@ const RESET = new Set([
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
 ])
 
-/** What went wrong between us and the server, named after `label`. */
-export function upstreamError(error: unknown, label: string): CatflapError {
+/**
+ * What went wrong between us and the server, named after `label`. `begun`: there was a connection, and the request was being
+ * written to it. Systems report one that breaks later with the same codes as one that does not come about (ETIMEDOUT and
+ * EHOSTUNREACH of a host that is cut off, an alert of TLS 1.3 that comes after the handshake): the server may have the request.
+ */
+export function upstreamError(error: unknown, label: string, begun = false): CatflapError {
   const code = errorCode(error)
   const text = reasonText(error)
   const make = (kind: ConstructorParameters<typeof CatflapError>[0], what: string): CatflapError =>
     new CatflapError(kind, `${label}: ${what}`, { cause: error, data: { target: label } })
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT')
+  const broke = (): CatflapError =>
+    make('upstream_reset', `the connection broke before the answer was complete (${text}).`)
+  if (begun && isOfConnection(code)) return broke()
+  if (TIMED_OUT.has(code))
     return make('upstream_connect_timeout', 'no connection in time. Is the server up, and the URL right?')
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT')
     return make('upstream_timeout', 'no answer in time.')
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2'))
-    return make('upstream_protocol', `the answer is not valid HTTP (${text}).`)
+  if (isNoHttp(error)) return make('upstream_protocol', `the answer is not valid HTTP (${text}).`)
   if (UNREACHABLE.has(code))
     return make('upstream_unreachable', `cannot connect (${text}). Is the server running, and the URL right?`)
   if (isTls(code)) return make('upstream_unreachable', `TLS failed (${text}). Trust its authority with --ca FILE.`)
-  if (RESET.has(code)) return make('upstream_reset', `the connection broke before the answer was complete (${text}).`)
+  if (RESET.has(code)) return broke()
+  if (isRefusal(error))
+    return make('upstream_protocol', `the request cannot be sent (${text}). HTTP does not allow this header or path.`)
   return make('upstream_protocol', `the request failed (${text}).`)
+}
+
+/** What came is no answer of HTTP's, and the server's doing; else it may be the request that cannot be sent. */
+export function isNoHttp(error: unknown): boolean {
+  const code = errorCode(error)
+  // What its parser does not take, undici gives no code where it does not even begin like HTTP.
+  if (error instanceof Error && error.name === 'HTTPParserError') return true
+  return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code.startsWith('ERR_HTTP2')
+}
+
+/** Undici has looked at the request, and does not send it. */
+export function isRefusal(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED'
+}
+
+function isOfConnection(code: string): boolean {
+  return TIMED_OUT.has(code) || UNREACHABLE.has(code) || isTls(code)
 }
 
 function isTls(code: string): boolean {

@@ -22,6 +22,14 @@ export function unprocessed(error: unknown, begun: boolean): RetryReason | undef
   return refused || error.message.startsWith('HTTP/2: "GOAWAY" frame received') ? 'refused_stream' : undefined
 }
 
+/** How long a server wants to be left alone (Retry-After, RFC 9110 §10.2.3: seconds or a date), in ms; 0: it does not say. */
+export function retryAfter(value: string | undefined, now = Date.now()): number {
+  if (value === undefined) return 0
+  const text = value.trim()
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now
+  return ms > 0 ? ms : 0
+}
+
 /** A request that undici would not take is as wrong the next time. */
 function neverConnected(error: unknown): boolean {
   const code = errorCode(error)

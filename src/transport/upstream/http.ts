@@ -7,6 +7,7 @@ import { withQuery } from './http-path.ts'
 import { type OriginPools, openPools, type PoolOptions } from './http-pool.ts'
 import { CallQueue } from './http-queue.ts'
 import type { RetryBudget } from './retry-budget.ts'
+import { targetName } from './target-name.ts'
 
 export interface HttpUpstreamOptions extends PoolOptions {
   /** Name, value, name, value …: set on every request, in place of what the client sent. */
@@ -46,9 +47,7 @@ export class HttpUpstream {
     this.url.username = ''
     this.url.password = ''
     this.origin = this.url.origin
-    const label = `${this.origin}${this.url.pathname}`
-    // Some services have a secret in the path.
-    this.label = options.scrub?.(label) ?? label
+    this.label = targetName(this.url, options.scrub)
     this.path = `${this.url.pathname}${this.url.search}`
     this.options = credentials ? { ...options, headers: ['Authorization', credentials, ...options.headers] } : options
     this.pools = openPools(this.url, options)

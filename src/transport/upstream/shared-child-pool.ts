@@ -110,6 +110,11 @@ export class ExclusiveChildren {
     await Promise.all([...this.#all].map(child => this.#retire(child)))
   }
 
+  /** Calls for which room was made that has not come yet. */
+  get waiting(): number {
+    return this.#queue.size
+  }
+
   /** Children that may still be started. */
   get #free(): number {
     const own = this.#options.max - this.#all.size

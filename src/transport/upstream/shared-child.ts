@@ -35,7 +35,7 @@ export interface SharedChildOptions {
   /** How the starts of this command have gone, whoever they were for. */
   readonly starts?: Starts
   /** Takes room for one more child; rejects where there is none. Without it there always is. */
-  readonly room?: Pick<ChildRoom, 'left' | 'take' | 'taken' | 'onRoom'>
+  readonly room?: Pick<ChildRoom, 'left' | 'take' | 'taken' | 'onRoom' | 'elsewhere'>
   /** Ends a child of the command that is not ours and not in use; false: there is none. */
   readonly makeRoom?: () => boolean
   /** The shared child is ended when nobody has used it for so long, in ms. Default 0: never. */
@@ -103,7 +103,10 @@ export class SharedChild implements SharedServer {
       { label, open, max, idle, restart: this.#restart, room, makeRoom },
       this.#told()
     )
-    if (options.room) options.room.onRoom = () => this.#exclusive.roomFreed()
+    if (options.room) {
+      options.room.onRoom = () => this.#exclusive.roomFreed()
+      options.room.elsewhere = () => this.#exclusive.waiting
+    }
   }
 
   /**

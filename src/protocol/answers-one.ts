@@ -1,5 +1,5 @@
-import { idKey, roundedKey } from '../protocol/id.ts'
-import { MalformedMessage, Message } from '../protocol/message.ts'
+import { idKey, roundedKey } from './id.ts'
+import { MalformedMessage, Message } from './message.ts'
 
 /** Whether this body is, or holds, a JSON-RPC response to one of these requests. */
 export function answersOne(body: Buffer, requests: readonly Message[]): boolean {

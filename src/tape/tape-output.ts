@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, link, lstat, open, realpath, rename, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import { errnoOf, reasonOf, TapeError } from './format.ts'
+
+const CHUNK = 256 * 1024
+const NEWLINE = Buffer.from('\n')
+
+export interface TapeOutputOptions {
+  /** Replace a file that exists. */
+  readonly force?: boolean
+}
+
+/**
+ * A tape that a tool writes: a file of another name beside it until all is well, so that nobody finds half of one. What exists
+ * is never opened: a FIFO without a reader would wait for ever.
+ */
+export class TapeOutput {
+  readonly path: string
+  readonly #draft: string
+  readonly #handle: FileHandle
+  readonly #force: boolean
+  #pending: Buffer[] = []
+  #length = 0
+
+  private constructor(file: string, draft: string, handle: FileHandle, force: boolean) {
+    this.path = file
+    this.#draft = draft
+    this.#handle = handle
+    this.#force = force
+  }
+
+  /** Throws TapeError `tape_exists`, `tape_unwritable`. */
+  static async create(file: string, { force = false }: TapeOutputOptions = {}): Promise<TapeOutput> {
+    try {
+      const target = force ? await realpath(file).catch(() => file) : file
+      await refuseToReplace(target, force)
+      const draft = path.join(path.dirname(target), `.catflap-${process.pid}-${randomUUID()}.part`)
+      return new TapeOutput(target, draft, await open(draft, 'wx', 0o600), force)
+    } catch (error) {
+      throw unwritable(file, error)
+    }
+  }
+
+  /** Without line end. Written, or copied, when the promise resolves; most often at once. */
+  line(line: Buffer): Promise<void> | undefined {
+    this.#pending.push(Buffer.from(line), NEWLINE)
+    this.#length += line.length + 1
+    return this.#length < CHUNK ? undefined : this.#flush()
+  }
+
+  /** Puts the file in its place. */
+  async finish(): Promise<void> {
+    try {
+      await this.#flush()
+      await this.#handle.sync()
+      await this.#handle.close()
+      if (this.#force) await rename(this.#draft, this.path)
+      else await this.#claim()
+    } catch (error) {
+      await this.discard()
+      throw unwritable(this.path, error)
+    }
+  }
+
+  /** Leaves nothing behind. */
+  async discard(): Promise<void> {
+    await this.#handle.close().catch(() => {})
+    await unlink(this.#draft).catch(() => {})
+  }
+
+  /** A link fails where the name was taken meanwhile; renaming would replace what stands there. */
+  async #claim(): Promise<void> {
+    try {
+      await link(this.#draft, this.path)
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') throw error
+      // Some file systems know no links.
+      await refuseToReplace(this.path, false)
+      return await rename(this.#draft, this.path)
+    }
+    await unlink(this.#draft)
+  }
+
+  async #flush(): Promise<void> {
+    const pending = this.#pending
+    this.#pending = []
+    this.#length = 0
+    try {
+      const data = Buffer.concat(pending)
+      for (let at = 0; at < data.length; ) at += (await this.#handle.write(data, at)).bytesWritten
+    } catch (error) {
+      throw unwritable(this.path, error)
+    }
+  }
+}
+
+async function refuseToReplace(file: string, force: boolean): Promise<void> {
+  const found = await lstat(file).catch(error => {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  })
+  if (!found) return
+  if (!found.isFile()) throw new TapeError('tape_unwritable', `${file} exists and is no ordinary file: name another`)
+  if (!force)
+    throw new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
+}
+
+function unwritable(file: string, error: unknown): TapeError {
+  if (error instanceof TapeError) return error
+  if (errnoOf(error) === 'EEXIST')
+    return new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
+  return new TapeError('tape_unwritable', `cannot write ${file}: ${reasonOf(error)}`, error)
+}
