@@ -23,7 +23,9 @@ async function script(c: TestClient): Promise<unknown[]> {
   const steps = c.notifications.items.slice(before).filter(n => n.method === 'notifications/progress')
   told.push(steps.map(({ params }) => [params?.progress, params?.message]))
   const leaving = new AbortController()
-  const left = c.client.callTool({ name: 'slow', arguments: { key: 'never' } }, { signal: leaving.signal }).catch(() => 'left')
+  const left = c.client
+    .callTool({ name: 'slow', arguments: { key: 'never' } }, { signal: leaving.signal })
+    .catch(() => 'left')
   // Behind it, so that it is known to have been asked.
   told.push(await callTool(c, 'add', { a: 1, b: 1 }))
   leaving.abort()
