@@ -160,7 +160,7 @@ t.test(
       console.log(JSON.stringify({ jsonrpc: '2.0', id, result }))
     })`
     const target = script(code, { maxMemory: 400 * 1024 * 1024 })
-    const { url } = await pipeDoor(t, 'puppet-stdio.ts', { target })
+    const { url } = await pipeDoor(t, 'puppet-stdio.ts', { target, settings: { streamAfter: 60_000 } })
     const [one, other] = [await pipeSession(url), await pipeSession(url)]
     const answer = await one.post(rpc(1, 'grow'))
     t.equal(answer.status, 502)
