@@ -489,7 +489,9 @@ export class Exchange implements Listener, ReplyListener {
 
   /** The answer went out whole. */
   answered(): void {
-    this.#end({ result: 'answered', status: this.answer.status ?? 200, duration: this.#age() })
+    // A server on a pipe says none.
+    const usual = this.kind === 'notify' ? 202 : 200
+    this.#end({ result: 'answered', status: this.answer.status ?? usual, duration: this.#age() })
   }
 
   /** What came cannot be passed on: the server need not send the rest. */

@@ -11,7 +11,8 @@ import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import { startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost, rawRequest, send } from '../helpers/raw-client.ts'
-import { initialize, legacyHeaders, modern, modernHeaders, rpc, toolCall } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, notification, rpc, toolCall } from '../helpers/rpc.ts'
+import { fixtureArgv } from '../helpers/stdio-peer.ts'
 import { Inbox } from '../helpers/wait.ts'
 import { rawSession } from '../integration/http-door.ts'
 
@@ -131,6 +132,19 @@ t.test('a batch says how many messages it has; a modern request its revision', a
   const call = modern(toolCall(1, 'x'))
   await rawPost(stage.url('one'), call, modernHeaders(call))
   t.match(await next(), { kind: 'request', name: 'x', version: '2026-07-28' })
+})
+
+t.test('with a server on a pipe behind, the status is what the client got', async t => {
+  trackLeaks(t)
+  const [command = '', ...args] = fixtureArgv('puppet-stdio.ts')
+  const { stage, next } = await logged(t, '', 'json', { target: { command, args } })
+  const url = stage.url('one')
+  const opened = await rawPost(url, initialize())
+  t.match(await next(), { kind: 'request', status: opened.status })
+  const headers = legacyHeaders(String(opened.headers['mcp-session-id']))
+  const told = await rawPost(url, notification('notifications/initialized'), headers)
+  t.equal(told.status, 202)
+  t.match(await next(), { kind: 'notify', status: 202 })
 })
 
 t.test('over HTTP+SSE, where many share a stream: no status, no bytes out', async t => {

@@ -25,6 +25,8 @@ t.test('zombies that nobody reaps count as gone', linuxOnly, async t => {
   const zombie = Number(String(output))
   // The shell would wait for it.
   while (readFileSync(`/proc/${parent.pid}/comm`, 'utf8') !== 'sleep\n') await new Promise(setImmediate)
+  // And there is a group only once `setsid` has made one.
+  while (!signalGroup(zombie, 0)) await new Promise(setImmediate)
   t.equal(await groupGone(zombie, 0), false)
   parent.stdin.end()
   t.equal(await groupGone(zombie, 10_000), true)
