@@ -76,7 +76,8 @@ export class ReplaySession implements Stage {
     const live = this.#liveServer()
     if (live) {
       replay.report.asked++
-      return live.ask(message, receiver, this.#initialize)
+      const failed = (reason: string): void => replay.unanswered(message, found.miss, reason)
+      return live.ask(message, receiver, { initialize: this.#initialize, failed })
     }
     return answerText(receiver, replay.missed(message, found.miss).toJsonRpc(message.idText).toString())
   }

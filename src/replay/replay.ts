@@ -151,6 +151,11 @@ export class Replay {
     return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
+  /** Neither the tape nor the server of `onMiss` has an answer. */
+  unanswered(message: Message, miss: Miss, reason: string): void {
+    this.missed(message, { ...miss, text: `${miss.text}; and the server of --on-miss failed: ${reason}` })
+  }
+
   diverged(finding: ReplayFinding): void {
     this.report.diverged(finding)
     this.#log.warn('replay-divergence', findingText(finding), { ...finding })
