@@ -141,8 +141,8 @@ export class Replay {
       text,
       ...(difference.length > 0 && { difference })
     }
-    this.report.missed(finding)
-    this.#log.warn('replay-miss', `not on the tape: ${missText(finding)}`, { ...finding })
+    const printed = this.report.missed(finding)
+    this.#log.warn('replay-miss', `not on the tape: ${missText(printed)}`, { ...printed })
     const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
     const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
@@ -157,8 +157,8 @@ export class Replay {
   }
 
   diverged(finding: ReplayFinding): void {
-    this.report.diverged(finding)
-    this.#log.warn('replay-divergence', findingText(finding), { ...finding })
+    const printed = this.report.diverged(finding)
+    this.#log.warn('replay-divergence', findingText(printed), { ...printed })
   }
 
   fault(kind: FaultRule['kind'], { method, subject, place }: RecordedRequest): void {
