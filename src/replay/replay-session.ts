@@ -66,10 +66,12 @@ export class ReplaySession implements Stage {
   request(message: Message, receiver: CallReceiver, heads: boolean): UpstreamCall {
     const { replay } = this
     const modern = replay.isModern(message)
-    if (message.method === 'initialize') this.#begin(message)
     const refused = replay.refusal(message, modern)
     if (refused) return answerText(receiver, refused)
     replay.report.requests++
+    const refusal = replay.refusedBeginning(message, modern)
+    if (refusal) return this.#play(refusal, { message, receiver, heads, modern })
+    if (message.method === 'initialize') this.#begin(message)
     const found = replay.find(message, this.#cursor(modern))
     if ('request' in found) return this.#play(found.request, { message, receiver, heads, modern })
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)

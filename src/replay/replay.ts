@@ -15,6 +15,7 @@ import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
 import type { TapeTargetOptions } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
+import { begunConversations, RefusedBeginnings } from './refused-beginnings.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
@@ -41,6 +42,7 @@ export class Replay {
   readonly #openLive: OpenLive | undefined
   readonly #matchers: { readonly legacy: Matcher | undefined; readonly modern: Matcher | undefined }
   readonly #beginnings: Beginnings
+  readonly #refused: RefusedBeginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
@@ -63,7 +65,8 @@ export class Replay {
     this.#log = log
     this.#openLive = openLive
     const { legacy, modern } = recording
-    this.#beginnings = new Beginnings(legacy)
+    this.#beginnings = new Beginnings(begunConversations(legacy))
+    this.#refused = new RefusedBeginnings(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -118,9 +121,20 @@ export class Replay {
       const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
       return { miss: { text, closest: request, difference: [] } }
     }
+    this.#hit(request)
+    return found
+  }
+
+  /** Where it is this client's turn to be refused: how. */
+  refusedBeginning({ method }: Message, modern: boolean): RecordedRequest | undefined {
+    const refused = method === 'initialize' && !modern ? this.#refused.take() : undefined
+    if (refused) this.#hit(refused)
+    return refused
+  }
+
+  #hit(request: RecordedRequest): void {
     this.report.hits++
     this.#used.add(request)
-    return found
   }
 
   #nothing(message: Message): Miss {
