@@ -83,6 +83,11 @@ export class Replay {
     return this.recording.legacy.some(({ steps }) => steps.some(step => step.kind === 'request'))
   }
 
+  /** A tape that is only begun has no era yet: what the real server speaks decides. */
+  get isLiveAlone(): boolean {
+    return this.#openLive !== undefined && !this.hasLegacy && !this.recording.modern
+  }
+
   session(outlet: Outlet): ReplaySession {
     const session = new ReplaySession(this, outlet)
     this.#sessions.add(session)
@@ -105,7 +110,7 @@ export class Replay {
       return otherVersion(message, message.metaVersion, supported)
     if (method === 'initialize' && !modern && !this.hasLegacy && supported)
       return otherVersion(message, message.protocolVersion ?? '', supported)
-    const unknown = method === 'server/discover' && !supported && !this.recording.modern
+    const unknown = method === 'server/discover' && !supported && !this.recording.modern && !this.isLiveAlone
     return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
   }
 

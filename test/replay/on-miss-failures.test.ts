@@ -3,13 +3,14 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { validateTape } from '../../src/tape/validate.ts'
+import { startHttpServer } from '../fixtures/servers/http-server.ts'
 import type { RawExchange } from '../fixtures/servers/raw-exchange.ts'
 import { echoWithHandshake, type RawHttpServer, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, notification, rpc, toolCall } from '../helpers/rpc.ts'
 import { asked, byHand, httpTape } from './hand-stage.ts'
-import { replayDoor } from './replay-stage.ts'
+import { callTool, replayClient, replayDoor } from './replay-stage.ts'
 
 const handshake = echoWithHandshake('live')
 const shortTape = (t: Test): string => httpTape(t, asked(1, 'tools/list', {}, { tools: [] }))
@@ -148,4 +149,24 @@ t.test('who cannot be asked is a miss, and may be there the next time', async t 
   await door.close()
   const details = { misses: [{ method: 'tools/call', subject: 'a', text: /the server of --on-miss failed: / }] }
   t.match(door.replay, { requests: 4, hits: 2, asked: 2, misses: 1, details })
+})
+
+t.test('a tape is begun with a server of 2026-07-28', async t => {
+  trackLeaks(t)
+  const server = await startHttpServer({ mode: 'modern' })
+  t.teardown(() => server.close())
+  for (const wire of ['http', 'stdio'] as const) {
+    const file = path.join(t.testdir(), 'new.tape.jsonl')
+    const door = wire === 'http' ? await replayDoor(t, file, { onMiss: { url: server.url, record: true } }) : file
+    const first = await replayClient(t, wire, door, { era: 'auto' }, ['--on-miss', `record:${server.url}`])
+    t.equal(await callTool(first.c, 'add', { a: 1, b: 2 }), '3', wire)
+    await first.end()
+    if (typeof door !== 'string') await door.close()
+    const again = await replayDoor(t, file)
+    const second = await replayClient(t, 'http', again, { era: 'auto' })
+    t.equal(await callTool(second.c, 'add', { a: 1, b: 2 }), '3', wire)
+    await second.end()
+    await again.close()
+    t.match(again.replay, { misses: 0 })
+  }
 })
