@@ -126,18 +126,18 @@ export class Replay {
       const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
       return { miss: { text, closest: request, difference: [] } }
     }
-    this.#hit(request)
+    this.hit(request)
     return found
   }
 
   /** Where it is this client's turn to be refused: how. */
   refusedBeginning({ method }: Message, modern: boolean): RecordedRequest | undefined {
     const refused = method === 'initialize' && !modern ? this.#refused.take() : undefined
-    if (refused) this.#hit(refused)
+    if (refused) this.hit(refused)
     return refused
   }
 
-  #hit(request: RecordedRequest): void {
+  hit(request: RecordedRequest): void {
     this.report.hits++
     this.#used.add(request)
   }
