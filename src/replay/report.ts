@@ -11,7 +11,7 @@ export interface ReplaySummary {
   readonly hits: number
   /** Requests that were not on the tape, and that the server of `onMiss` was asked. */
   readonly asked: number
-  /** Requests that are not on the tape, and got an error. */
+  /** Requests that are not on the tape, and that no server has answered either. */
   readonly misses: number
   /** Clients answered the server's questions otherwise than recorded. */
   readonly divergences: number
