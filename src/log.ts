@@ -41,8 +41,8 @@ export function createLog(options: LogOptions): Log {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-/** What looks like a secret may seem to go on behind the end of its string: the line stays JSON all the same. */
-function scrubbedJson(line: object, scrub: (text: string) => string): string {
+/** An object as one line of JSON without its secrets. What looks like one may seem to go on behind the end of its string: the line stays JSON all the same. */
+export function scrubbedJson(line: object, scrub: (text: string) => string): string {
   const inside = JSON.stringify(line, (_, value: unknown) => (typeof value === 'string' ? scrub(value) : value))
   const whole = scrub(inside)
   return whole === inside || isJson(whole) ? whole : inside

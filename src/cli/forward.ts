@@ -14,11 +14,11 @@ export async function forward(args: ForwardArgs): Promise<void> {
   await runForward(args, forwardOptionsOf(args))
 }
 
-/** Runs a proxy as these options say. `closed` is told when it has been closed. */
+/** Runs a proxy as these options say. `closed` is told when it has been closed, and how secrets are taken out of what is printed. */
 export async function runForward(
   args: ForwardArgs,
   options: ForwardOptions,
-  closed?: (proxy: Forward) => void
+  closed?: (proxy: Forward, scrub: (text: string) => string) => void
 ): Promise<void> {
   const redactor = redactorOf(args, options)
   const log = createLog({
@@ -38,7 +38,7 @@ export async function runForward(
     const { url, ended } = proxy
     const close: Forward['close'] = async how => {
       await proxy.close(how)
-      closed?.(proxy)
+      closed?.(proxy, redactor.scrub)
     }
     return { ...(url !== undefined && { url }), ended, close }
   })

@@ -1,3 +1,4 @@
+import { scrubbedJson } from '../log.ts'
 import { printable, printableJson } from '../printable.ts'
 import { parseDuration } from '../proxy/options.ts'
 import { type FaultRule, parseFault } from '../replay/faults.ts'
@@ -17,9 +18,9 @@ const NO_SERVER = { env: [], 'upstream-transport': 'auto', 'upstream-era': 'auto
 export async function replay(args: ReplayArgs): Promise<void> {
   const all = { ...args, ...NO_SERVER, env: [] } as ForwardArgs & ReplayArgs
   const target = tapeTargetOf(all)
-  await runForward(all, optionsFor(all, target), proxy => {
+  await runForward(all, optionsFor(all, target), (proxy, scrub) => {
     const summary = proxy.replay
-    if (summary) conclude(summary, args)
+    if (summary) conclude(summary, args, scrub)
   })
 }
 
@@ -91,14 +92,14 @@ function showProgress(): (read: number, total: number) => void {
 }
 
 /** The closing summary, and the exit code that follows from it. */
-function conclude(summary: ReplaySummary, args: ReplayArgs): void {
+function conclude(summary: ReplaySummary, args: ReplayArgs, scrub: (text: string) => string): void {
   const { misses, divergences, unused } = summary
   const failed = misses > 0 || divergences > 0 || (args['strict-unused'] && unused > 0)
   if (failed) process.exitCode = 1
   const write = lineWriter(process.stderr)
   if (args['log-format'] === 'json')
-    return write(`${printableJson(JSON.stringify({ event: 'replayed', ...summary }))}\n`)
-  for (const line of summaryLines(summary)) write(`catflap: ${printable(line)}\n`)
+    return write(`${printableJson(scrubbedJson({ event: 'replayed', ...summary }, scrub))}\n`)
+  for (const line of summaryLines(summary)) write(`catflap: ${printable(scrub(line))}\n`)
 }
 
 /** Of each kind, so many are shown. */

@@ -45,6 +45,11 @@ export class Faults {
   }
 }
 
+/** Nothing of the recording is told. */
+export function isInstead({ kind }: FaultRule): boolean {
+  return kind === 'drop' || kind === 'error'
+}
+
 /** A number from 0 to 1 (1 excluded) that is always the same for the same text, and looks like chance. */
 function draw(text: string): number {
   // FNV-1a, stirred by the finish of MurmurHash3, as near texts would otherwise give near numbers.

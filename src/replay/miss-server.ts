@@ -1,7 +1,7 @@
 import { idKey } from '../protocol/id.ts'
 import { Message } from '../protocol/message.ts'
-import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
-import type { LiveServer } from './live-server.ts'
+import type { CallInput, CallReceiver, CancelReason, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
+import type { LiveAsk, LiveServer } from './live-server.ts'
 import type { LiveTape, TapedCall } from './live-tape.ts'
 import type { Outlet, ReplaySession } from './replay-session.ts'
 import { SILENT } from './spoken.ts'
@@ -23,10 +23,11 @@ export class MissServer implements LiveServer {
   readonly #session: ReplaySession
   readonly #outlet: Outlet
   readonly #tape: LiveTape | undefined
-  /** The server's questions: what the client knows them by → what the server does. */
-  readonly #asked = new Map<string, string>()
+  /** The server's questions, by what the client calls them. */
+  readonly #asked = new Map<string, Question>()
   #begun = false
   #initialized = false
+  #closed = false
 
   constructor(session: ReplaySession, outlet: Outlet, { open, tape, note }: MissServerOptions) {
     this.#session = session
@@ -42,12 +43,22 @@ export class MissServer implements LiveServer {
     })
   }
 
-  ask(message: Message, receiver: CallReceiver, initialize: Message | undefined): UpstreamCall {
-    const modern = message.metaVersion !== undefined
+  ask(message: Message, receiver: CallReceiver, { initialize, failed }: LiveAsk): UpstreamCall {
+    const modern = message.metaVersion !== undefined || message.method === 'server/discover'
     if (!modern && !this.#begun && message.method !== 'initialize') this.#begin(initialize)
     if (message.method === 'initialize') this.#begun = true
-    const taped = this.#tape?.call(message, modern)
-    return this.#leg.call(inputOf(message, modern), new Relay(receiver, taped))
+    const relay = new Relay(receiver, this.#tape?.call(message, modern), reason => {
+      if (!this.#closed) failed(reason)
+    })
+    const call = this.#leg.call(inputOf(message, modern), relay)
+    return {
+      pause: () => call.pause(),
+      resume: () => call.resume(),
+      cancel(reason) {
+        relay.left(reason)
+        call.cancel(reason)
+      }
+    }
   }
 
   /** What the client has begun with goes first; the leg keeps the rest waiting until it is answered. */
@@ -55,7 +66,10 @@ export class MissServer implements LiveServer {
     this.#begun = true
     this.#initialized = true
     if (!initialize) return
-    this.#leg.call(inputOf(initialize, false), new Relay(SILENT, this.#tape?.call(initialize, false)))
+    const again = (): void => {
+      this.#begun = false
+    }
+    this.#leg.call(inputOf(initialize, false), new Relay(SILENT, this.#tape?.call(initialize, false), again))
     const initialized = Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' })
     this.#tape?.told(initialized)
     this.#leg.call(inputOf(initialized, false), SILENT)
@@ -73,11 +87,12 @@ export class MissServer implements LiveServer {
 
   answer(message: Message): boolean {
     const key = message.idText === undefined ? undefined : idKey(message.idText)
-    const idText = key === undefined ? undefined : this.#asked.get(key)
-    if (key === undefined || idText === undefined) return false
+    const question = key === undefined ? undefined : this.#asked.get(key)
+    if (key === undefined || !question) return false
     this.#asked.delete(key)
-    const answer = message.withId(idText)
-    this.#tape?.told(answer)
+    const answer = message.withId(question.idText)
+    if (question.taped) question.taped.replied(answer)
+    else this.#tape?.told(answer)
     this.#leg.call(inputOf(answer, false), SILENT)
     return true
   }
@@ -91,7 +106,9 @@ export class MissServer implements LiveServer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.#leg.close()
+    this.#tape?.close()
   }
 
   /** Its questions get ids that the tape's questions do not have. */
@@ -101,7 +118,7 @@ export class MissServer implements LiveServer {
     else this.#tape?.said(message)
     if (message.kind !== 'request') return this.#outlet.message(message, relay?.receiver)
     const idText = this.#session.asks.mint(message.idText!)
-    this.#asked.set(idKey(idText), message.idText!)
+    this.#asked.set(idKey(idText), { idText: message.idText!, taped: relay?.taped })
     if (this.#asked.size > MAX_ASKED) for (const oldest of this.#asked.keys()) return void this.#asked.delete(oldest)
     this.#outlet.message(message.withId(idText), relay?.receiver)
   }
@@ -109,14 +126,24 @@ export class MissServer implements LiveServer {
 
 const MAX_ASKED = 1024
 
-/** Passes on what a call brings, and has it written down. */
+interface Question {
+  /** What the server calls it. */
+  readonly idText: string
+  readonly taped: TapedCall | undefined
+}
+
+/** Passes on what a call brings, and has it written down. `failed` hears why no answer comes. */
 class Relay implements CallReceiver {
   readonly receiver: CallReceiver
   readonly taped: TapedCall | undefined
 
-  constructor(receiver: CallReceiver, taped: TapedCall | undefined) {
+  readonly #failed: (reason: string) => void
+  #answered = false
+
+  constructor(receiver: CallReceiver, taped: TapedCall | undefined, failed: (reason: string) => void) {
     this.receiver = receiver
     this.taped = taped
+    this.#failed = failed
   }
 
   onHead(...[head]: Parameters<CallReceiver['onHead']>): void {
@@ -128,18 +155,31 @@ class Relay implements CallReceiver {
   }
 
   onMessage(message: Message, last: boolean): void {
+    if (last) this.#answered = true
     if (last) this.taped?.answered(message)
     else this.taped?.said(message)
     this.receiver.onMessage(message, last)
   }
 
   onEnd(): void {
+    if (!this.#answered) this.#fail('it ended without an answer')
     this.receiver.onEnd()
   }
 
   onError(...[error]: Parameters<CallReceiver['onError']>): void {
-    this.taped?.failed(error.code)
+    this.#fail(error.message)
     this.receiver.onError(error)
+  }
+
+  /** Whoever asked waits no longer, and nothing more is heard here. */
+  left(reason: CancelReason): void {
+    if (reason === 'timeout' && !this.#answered) this.#failed('no answer in time')
+    this.taped?.failed()
+  }
+
+  #fail(reason: string): void {
+    this.taped?.failed()
+    if (!this.#answered) this.#failed(reason)
   }
 
   onCancelled(): void {

@@ -5,6 +5,7 @@ import { META_VERSION } from '../protocol/versions.ts'
 import { parseJson } from './canonical.ts'
 import { META_CAPABILITIES } from './capabilities.ts'
 import type { Outcome, RecordedRequest } from './recording.ts'
+import { isRefusedBeginning } from './refused-beginnings.ts'
 import { isObject } from './values.ts'
 
 const INVALID_PARAMS = -32602
@@ -20,6 +21,7 @@ const MAX_TEXT = 16_384
  */
 export function isRefusedUnread(request: RecordedRequest, era: Era): boolean {
   const { outcome } = request
+  if (isRefusedBeginning(request)) return true
   if (outcome.kind === 'status') return lostSession(request, outcome)
   if (outcome.kind !== 'response' || !outcome.isError || outcome.truncated || outcome.text.length > MAX_TEXT)
     return false

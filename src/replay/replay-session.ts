@@ -4,8 +4,10 @@ import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
 import { Asks } from './asks.ts'
 import { type Capabilities, META_CAPABILITIES } from './capabilities.ts'
 import type { ConversationIndex } from './conversation-index.ts'
+import { isInstead } from './faults.ts'
 import type { LiveServer } from './live-server.ts'
 import type { Cursor } from './matching.ts'
+import { Owed } from './owed.ts'
 import { Play } from './play.ts'
 import type { RecordedAnswer, RecordedRequest, Said, Step } from './recording.ts'
 import type { Replay } from './replay.ts'
@@ -37,6 +39,7 @@ export class ReplaySession implements Stage {
   readonly #asides = new Set<Sequence<Said>>()
   /** How often a method was used: of notifications, and of requests where faults depend on it. */
   readonly #times = new Map<string, number>()
+  readonly #owed = new Owed()
   /** The recording's progress tokens, as this client calls them. */
   readonly #tokens = new Map<string, string>()
   #index: ConversationIndex | undefined
@@ -66,17 +69,20 @@ export class ReplaySession implements Stage {
   request(message: Message, receiver: CallReceiver, heads: boolean): UpstreamCall {
     const { replay } = this
     const modern = replay.isModern(message)
-    if (message.method === 'initialize') this.#begin(message)
     const refused = replay.refusal(message, modern)
     if (refused) return answerText(receiver, refused)
     replay.report.requests++
+    const due = this.#owedTo(message) ?? replay.refusedBeginning(message, modern)
+    if (due) return this.#play(due, { message, receiver, heads, modern })
+    if (message.method === 'initialize') this.#begin(message)
     const found = replay.find(message, this.#cursor(modern))
     if ('request' in found) return this.#play(found.request, { message, receiver, heads, modern })
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)
     const live = this.#liveServer()
     if (live) {
       replay.report.asked++
-      return live.ask(message, receiver, this.#initialize)
+      const failed = (reason: string): void => replay.unanswered(message, found.miss, reason)
+      return live.ask(message, receiver, { initialize: this.#initialize, failed })
     }
     return answerText(receiver, replay.missed(message, found.miss).toJsonRpc(message.idText).toString())
   }
@@ -111,6 +117,14 @@ export class ReplaySession implements Stage {
     if (before.length > 0) this.#sequence(before, before[0]!.at)
   }
 
+  /** The recording of the same request that a fault was told in the place of. */
+  #owedTo(message: Message): RecordedRequest | undefined {
+    const { replay } = this
+    const owed = replay.faults.any ? this.#owed.take(message) : undefined
+    if (owed) replay.hit(owed)
+    return owed
+  }
+
   #cursor(modern: boolean): Cursor | undefined {
     const era = modern ? 'modern' : 'legacy'
     this.#cursors[era] ??= this.replay.cursor(era)
@@ -126,6 +140,7 @@ export class ReplaySession implements Stage {
     const token = message.progressTokenText
     if (token !== undefined && recorded.progressToken !== undefined) this.#knowToken(recorded.progressToken, token)
     const faults = replay.faults.any ? replay.faults.of(recorded.method, this.#count(`fault ${recorded.method}`)) : []
+    if (faults.some(isInstead)) this.#owed.give(message, recorded)
     const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults })
     this.#plays.add(play)
     this.reached(recorded.order)

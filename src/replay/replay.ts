@@ -15,6 +15,7 @@ import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
 import type { TapeTargetOptions } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
+import { begunConversations, RefusedBeginnings } from './refused-beginnings.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
@@ -41,6 +42,7 @@ export class Replay {
   readonly #openLive: OpenLive | undefined
   readonly #matchers: { readonly legacy: Matcher | undefined; readonly modern: Matcher | undefined }
   readonly #beginnings: Beginnings
+  readonly #refused: RefusedBeginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
@@ -63,7 +65,8 @@ export class Replay {
     this.#log = log
     this.#openLive = openLive
     const { legacy, modern } = recording
-    this.#beginnings = new Beginnings(legacy)
+    this.#beginnings = new Beginnings(begunConversations(legacy))
+    this.#refused = new RefusedBeginnings(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -78,6 +81,11 @@ export class Replay {
 
   get hasLegacy(): boolean {
     return this.recording.legacy.some(({ steps }) => steps.some(step => step.kind === 'request'))
+  }
+
+  /** A tape that is only begun has no era yet: what the real server speaks decides. */
+  get isLiveAlone(): boolean {
+    return this.#openLive !== undefined && !this.hasLegacy && !this.recording.modern
   }
 
   session(outlet: Outlet): ReplaySession {
@@ -102,7 +110,7 @@ export class Replay {
       return otherVersion(message, message.metaVersion, supported)
     if (method === 'initialize' && !modern && !this.hasLegacy && supported)
       return otherVersion(message, message.protocolVersion ?? '', supported)
-    const unknown = method === 'server/discover' && !supported && !this.recording.modern
+    const unknown = method === 'server/discover' && !supported && !this.recording.modern && !this.isLiveAlone
     return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
   }
 
@@ -118,9 +126,20 @@ export class Replay {
       const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
       return { miss: { text, closest: request, difference: [] } }
     }
+    this.hit(request)
+    return found
+  }
+
+  /** Where it is this client's turn to be refused: how. */
+  refusedBeginning({ method }: Message, modern: boolean): RecordedRequest | undefined {
+    const refused = method === 'initialize' && !modern ? this.#refused.take() : undefined
+    if (refused) this.hit(refused)
+    return refused
+  }
+
+  hit(request: RecordedRequest): void {
     this.report.hits++
     this.#used.add(request)
-    return found
   }
 
   #nothing(message: Message): Miss {
@@ -141,8 +160,8 @@ export class Replay {
       text,
       ...(difference.length > 0 && { difference })
     }
-    this.report.missed(finding)
-    this.#log.warn('replay-miss', `not on the tape: ${missText(finding)}`, { ...finding })
+    const printed = this.report.missed(finding)
+    this.#log.warn('replay-miss', `not on the tape: ${missText(printed)}`, { ...printed })
     const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
     const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
@@ -151,9 +170,14 @@ export class Replay {
     return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
+  /** Neither the tape nor the server of `onMiss` has an answer. */
+  unanswered(message: Message, miss: Miss, reason: string): void {
+    this.missed(message, { ...miss, text: `${miss.text}; and the server of --on-miss failed: ${reason}` })
+  }
+
   diverged(finding: ReplayFinding): void {
-    this.report.diverged(finding)
-    this.#log.warn('replay-divergence', findingText(finding), { ...finding })
+    const printed = this.report.diverged(finding)
+    this.#log.warn('replay-divergence', findingText(printed), { ...printed })
   }
 
   fault(kind: FaultRule['kind'], { method, subject, place }: RecordedRequest): void {

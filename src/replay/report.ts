@@ -1,3 +1,5 @@
+import { MARK } from '../tape/format.ts'
+import { isSecretName } from '../tape/secret-names.ts'
 import type { FaultKind } from './faults.ts'
 import type { RecordedRequest, Recording, TapePlace } from './recording.ts'
 
@@ -9,7 +11,7 @@ export interface ReplaySummary {
   readonly hits: number
   /** Requests that were not on the tape, and that the server of `onMiss` was asked. */
   readonly asked: number
-  /** Requests that are not on the tape, and got an error. */
+  /** Requests that are not on the tape, and that no server has answered either. */
   readonly misses: number
   /** Clients answered the server's questions otherwise than recorded. */
   readonly divergences: number
@@ -54,14 +56,16 @@ export class ReplayReport {
   readonly #diverged: ReplayFinding[] = []
   readonly #faults: Partial<Record<FaultKind, number>> = {}
 
-  missed(finding: ReplayFinding): void {
+  /** Returns it as it may be shown. */
+  missed(finding: ReplayFinding): ReplayFinding {
     this.#misses++
-    if (this.#missed.length < MAX_DETAILS) this.#missed.push(finding)
+    return noted(this.#missed, finding)
   }
 
-  diverged(finding: ReplayFinding): void {
+  /** Returns it as it may be shown. */
+  diverged(finding: ReplayFinding): ReplayFinding {
     this.#divergences++
-    if (this.#diverged.length < MAX_DETAILS) this.#diverged.push(finding)
+    return noted(this.#diverged, finding)
   }
 
   fault(kind: FaultKind): void {
@@ -87,6 +91,19 @@ export class ReplayReport {
       ...(seed !== undefined && { seed })
     }
   }
+}
+
+function noted(list: ReplayFinding[], finding: ReplayFinding): ReplayFinding {
+  const { difference } = finding
+  const shown = difference ? { ...finding, difference: difference.map(withoutSecret) } : finding
+  if (list.length < MAX_DETAILS) list.push(shown)
+  return shown
+}
+
+/** Of what is called a password, only that it differs. What the values look like says nothing there, so their path has to. */
+function withoutSecret(line: string): string {
+  const path = line.slice(0, Math.max(0, line.indexOf(': ')))
+  return path.split(/[.[\]"]+/).some(isSecretName) ? `${path}: ${MARK}` : line
 }
 
 function unusedOf(

@@ -73,7 +73,8 @@ export class TapeAppender {
   append(frame: Frame): void {
     if (this.#failed) return
     this.#n++
-    this.#t = Math.max(this.#t, Date.now() - this.#started)
+    // What was held back is as old as it is; lines of several sessions stand in the order in which they are written.
+    this.#t = Math.max(this.#t, Math.round(performance.timeOrigin + frame.time) - this.#started)
     this.#waiting += lineOf(this.#n, this.#t, this.#encoder.body(frame))
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined

@@ -60,6 +60,44 @@ t.test('a miss: exit code 1, and where the closest request stands', async t => {
   ])
 })
 
+for (const json of [false, true])
+  t.test(`what the log hides, the summary hides too (${json ? 'JSON' : 'text'})`, async t => {
+    trackLeaks(t)
+    const bearer = 'tok12345AbCdEf67890x'
+    const token = 'catflapSecret0123456789'
+    const args = { url: 'https://e/?access_token=[redacted]&page=1', password: 'before0815' }
+    const file = httpTape(t, asked(1, 'tools/call', { name: 'get', arguments: args }, { content: [] }))
+    const run = runCatflap(['replay', '--listen', '0', '--token', token, file], { json })
+    const url = json
+      ? String((await run.events.until(e => e.event === 'listening')).url)
+      : /listening on (\S+),/.exec(await run.stdout.until(line => line.includes('listening on')))![1]!
+    const known = { authorization: `Bearer ${bearer}`, 'catflap-token': token }
+    const begun = await rawPost(url, initialize(0), known)
+    const headers = { ...known, ...legacyHeaders(begun.headers['mcp-session-id'] as string) }
+    const ask = async (link: string): Promise<void> => {
+      const given = { url: link, password: 'hunter2secret' }
+      t.match((await rawPost(url, rpc(7, 'tools/call', { name: 'get', arguments: given }), headers)).text, '-31060')
+    }
+    await ask(`https://e/?access_token=${bearer}&page=2`)
+    await ask(token)
+    t.match(await run.close(), { code: 1 })
+    const told = run.stderr.items.join('\n')
+    t.match(told, json ? '"event":"replayed"' : 'catflap: replayed: ')
+    t.match(told, 'params.arguments.password: [redacted]')
+    t.notMatch(told, new RegExp(`${bearer}|${token}|hunter2secret|before0815`))
+  })
+
+t.test('an --on-miss server that cannot be reached: exit code 1', async t => {
+  trackLeaks(t)
+  const run = await startCatflap(['replay', '--listen', '0', '--on-miss', 'http://127.0.0.1:1/mcp', tapeFile(t)])
+  t.match((await rawPost(run.url, add(3), await session(run.url))).text, '"error"')
+  t.match(await run.close(), { code: 1 })
+  t.match(
+    run.events.items.find(e => e.event === 'replayed'),
+    { asked: 1, misses: 1 }
+  )
+})
+
 t.test('--strict-unused: exit code 1 where a recorded request was never made', async t => {
   trackLeaks(t)
   const run = await startCatflap(['replay', '--listen', '0', '--strict-unused', tapeFile(t)])

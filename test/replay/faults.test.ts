@@ -120,3 +120,24 @@ t.test('the same seed hits the same requests of each replay session', async t =>
   t.same(await run(7), first)
   t.ok(first.includes(true) && first.includes(false))
 })
+
+t.test('who tries again gets what a fault was told in the place of', async t => {
+  const count = (n: number) => asked(n, 'tools/call', { name: 'count', arguments: {} }, { n })
+  const file = httpTape(t, [...count(1), ...count(2), ...count(3)])
+  for (const match of ['keyed', 'strict'] as const) {
+    const faults = [parse('tools/call=error:0.5')]
+    const { say, door } = await byHand(t, 'http', file, { faults, seed: 3, match, repeat: 'error' })
+    const counted: unknown[] = []
+    let failed = 0
+    for (let id = 1; counted.length < 3 && id < 50; id++) {
+      const message = rpc(id, 'tools/call', { arguments: {}, name: 'count', _meta: { progressToken: id } })
+      const { result, error } = JSON.parse((await say(message)).text)
+      if (error) t.equal(error.code, -31_062, match)
+      if (error) failed++
+      else counted.push(result.n)
+    }
+    t.same(counted, [1, 2, 3], match)
+    t.ok(failed > 0, 'some failed')
+    t.match(door.replay, { misses: 0, unused: 0, faults: { error: failed } })
+  }
+})

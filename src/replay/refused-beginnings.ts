@@ -1,0 +1,44 @@
+import type { Conversation, RecordedRequest } from './recording.ts'
+
+/** An `initialize` that began nothing: 401, 503, an error, a connection that broke. */
+export function isRefusedBeginning({ method, outcome }: RecordedRequest): boolean {
+  return method === 'initialize' && (outcome.kind !== 'response' || outcome.isError)
+}
+
+/**
+ * When clients are refused at the door. They try again in a session of their own, which knows nothing of the first, so that turns are
+ * counted over the whole tape: each refusal is told once, when as many have begun before as did on the tape.
+ */
+export class RefusedBeginnings {
+  readonly #beginnings: readonly RecordedRequest[]
+  /** Where nobody was ever let in. */
+  readonly #always: RecordedRequest | undefined
+  #next = 0
+
+  constructor(conversations: readonly Conversation[]) {
+    const all = conversations.flatMap(initializesOf).filter(({ outcome }) => outcome.kind !== 'open')
+    this.#beginnings = all.sort((a, b) => a.order - b.order)
+    this.#always = all.every(isRefusedBeginning) ? all.at(-1) : undefined
+  }
+
+  /** Takes the next turn. Undefined: this client is let in. */
+  take(): RecordedRequest | undefined {
+    const next = this.#beginnings[this.#next]
+    if (!next) return this.#always
+    this.#next++
+    return isRefusedBeginning(next) ? next : undefined
+  }
+}
+
+/** Those where a client was let in, or none ever asked; all, where there are none of these. */
+export function begunConversations(conversations: readonly Conversation[]): readonly Conversation[] {
+  const begun = conversations.filter(conversation => {
+    const all = initializesOf(conversation)
+    return all.length === 0 || !all.every(isRefusedBeginning)
+  })
+  return begun.length > 0 ? begun : conversations
+}
+
+function initializesOf({ steps }: Conversation): RecordedRequest[] {
+  return steps.filter(step => step.kind === 'request').filter(({ method }) => method === 'initialize')
+}
