@@ -21,6 +21,9 @@ export interface LiveSaid {
 /** More of one request than this is counted, not kept. */
 const MAX_SAID = 10_000
 
+/** A server that speaks without end is waited for so many times as long as a silent one. */
+const LONGEST = 20
+
 /** One request that is on its way to the server. */
 export class LiveRequest {
   readonly idText: string
@@ -55,7 +58,9 @@ export class LiveRequest {
 
   heard(said: LiveSaid): void {
     if (this.said.length < MAX_SAID) this.said.push(said)
-    if (said.owned && this.#timeout > 0 && !this.outcome) this.#restart(this.#timeout)
+    if (!said.owned || this.#timeout === 0 || this.outcome) return
+    const left = this.#timeout * LONGEST - (performance.now() - this.sentAt)
+    this.#restart(Math.max(1, Math.min(this.#timeout, left)))
   }
 
   end(outcome: LiveOutcome): void {
