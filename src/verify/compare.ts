@@ -32,7 +32,8 @@ export class Comparer {
   /** Of a request with all that came of it. `alone`: no other was under way when it was recorded. */
   request(recorded: RecordedRequest, live: LiveRequest, alone: boolean): FoundDifference[] {
     const outcome = this.#outcome(recorded, live.outcome!)
-    return [...this.#said(recorded, live, alone), ...outcome].slice(0, MAX_DIFFERENCES).map(withText)
+    const said = this.#said(recorded, live, alone).slice(0, MAX_DIFFERENCES - outcome.length)
+    return [...said, ...outcome].map(withText)
   }
 
   /** Of a question of the server's. */

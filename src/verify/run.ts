@@ -24,6 +24,7 @@ const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
 
+const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
 const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
 
 /** Sends what the client said, in its order, and compares what comes. */
@@ -87,14 +88,18 @@ export class Run {
       await this.#close()
       await Promise.all(this.#pending.keys())
     }
+    if (!signal?.aborted) return
+    for (const { step } of this.#plan.acts)
+      if (step.kind === 'request' && !this.requests.has(step)) this.#tell(step, 'skipped', NOT_SENT)
   }
 
   async #all(): Promise<void> {
     const { acts } = this.#plan
     const { signal, onProgress } = this.#options
-    for (let i = 0; i < acts.length && !signal?.aborted; ) {
+    for (let i = 0; i < acts.length; ) {
       const act = acts[i]!
       await this.#earlier(act.order)
+      if (signal?.aborted) break
       const batch = batchAt(acts, i)
       await this.#act(act, batch)
       i += batch.length
@@ -157,6 +162,7 @@ export class Run {
   async #request(played: Played, steps: readonly RecordedRequest[]): Promise<void> {
     const call = steps.find(step => step.method === 'tools/call' && !this.#skipped.has(step))
     if (call && !played.isRefused && !this.#options.allowWrites) await this.#askTools(played, call)
+    if (this.#options.signal?.aborted) return
     const sent: RecordedRequest[] = []
     for (const step of steps) {
       const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
@@ -199,6 +205,7 @@ export class Run {
 
   async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
     const { outcome } = live
+    if (this.#options.signal?.aborted && outcome?.kind !== 'response') return this.#tell(step, 'skipped', INTERRUPTED)
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
@@ -206,7 +213,6 @@ export class Run {
       this.bound.learn(step, json)
       await this.#listed(played, step, json)
     }
-    if (outcome?.kind === 'cancelled' && this.#options.signal?.aborted) return this.#tell(step, 'skipped', INTERRUPTED)
     this.onAnswer?.(step, live)
     this.#compare(step, live, this.#comparer)
   }
