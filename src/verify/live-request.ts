@@ -1,5 +1,6 @@
 import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
+import type { RecordedRequest } from '../replay/recording.ts'
 import type { CallReceiver, CancelReason, UpstreamCall } from '../transport/upstream.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 
@@ -124,4 +125,11 @@ export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] 
     if (ANNOUNCEMENTS.test(message.method ?? '') || message.kind === 'request') return false
     return owned || (alone && onPipe)
   })
+}
+
+/** As much has come for a request as had come by then on the tape, or it is over. */
+export function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
+  if (live.outcome) return true
+  const count = step.said.filter(s => s.owned && s.order < order).length
+  return live.said.filter(s => s.owned).length >= count
 }

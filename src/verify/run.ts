@@ -8,10 +8,20 @@ import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer } from './compare.ts'
 import { LISTS, Offers } from './drift.ts'
-import type { LiveRequest } from './live-request.ts'
+import { hasHeard, type LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { allPages, furtherPages } from './pages.ts'
-import { type Act, answerOf, jsonOf, lastOrderOf, overlapping, type Plan, placeFacts, type Spoken } from './plan.ts'
+import {
+  type Act,
+  answerOf,
+  batchAt,
+  jsonOf,
+  lastOrderOf,
+  overlapping,
+  type Plan,
+  placeFacts,
+  type Spoken
+} from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -305,26 +315,6 @@ export class Run {
   wasAlone(request: RecordedRequest): boolean {
     return !this.#overlapping.has(request)
   }
-}
-
-/** As much has come for a request as had come by then on the tape, or it is over. */
-function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
-  if (live.outcome) return true
-  const count = step.said.filter(s => s.owned && s.order < order).length
-  return live.said.filter(s => s.owned).length >= count
-}
-
-/** The requests of one batch stand together. */
-function batchAt(acts: readonly Act[], at: number): readonly Act[] {
-  const { conversation, step } = acts[at]!
-  if (step.kind !== 'request' || step.batch === undefined) return [acts[at]!]
-  let end = at + 1
-  while (end < acts.length) {
-    const next = acts[end]!
-    if (next.conversation !== conversation || next.step.kind !== 'request' || next.step.batch !== step.batch) break
-    end++
-  }
-  return acts.slice(at, end)
 }
 
 /** To the microsecond. */

@@ -3,9 +3,12 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { readRecording } from '../../src/replay/recording.ts'
+import { DEFAULT_RULES } from '../../src/replay/rules.ts'
 import { dryRun } from '../../src/verify/dry-run.ts'
+import { learn } from '../../src/verify/learn.ts'
 import type { VerifyOptions } from '../../src/verify/options.ts'
 import { reportLines } from '../../src/verify/text-report.ts'
+import { verifyOnce } from '../../src/verify/verify.ts'
 import { type Asked, type Scripted, scripted } from '../fixtures/servers/scripted.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { down, type FrameFacts, request, result, tapeOf, up } from '../replay/recording-door.ts'
@@ -131,6 +134,35 @@ t.test('what looks like data is a difference where it came from, though the clie
     'tools/call read: result.structuredContent.price: 19999 → 99999'
   ])
   t.match(server.asked.at(-1)!.params, { arguments: { q: 'release-1999', max: 99_999 } })
+})
+
+t.test('numbers that count by themselves are learned where they come from, and bound from there', async t => {
+  trackLeaks(t)
+  const file = tapeOf(
+    t,
+    turns(
+      ['tools/list', {}, { tools: [tool('order')] }],
+      ['tools/call', { name: 'order' }, text('made order 48213')],
+      ['tools/call', { name: 'look', arguments: { order: '48213' } }, { structuredContent: { order: '48213' } }]
+    )
+  )
+  let last = 50_000
+  const server = await serving(t, {
+    'tools/list': () => ({ tools: [tool('order')] }),
+    'tools/call': ({ params }) =>
+      params!.name === 'order' ? text(`made order ${++last}`) : { structuredContent: params!.arguments }
+  })
+  const recording = await readRecording([file])
+  const options = { target: { url: server.url }, allowWrites: true }
+  const [first, second] = [await verifyOnce(recording, options, true), await verifyOnce(recording, options, true)]
+  t.match(found(first.report()), [/call order: .*48213.* → .*50001/])
+  const { rules } = learn(first, second, DEFAULT_RULES)
+  t.same(
+    rules.answers.map(rule => rule.name),
+    ['order']
+  )
+  t.same(found(second.report(rules)), [])
+  recording.close()
 })
 
 t.test('another resource in a list is another resource', async t => {
