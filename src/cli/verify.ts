@@ -42,11 +42,15 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
   try {
     if (args['dry-run']) return await showDryRun(recording, options)
     const first = await verifyOnce(recording, options, args.learn || args.update)
-    const report = args.learn ? await learnFrom(first, { recording, options, rules, rulesFile }) : first.report()
+    const report =
+      args.learn && !interrupt.signal.aborted
+        ? await learnFrom(first, { recording, options, rules, rulesFile })
+        : first.report()
     bar.end()
     await writeReports(report, call.reporters)
     process.exitCode = EXIT[report.outcome]
-    if (args.update && report.outcome !== 'unreachable') await update(recording, first, options)
+    if (args.update && report.outcome !== 'unreachable' && !interrupt.signal.aborted)
+      await update(recording, first, options)
     if (interrupt.signal.aborted) process.exitCode = 130
   } finally {
     bar.end()
@@ -78,6 +82,8 @@ async function learnFrom(first: Verified, { recording, options, rules, rulesFile
   const report = first.report()
   if (report.outcome === 'unreachable' || report.outcome === 'refused') return report
   const second = await verifyOnce(recording, options, true)
+  // What half a run did not see is no reason to forget, nor to learn.
+  if (options.signal?.aborted) return report
   const learned = learn(first, second, rules)
   const file = printable(rulesFile)
   if (learned.count === 0) {

@@ -1,8 +1,10 @@
 import type { DiffPath } from '../replay/json-diff.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import { MARK } from '../tape/format.ts'
+import { LISTS } from './drift.ts'
 import { eachLeaf } from './leaves.ts'
 import { answerOf, isSpoken, jsonOf, type Plan, type Spoken } from './plan.ts'
+import { isRandom } from './random.ts'
 
 /** A value that the server made up in an answer. */
 export interface Minted {
@@ -91,14 +93,21 @@ class Finder implements BindingPlan {
     eachLeaf(answer, (path, leaf) => {
       if (path[0] !== 'result') return
       const key = String(path.at(-1))
-      if ([...GIVEN_BACK.values()].includes(key))
-        this.#given.set(givenKey(key, leaf, request.method), mint(request, path, leaf, false))
+      if ([...GIVEN_BACK.values()].includes(key)) this.#give(key, leaf, request, path)
       eachWordOf(leaf, word => {
+        // What is listed is an offer: where it has another name now, that is a change.
+        if (LISTS.has(request.method) && !isRandom(word)) return
         if (!this.#wanted.has(word) || this.#clients.has(word) || this.#byValue.has(word)) return
         const isPart = word !== String(leaf)
         this.#byValue.set(word, mint(request, path, isPart ? word : leaf, isPart))
       })
     })
+  }
+
+  #give(key: string, leaf: string | number, request: RecordedRequest, path: DiffPath): void {
+    const known = givenKey(key, leaf, request.method)
+    // A task is made once, and told of often.
+    if (key !== 'taskId' || !this.#given.has(known)) this.#given.set(known, mint(request, path, leaf, false))
   }
 
   said(step: Spoken): void {
@@ -113,7 +122,7 @@ class Finder implements BindingPlan {
       this.#use(minted, step, path)
     })
     eachWord(params, (path, word) => {
-      if (given.has(path.join('\n'))) return
+      if (given.has(path.join('\n')) || isChoice(step, path)) return
       const minted = this.#byValue.get(word)
       if (minted) this.#use(minted, step, path)
       else if (this.#clients.size < MAX_WORDS) this.#clients.add(word)
@@ -127,6 +136,13 @@ class Finder implements BindingPlan {
     push(this.uses, step, use)
   }
 }
+
+/** What is called is chosen by the client, whoever named it first: another tool may do harm. */
+function isChoice(step: Spoken, path: DiffPath): boolean {
+  return step.kind === 'request' && NAMED.has(step.method) && path.length === 1 && path[0] === 'name'
+}
+
+const NAMED = new Set(['tools/call', 'prompts/get'])
 
 function mint(request: RecordedRequest, path: DiffPath, value: string | number, part: boolean): Minted {
   return { request, path: [...path], value, part, uses: [] }

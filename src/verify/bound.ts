@@ -5,6 +5,7 @@ import type { RecordedRequest } from '../replay/recording.ts'
 import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
 import { counterpart, eachLeaf, replaceAt, valueAt } from './leaves.ts'
 import { answerOf, placeFacts, type Spoken } from './plan.ts'
+import { differInRandom } from './random.ts'
 import type { BindingReport, BoundPlace } from './report.ts'
 
 type Value = string | number
@@ -15,7 +16,7 @@ export class Bound {
   readonly #now = new Map<Minted, Value>()
   readonly #gone = new Set<Minted>()
   /** Of whole values, and of parts of texts. */
-  readonly #equal = new Map<string, Set<string>>()
+  readonly #equal = new Map<string, Map<string, Minted>>()
   readonly #used = new Map<Minted, Use[]>()
 
   constructor(plan: BindingPlan) {
@@ -40,8 +41,8 @@ export class Bound {
     if ((typeof now !== 'string' && typeof now !== 'number') || now === one.value) return
     this.#now.set(one, now)
     const others = this.#equal.get(String(one.value))
-    if (others) others.add(String(now))
-    else this.#equal.set(String(one.value), new Set([String(now)]))
+    if (others) others.set(String(now), one)
+    else this.#equal.set(String(one.value), new Map([[String(now), one]]))
   }
 
   /** What the client was to give back, and the server gives no more: there is nothing that could be asked. */
@@ -69,14 +70,22 @@ export class Bound {
     }
   }
 
-  /** Whether two values are the same where a value that the server made up is what it is now. */
-  isSame(before: unknown, after: unknown): boolean {
+  /**
+   * Whether two values are the same where a value that the server made up is what it is now. In the answer that brought it
+   * (`request`'s), that takes a value which looks made up: a price that the client named later is a price, and it has changed.
+   */
+  isSame(before: unknown, after: unknown, request?: RecordedRequest): boolean {
     if (this.#equal.size === 0 || typeof before !== typeof after) return false
-    if (typeof before === 'number') return this.#equal.get(String(before))?.has(String(after)) === true
+    const isNow = (old: string, now: string): boolean => {
+      const minted = this.#equal.get(old)?.get(now)
+      return minted !== undefined && (minted.request !== request || isMadeUp(minted, now))
+    }
+    if (typeof before === 'number') return isNow(String(before), String(after))
     if (typeof before !== 'string') return false
-    if (this.#equal.get(before)?.has(after as string)) return true
+    if (isNow(before, after as string)) return true
     const changed = before.replace(PARTS, part => {
-      for (const now of this.#equal.get(part) ?? []) if ((after as string).includes(now)) return now
+      for (const now of this.#equal.get(part)?.keys() ?? [])
+        if ((after as string).includes(now) && isNow(part, now)) return now
       return part
     })
     return changed === after
@@ -125,6 +134,10 @@ export function placeOf(step: Spoken, path: DiffPath): BoundPlace {
   const method = step.kind === 'answer' ? `answer to ${step.to?.method ?? 'the server'}` : step.method
   const name = step.kind === 'request' ? step.subject : undefined
   return { method, ...(name !== undefined && { name }), place: placeFacts(step.place), path: pathText(path) }
+}
+
+function isMadeUp({ path, value }: Minted, now: string): boolean {
+  return isGivenBack(path) || differInRandom(String(value), now)
 }
 
 function isGivenBack(path: DiffPath): boolean {

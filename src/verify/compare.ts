@@ -12,6 +12,7 @@ import { pairsInOrder } from './in-order-pairs.ts'
 import { valueAt } from './leaves.ts'
 import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
 import { isPage } from './pages.ts'
+import { isRedactedFrom } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
 
 const MAX_DIFFERENCES = 100
@@ -31,7 +32,8 @@ export class Comparer {
   /** Of a request with all that came of it. `alone`: no other was under way when it was recorded. */
   request(recorded: RecordedRequest, live: LiveRequest, alone: boolean): FoundDifference[] {
     const outcome = this.#outcome(recorded, live.outcome!)
-    return [...this.#said(recorded, live, alone), ...outcome].slice(0, MAX_DIFFERENCES).map(withText)
+    const said = this.#said(recorded, live, alone).slice(0, MAX_DIFFERENCES - outcome.length)
+    return [...said, ...outcome].map(withText)
   }
 
   /** Of a question of the server's. */
@@ -51,11 +53,11 @@ export class Comparer {
         return was === kindOfAnswer(now) ? [] : [change('', was, kindOfAnswer(now))]
       }
       const moments = this.#moments(recorded.place, before.at, live.at)
+      const about = { method, name, moments, request: recorded }
       const was = jsonOf(before.text.get())
       // Where pages end is the server's to say: what they list is compared as a whole.
-      if (isPage(recorded, now))
-        return this.#answers(withoutItems(was, method), withoutItems(now, method), { method, name, moments })
-      return this.#answers(was, now, { method, name, moments })
+      if (isPage(recorded, now)) return this.#answers(withoutItems(was, method), withoutItems(now, method), about)
+      return this.#answers(was, now, about)
     }
     const [was, is] = [recordedText(before), liveText(live)]
     return was === is ? [] : [change('outcome', was, is)]
@@ -65,13 +67,13 @@ export class Comparer {
     return this.#differences(bodyOf(before), bodyOf(after), about)
   }
 
-  #differences(before: unknown, after: unknown, { method, name, moments }: About): Difference[] {
+  #differences(before: unknown, after: unknown, { method, name, moments, request }: About): Difference[] {
     return this.#rules.differences(before, after, {
       method,
       name,
       moments,
       limit: MAX_DIFFERENCES,
-      ignore: (_, old, now) => this.#bound.isSame(old, now)
+      ignore: (_, old, now) => isRedactedFrom(old, now) || this.#bound.isSame(old, now, request)
     })
   }
 
@@ -122,6 +124,8 @@ interface About {
   readonly method: string
   readonly name: string | undefined
   readonly moments: Moments | undefined
+  /** Whose answer it is. */
+  readonly request?: RecordedRequest
 }
 
 export function withText(d: Difference): FoundDifference {

@@ -17,7 +17,7 @@ export function dryRun(recording: Recording, options: VerifyOptions): string[] {
   const plan = options.driftOnly ? listsOf(whole) : whole
   const bindings = options.noBind ? NO_BINDINGS : bindingsOf(plan)
   const { skipped, problems } = preparationOf(plan, bindings, options)
-  const writing = writingSteps(plan)
+  const writing = writingSteps(plan, bindings)
   const lines: string[] = []
   for (const { conversation, step } of plan.acts) {
     if (!isSpoken(step)) continue

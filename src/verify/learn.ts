@@ -27,17 +27,23 @@ export function learn(
   second: { run: Run; answers: Answers },
   rules: Rules
 ): Learned {
-  const learner = new Learner(rules, (a, b) => isRenamed(first.run, second.run, a, b))
+  let asked: RecordedRequest | undefined
+  const learner = new Learner(rules, (a, b) => isRenamed(first.run, second.run, a, b, asked))
   for (const [request, before] of first.answers) {
     const after = second.answers.get(request)
+    asked = request
     if (after) learner.compare(request, before, after)
   }
   return learner.learned()
 }
 
-/** Values that each run got anew from the server, and gave back to it. */
-function isRenamed(first: Run, second: Run, a: unknown, b: unknown): boolean {
-  return first.bound.names.some(([minted, now]) => now === a && second.bound.nameOf(minted) === b)
+/** Values that each run got anew from the server, and gave back to it; where they came from, only what looks made up. */
+function isRenamed(first: Run, second: Run, a: unknown, b: unknown, asked: RecordedRequest | undefined): boolean {
+  const isSame = ([minted, now]: (typeof first.bound.names)[number]): boolean =>
+    now === a &&
+    second.bound.nameOf(minted) === b &&
+    (minted.request !== asked || second.bound.isSame(minted.value, b, asked))
+  return first.bound.names.some(isSame)
 }
 
 interface Place {

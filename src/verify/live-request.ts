@@ -1,5 +1,6 @@
 import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
+import type { RecordedRequest } from '../replay/recording.ts'
 import type { CallReceiver, CancelReason, UpstreamCall } from '../transport/upstream.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 
@@ -20,6 +21,9 @@ export interface LiveSaid {
 
 /** More of one request than this is counted, not kept. */
 const MAX_SAID = 10_000
+
+/** A server that speaks without end is waited for so many times as long as a silent one. */
+const LONGEST = 20
 
 /** One request that is on its way to the server. */
 export class LiveRequest {
@@ -55,7 +59,9 @@ export class LiveRequest {
 
   heard(said: LiveSaid): void {
     if (this.said.length < MAX_SAID) this.said.push(said)
-    if (said.owned && this.#timeout > 0 && !this.outcome) this.#restart(this.#timeout)
+    if (!said.owned || this.#timeout === 0 || this.outcome) return
+    const left = this.#timeout * LONGEST - (performance.now() - this.sentAt)
+    this.#restart(Math.max(1, Math.min(this.#timeout, left)))
   }
 
   end(outcome: LiveOutcome): void {
@@ -119,4 +125,11 @@ export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] 
     if (ANNOUNCEMENTS.test(message.method ?? '') || message.kind === 'request') return false
     return owned || (alone && onPipe)
   })
+}
+
+/** As much has come for a request as had come by then on the tape, or it is over. */
+export function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
+  if (live.outcome) return true
+  const count = step.said.filter(s => s.owned && s.order < order).length
+  return live.said.filter(s => s.owned).length >= count
 }

@@ -131,3 +131,16 @@ export function overlapping({ acts }: Plan): Set<RecordedRequest> {
 function endOf({ outcome }: RecordedRequest): number {
   return outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
 }
+
+/** The requests of one batch stand together. */
+export function batchAt(acts: readonly Act[], at: number): readonly Act[] {
+  const { conversation, step } = acts[at]!
+  if (step.kind !== 'request' || step.batch === undefined) return [acts[at]!]
+  let end = at + 1
+  while (end < acts.length) {
+    const next = acts[end]!
+    if (next.conversation !== conversation || next.step.kind !== 'request' || next.step.batch !== step.batch) break
+    end++
+  }
+  return acts.slice(at, end)
+}

@@ -2,7 +2,7 @@ import { MalformedMessage, Message } from '../protocol/message.ts'
 import type { BindingPlan } from './bindings.ts'
 import type { VerifyOptions } from './options.ts'
 import { isSpoken, nameOf, type Plan, type Spoken } from './plan.ts'
-import { redactionProblems } from './redactions.ts'
+import { illegalHeader, redactionProblems } from './redactions.ts'
 import { subjectText, writingSteps } from './writes.ts'
 
 export interface Preparation {
@@ -14,24 +14,40 @@ export interface Preparation {
 
 /** Looks at all that would be sent, before anything is. */
 export function preparationOf(plan: Plan, bindings: BindingPlan, options: VerifyOptions): Preparation {
-  const writing = options.allowWrites ? new Map<Spoken, string>() : writingSteps(plan)
+  const writing = options.allowWrites ? new Map<Spoken, string>() : writingSteps(plan, bindings)
   const skipped = new Map<Spoken, string>()
   for (const { step } of plan.acts) {
-    const why = isSpoken(step) ? whyNot(step, skipped, bindings) : undefined
+    const why = isSpoken(step) ? whyNot(step, skipped, bindings, options) : undefined
     if (why !== undefined) skipped.set(step as Spoken, why)
     else if (isSpoken(step) && writing.has(step)) skipped.set(step, `it may change something: ${writing.get(step)}`)
   }
-  const isEmpty = !plan.acts.some(({ step }) => step.kind === 'request')
-  if (isEmpty) return { skipped, problems: ['the tape holds no request that could be sent'] }
   const problems = options.onlySafe ? [] : writeProblems(writing)
   const sends = (step: Spoken): boolean => !skipped.has(step) || writing.has(step)
-  return { skipped, problems: [...problems, ...redactionProblems(plan, options, sends)] }
+  problems.push(...redactionProblems(plan, options, sends))
+  // A check that looks at nothing proves nothing.
+  if (problems.length === 0) problems.push(...nothingLeft(plan, skipped))
+  return { skipped, problems }
+}
+
+function nothingLeft({ acts }: Plan, skipped: ReadonlyMap<Spoken, string>): string[] {
+  const requests = acts.map(({ step }) => step).filter(step => step.kind === 'request')
+  const [first] = requests
+  if (!first) return ['the tape holds no request that could be sent']
+  if (requests.some(step => !skipped.has(step))) return []
+  return [`none of the tape's requests would be sent; ${nameOf(first)}: ${skipped.get(first)}`]
 }
 
 /** What can not be sent, or would be about something that was not sent. */
-function whyNot(step: Spoken, skipped: ReadonlyMap<Spoken, string>, bindings: BindingPlan): string | undefined {
+function whyNot(
+  step: Spoken,
+  skipped: ReadonlyMap<Spoken, string>,
+  bindings: BindingPlan,
+  { target }: VerifyOptions
+): string | undefined {
   if (step.kind === 'request' && step.truncated) return 'the tape holds only its beginning'
   if (!isMessage(step)) return 'it is no message that could be sent'
+  const header = 'url' in target ? illegalHeader(step) : undefined
+  if (header !== undefined) return `HTTP allows no header like its ${header}`
   if (step.kind === 'request' && !step.cancelled && isOwn(step.outcome))
     return 'catflap itself answered it when it was recorded'
   if (step.kind === 'notification' && step.cancels && skipped.has(step.cancels)) return 'its request is not sent'
@@ -41,7 +57,8 @@ function whyNot(step: Spoken, skipped: ReadonlyMap<Spoken, string>, bindings: Bi
 
 function isMessage(step: Spoken): boolean {
   try {
-    Message.parse(Buffer.from(step.text.get()), 'server')
+    // As strictly as a client's: what names a tool twice may call another one than it seems to.
+    Message.parse(Buffer.from(step.text.get()))
     return true
   } catch (error) {
     if (error instanceof MalformedMessage) return false

@@ -6,9 +6,12 @@ import { eachLeaf, replaceAt } from './leaves.ts'
 import type { VerifyOptions } from './options.ts'
 import { isSpoken, jsonOf, nameOf, type Plan, type Spoken } from './plan.ts'
 
-/** Headers that the client's side of a connection makes for itself, or that catflap took for itself. */
+/**
+ * Headers that the client's side of a connection makes for itself, or that catflap took for itself; and those by which some
+ * servers take a request for another one than it is.
+ */
 const MADE_ANEW =
-  /^(?:host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-.*|accept(?:-.*)?|user-agent|origin|referer|sec-.*|mcp-.*|last-event-id|catflap-.*|via|forwarded|x-forwarded-.*|priority|cache-control|pragma|expect|date|traceparent|tracestate|baggage)$/
+  /^(?:host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-.*|accept(?:-.*)?|user-agent|origin|referer|sec-.*|mcp-.*|last-event-id|catflap-.*|via|forwarded|x-forwarded-.*|priority|cache-control|pragma|expect|date|traceparent|tracestate|baggage|(?:x-)?(?:http-)?method(?:-override)?|x-original-.*|x-rewrite-.*)$/
 
 /** The recorded headers that are sent as they were: name and value in turn. Those that were redacted are left out. */
 export function sentHeaders(step: Step): string[] {
@@ -20,6 +23,18 @@ export function sentHeaders(step: Step): string[] {
   }
   return out
 }
+
+/** The name of a header that would be sent, and that HTTP has no way to send. */
+export function illegalHeader(step: Step): string | undefined {
+  const headers = sentHeaders(step)
+  for (let i = 0; i + 1 < headers.length; i += 2)
+    if (!LEGAL_NAME.test(headers[i]!) || !LEGAL_VALUE.test(headers[i + 1]!)) return JSON.stringify(headers[i])
+  return undefined
+}
+
+/** RFC 9110 §5.1 and §5.5. */
+const LEGAL_NAME = /^[!#$%&'*+.^_`|~\w-]+$/
+const LEGAL_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** Names of headers that were redacted, and that nobody has supplied. */
 function missingHeaders(step: Step, { target, withoutHeaders = [] }: VerifyOptions): string[] {
@@ -83,6 +98,24 @@ export function supplied(json: unknown, set: VerifyOptions['set'] = {}): unknown
   for (const { path, text, value } of found)
     replaceAt(json, path, text === MARK ? value : text.replaceAll(MARK, () => String(value)))
   return json
+}
+
+/** Whether a recorded text is what redaction leaves of a text of now: a mark stands for anything. */
+export function isRedactedFrom(before: unknown, after: unknown): boolean {
+  if (typeof before !== 'string' || !before.includes(MARK)) return false
+  if (before === MARK) return after !== undefined
+  if (typeof after !== 'string') return false
+  const [head, ...middle] = before.split(MARK)
+  const tail = middle.pop()!
+  const end = after.length - tail.length
+  if (!after.startsWith(head!) || !after.endsWith(tail)) return false
+  let from = head!.length
+  for (const part of middle) {
+    const at = after.indexOf(part, from)
+    if (at < 0) return false
+    from = at + part.length
+  }
+  return from <= end
 }
 
 function matches(segments: readonly string[], path: DiffPath): boolean {

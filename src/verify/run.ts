@@ -8,10 +8,20 @@ import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer } from './compare.ts'
 import { LISTS, Offers } from './drift.ts'
-import type { LiveRequest } from './live-request.ts'
+import { hasHeard, type LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
-import { furtherPages } from './pages.ts'
-import { type Act, answerOf, jsonOf, lastOrderOf, overlapping, type Plan, placeFacts, type Spoken } from './plan.ts'
+import { allPages, furtherPages } from './pages.ts'
+import {
+  type Act,
+  answerOf,
+  batchAt,
+  jsonOf,
+  lastOrderOf,
+  overlapping,
+  type Plan,
+  placeFacts,
+  type Spoken
+} from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -23,6 +33,9 @@ const ANNOUNCEMENT = 2_000
 const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
+
+const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
+const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
@@ -38,6 +51,8 @@ export class Run {
   readonly #comparer: Comparer
   readonly #skipped: ReadonlyMap<Spoken, string>
   readonly #liveTools = new ReadOnlyTools()
+  /** What they are is known, or was not told. */
+  #hasAskedTools = false
   /** Begun, and when each was over on the tape. */
   readonly #pending = new Map<Promise<void>, number>()
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
@@ -83,14 +98,18 @@ export class Run {
       await this.#close()
       await Promise.all(this.#pending.keys())
     }
+    if (!signal?.aborted) return
+    for (const { step } of this.#plan.acts)
+      if (step.kind === 'request' && !this.requests.has(step)) this.#tell(step, 'skipped', NOT_SENT)
   }
 
   async #all(): Promise<void> {
     const { acts } = this.#plan
     const { signal, onProgress } = this.#options
-    for (let i = 0; i < acts.length && !signal?.aborted; ) {
+    for (let i = 0; i < acts.length; ) {
       const act = acts[i]!
       await this.#earlier(act.order)
+      if (signal?.aborted) break
       const batch = batchAt(acts, i)
       await this.#act(act, batch)
       i += batch.length
@@ -122,16 +141,21 @@ export class Run {
   async #act({ conversation, step, order }: Act, batch: readonly Act[]): Promise<void> {
     if (step.kind === 'listen' || step.kind === 'end') return
     if (step.kind === 'leave') return this.#leave(step.request, order)
+    const steps = batch.map(a => a.step as Spoken)
+    // A session begins with what is really sent: one of which all is left out costs the server nothing.
+    if (!this.played.has(conversation) && (step.kind === 'answer' || steps.every(s => this.#skipped.has(s))))
+      return this.#skip(steps)
     const played = this.#played(conversation)
     await played.announced(order, ANNOUNCEMENT)
-    if (step.kind === 'request')
-      return this.#request(
-        played,
-        batch.map(a => a.step as RecordedRequest)
-      )
+    if (step.kind === 'request') return this.#request(played, steps as RecordedRequest[])
     if (step.kind === 'answer') return step.to && (await played.answerDue(step.to, this.#timeout))
     if (this.#skipped.has(step)) return
     await this.#notify(played, step)
+  }
+
+  #skip(steps: readonly Spoken[]): void {
+    for (const step of steps)
+      if (step.kind === 'request') this.#tell(step, 'skipped', { reason: this.#skipped.get(step)! })
   }
 
   #played(conversation: Conversation): Played {
@@ -145,7 +169,10 @@ export class Run {
     return played
   }
 
-  #request(played: Played, steps: readonly RecordedRequest[]): void {
+  async #request(played: Played, steps: readonly RecordedRequest[]): Promise<void> {
+    const call = steps.find(step => step.method === 'tools/call' && !this.#skipped.has(step))
+    if (call && !played.isRefused && !this.#options.allowWrites) await this.#askTools(played, call)
+    if (this.#options.signal?.aborted) return
     const sent: RecordedRequest[] = []
     for (const step of steps) {
       const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
@@ -161,6 +188,15 @@ export class Run {
       options
     )
     for (const [i, step] of sent.entries()) this.#await(played, step, live[i]!)
+  }
+
+  /** What the tools do is known before the first of them is called, whenever the client asked. */
+  async #askTools(played: Played, call: RecordedRequest): Promise<void> {
+    if (this.#hasAskedTools) return
+    this.#hasAskedTools = true
+    this.hasSent = true
+    const options = { timeout: this.#timeout, headers: sentHeaders(call) }
+    for (const page of await allPages(played.session, 'tools/list', call, options)) this.#liveTools.learn(page)
   }
 
   #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
@@ -179,6 +215,7 @@ export class Run {
 
   async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
     const { outcome } = live
+    if (this.#options.signal?.aborted && outcome?.kind !== 'response') return this.#tell(step, 'skipped', INTERRUPTED)
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
@@ -214,6 +251,7 @@ export class Run {
       this.offers.add(step.method, 'now', page)
       if (step.method === 'tools/list') this.#liveTools.learn(page)
     }
+    if (step.method === 'tools/list') this.#hasAskedTools = true
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
@@ -249,7 +287,10 @@ export class Run {
       return { status: 'skipped', reason }
     }
     if (step.method !== 'tools/call' || this.#options.allowWrites) return undefined
-    if (this.#liveTools.says(step.subject) !== false) return undefined
+    // Of the very message that is sent.
+    const name = this.#messageOf(step)?.name
+    const says = this.#liveTools.says(name)
+    if (says === true || (says === undefined && name === step.subject)) return undefined
     const reason = 'the server does not mark the tool read-only any more; --allow-writes calls it all the same'
     return { status: 'refused', reason }
   }
@@ -264,36 +305,16 @@ export class Run {
   #messageOf(step: Spoken): Message | undefined {
     const text = step.text.get()
     const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
-    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text), 'server')
+    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
     const json = supplied(jsonOf(step), this.#options.set)
     this.bound.apply(step, json)
-    return Message.parse(Buffer.from(JSON.stringify(json)), 'server')
+    return Message.parse(Buffer.from(JSON.stringify(json)))
   }
 
   /** No other request was under way when this one was recorded. */
   wasAlone(request: RecordedRequest): boolean {
     return !this.#overlapping.has(request)
   }
-}
-
-/** As much has come for a request as had come by then on the tape, or it is over. */
-function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
-  if (live.outcome) return true
-  const count = step.said.filter(s => s.owned && s.order < order).length
-  return live.said.filter(s => s.owned).length >= count
-}
-
-/** The requests of one batch stand together. */
-function batchAt(acts: readonly Act[], at: number): readonly Act[] {
-  const { conversation, step } = acts[at]!
-  if (step.kind !== 'request' || step.batch === undefined) return [acts[at]!]
-  let end = at + 1
-  while (end < acts.length) {
-    const next = acts[end]!
-    if (next.conversation !== conversation || next.step.kind !== 'request' || next.step.batch !== step.batch) break
-    end++
-  }
-  return acts.slice(at, end)
 }
 
 /** To the microsecond. */

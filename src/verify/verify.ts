@@ -6,6 +6,7 @@ import { MARK } from '../tape/format.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
 import { Comparer } from './compare.ts'
 import { LISTS } from './drift.ts'
+import { withoutSecrets } from './hidden.ts'
 import { listsOf } from './lists-only.ts'
 import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
@@ -61,9 +62,9 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
     run,
     answers,
     report(rules) {
-      if (!rules) return reportOf(recording, plan, run, options, facts)
+      if (!rules) return withoutSecrets(reportOf(recording, plan, run, options, facts), secrets)
       run.recompare(answers, new Comparer(recording, rules, run.bound))
-      return reportOf(recording, plan, run, { ...options, rules }, facts)
+      return withoutSecrets(reportOf(recording, plan, run, { ...options, rules }, facts), secrets)
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { RecordedRequest } from '../replay/recording.ts'
+import type { BindingPlan } from './bindings.ts'
 import { valueAt } from './leaves.ts'
 import { answerOf, isSpoken, type Plan, type Spoken } from './plan.ts'
 
@@ -24,7 +25,6 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'tasks/get',
   'tasks/list',
   'tasks/result',
-  'tasks/cancel',
   'notifications/initialized',
   'notifications/cancelled',
   'notifications/progress',
@@ -63,8 +63,10 @@ export function toolsOnTape(plan: Plan): ReadOnlyTools {
 }
 
 /** What may change something on the server, and why that is feared; undefined where nothing is. */
-export function writes(step: Spoken, tools: ReadOnlyTools): string | undefined {
+function writes(step: Spoken, tools: ReadOnlyTools, bindings: BindingPlan): string | undefined {
   if (step.kind === 'answer') return undefined
+  if (step.method === 'tasks/cancel')
+    return isOwnTask(step, bindings) ? undefined : 'the task is none that was begun on the tape'
   if (step.method === 'tools/call') {
     const says = tools.says((step as RecordedRequest).subject)
     if (says === true) return undefined
@@ -73,12 +75,18 @@ export function writes(step: Spoken, tools: ReadOnlyTools): string | undefined {
   return HARMLESS.has(step.method) ? undefined : 'the method is none that the specification knows'
 }
 
+/** It was begun by a request that is sent as well: what is cancelled is the task that this begins. */
+function isOwnTask(step: Spoken, { uses }: BindingPlan): boolean {
+  const use = uses.get(step)?.find(({ path }) => path.length === 2 && path[1] === 'taskId')
+  return use !== undefined && !use.minted.part && !use.minted.request.method.startsWith('tasks/')
+}
+
 /** All steps that may change something, with the reason. */
-export function writingSteps(plan: Plan): Map<Spoken, string> {
+export function writingSteps(plan: Plan, bindings: BindingPlan): Map<Spoken, string> {
   const tools = toolsOnTape(plan)
   const found = new Map<Spoken, string>()
   for (const { step } of plan.acts) {
-    const why = isSpoken(step) ? writes(step, tools) : undefined
+    const why = isSpoken(step) ? writes(step, tools, bindings) : undefined
     if (why !== undefined) found.set(step as Spoken, why)
   }
   return found

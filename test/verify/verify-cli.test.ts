@@ -5,8 +5,10 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readRules } from '../../src/replay/rules.ts'
+import { scripted } from '../fixtures/servers/scripted.ts'
 import type { ShopChange } from '../fixtures/servers/shop.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
+import { down, request, result, tapeOf, up } from '../replay/recording-door.ts'
 import { callTool } from '../replay/replay-stage.ts'
 import { lookAround, shopOf, shopping, shopTape } from './shop-tape.ts'
 
@@ -51,6 +53,25 @@ t.test('exit codes: the same, different, refused, unreachable, wrong usage', asy
   t.match(await run('verify', `${file}.not`, shop.url), { code: 2, err: /cannot read/ })
   t.match(await run('verify', '--allow-writes', '--only-safe', file, shop.url), { code: 2, err: /exclude each other/ })
   t.match(await run('verify', '--session', 's99', file, shop.url), { code: 2, err: /no session s99.*: none/ })
+})
+
+t.test('the first Ctrl-C ends it, whatever is under way, and nothing is learned of it', async t => {
+  trackLeaks(t)
+  const file = tapeOf(t, [up('stdio', request(1, 'ping')), down('stdio', result(1))])
+  for (const option of ['--learn', '--update']) {
+    let asked: () => void = () => {}
+    const isAsked = new Promise<void>(resolve => (asked = resolve))
+    const server = await scripted(t, () => void asked())
+    const args = ['--no-warnings', ENTRY, 'verify', option, '--timeout', '10m', file, server.url]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    let out = ''
+    child.stdout.on('data', chunk => (out += chunk))
+    await isAsked
+    child.kill('SIGINT')
+    t.equal(await new Promise(resolve => child.on('close', resolve)), 130)
+    t.match(out, /skipped {2}ping .*before the answer came/)
+    t.equal(server.asked.length, 1)
+  }
 })
 
 t.test('a dry run shows what would be sent, and sends nothing', async t => {
