@@ -113,8 +113,9 @@ class KeyedCursor implements Cursor {
   #otherwise(asked: AskedRequest): Match | undefined {
     const bucket = this.#index.unansweredBucketOf(asked.method, asked.params)
     if (!bucket) return undefined
-    let nth = 0
+    let nth = this.#counts.get(bucket) ?? 0
     while (nth < bucket.length && this.#used.has(this.#index.all[nthOf(bucket, nth, this.#prefer)]!)) nth++
+    this.#counts.set(bucket, nth)
     const again = nth === bucket.length
     if (again && this.#repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
     const position = nthOf(bucket, again ? nth - 1 : nth, this.#prefer)
