@@ -3,15 +3,18 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   if (name.length > MAX_NAME) return undefined
   const plain = bare(name)
   let best: string | undefined
-  let least = Number.POSITIVE_INFINITY
+  let least = Math.max(1, Math.floor(plain.length / 4)) + 1
   for (const candidate of known) {
-    const distance = edits(plain, bare(candidate))
+    const other = bare(candidate)
+    // It takes at least as many edits as one is longer.
+    if (Math.abs(other.length - plain.length) >= least) continue
+    const distance = edits(plain, other)
     if (distance < least) {
       least = distance
       best = candidate
     }
   }
-  return least <= Math.max(1, Math.floor(plain.length / 4)) ? best : undefined
+  return best
 }
 
 const MAX_NAME = 64

@@ -3,11 +3,12 @@ import type { Era } from '../protocol/versions.ts'
 import type { MissServer as MissServerOptions, TapeTargetOptions } from '../replay/options.ts'
 import { type OpenLive, Replay, tapesOf } from '../replay/replay.ts'
 import type { ReplaySummary } from '../replay/report.ts'
+import { namedSession } from '../replay/session-name.ts'
 import { SharedTape } from '../replay/shared-tape.ts'
 import { TapeLeg } from '../replay/tape-leg.ts'
 import { Redactor } from '../tape/redact.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
-import type { Leg, LegEvents } from '../transport/upstream.ts'
+import type { CallInput, Leg, LegEvents } from '../transport/upstream.ts'
 import { closeAll } from './closing.ts'
 import type { Target } from './core.ts'
 import type { Settings } from './options.ts'
@@ -51,8 +52,8 @@ export class TapeTarget implements Target {
     this.era = replay.modernVersions && !replay.hasLegacy ? 'modern' : undefined
   }
 
-  open(events: LegEvents): Leg {
-    return new TapeLeg(this.#replay, events)
+  open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {
+    return new TapeLeg(this.#replay, events, from && namedSession(from))
   }
 
   /** Each session has a replay of its own, which ends with it. */

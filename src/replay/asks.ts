@@ -1,4 +1,3 @@
-import { CatflapError } from '../errors.ts'
 import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import { parseJson } from './canonical.ts'
@@ -7,7 +6,7 @@ import { differences, differenceText } from './json-diff.ts'
 import type { Play } from './play.ts'
 import type { RecordedAnswer, Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
-import { placed } from './report.ts'
+import { divergence, placed } from './report.ts'
 import { textOf } from './spoken.ts'
 import { isObject } from './values.ts'
 
@@ -97,10 +96,8 @@ export class Asks {
     const text = `The client answers ${said.method} otherwise than recorded.`
     replay.diverged({ method: said.method, ...placed(said.answer!.place), text, difference: found })
     if (replay.onDivergence !== 'error') return
-    const data = { method: said.method, difference: found }
-    const error = new CatflapError('replay_diverged', `${text} ${found.slice(0, 3).join('; ')}`, { data })
     const failing = play ?? this.#session.waitsFor(said)
-    failing?.fail(error)
+    failing?.fail(divergence(text, said.method, found))
   }
 }
 

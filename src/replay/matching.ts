@@ -1,5 +1,5 @@
 import { type AskedRequest, subjectOf } from './asked.ts'
-import { missOf, outOfOrder, usedUp } from './miss.ts'
+import { differenceTo, missOf, outOfOrder, usedUp } from './miss.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
 import { type Bucket, NEVER_RUN_OUT, RequestIndex } from './request-index.ts'
 import type { Rules } from './rules.ts'
@@ -12,7 +12,14 @@ export type MatchMode = 'keyed' | 'strict' | 'method'
 export type RepeatMode = 'last' | 'cycle' | 'error'
 
 /** Which of the recorded requests one is, or why none. */
-export type Match = { readonly request: RecordedRequest; readonly again: boolean } | { readonly miss: Miss }
+export type Match = Hit | { readonly miss: Miss }
+
+export interface Hit {
+  readonly request: RecordedRequest
+  readonly again: boolean
+  /** It is that one but for what the client answers to the server's questions: recorded → asked, as readable lines. */
+  readonly otherwise?: readonly string[]
+}
 
 export interface Miss {
   /** One sentence, for people. */
@@ -92,18 +99,30 @@ class KeyedCursor implements Cursor {
   }
 
   match({ method, params }: { readonly method: string; readonly params: unknown }): Match {
-    let spent: Bucket | undefined
-    for (const bucket of this.#index.bucketsOf(method, params)) {
-      const count = this.#counts.get(bucket) ?? 0
-      if (count < bucket.length) return this.#take(bucket, count, count, false)
-      spent ??= bucket
-    }
-    const asked = { method, name: subjectOf(params), params }
-    if (!spent) return { miss: missOf(this.#index, asked) }
-    const count = this.#counts.get(spent)!
+    const asked = askedBy({ method, params })
+    const bucket = this.#index.bucketOf(method, params)
+    if (!bucket) return this.#otherwise(asked) ?? { miss: missOf(this.#index, asked) }
+    const count = this.#counts.get(bucket) ?? 0
+    if (count < bucket.length) return this.#take(bucket, count, count, false)
     const repeat = NEVER_RUN_OUT.has(method) ? 'last' : this.#repeat
-    if (repeat === 'error') return { miss: usedUp(this.#index, asked, spent) }
-    return this.#take(spent, repeat === 'last' ? spent.length - 1 : count % spent.length, count, true)
+    if (repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
+    return this.#take(bucket, repeat === 'last' ? bucket.length - 1 : count % bucket.length, count, true)
+  }
+
+  /** The first that was not used of those that differ in the client's answers alone; else the last. */
+  #otherwise(asked: AskedRequest): Match | undefined {
+    const bucket = this.#index.unansweredBucketOf(asked.method, asked.params)
+    if (!bucket) return undefined
+    let nth = this.#counts.get(bucket) ?? 0
+    while (nth < bucket.length && this.#used.has(this.#index.all[nthOf(bucket, nth, this.#prefer)]!)) nth++
+    this.#counts.set(bucket, nth)
+    const again = nth === bucket.length
+    if (again && this.#repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
+    const position = nthOf(bucket, again ? nth - 1 : nth, this.#prefer)
+    const request = this.#index.all[position]!
+    this.#used.add(request)
+    this.#onUse(position)
+    return { request, again, otherwise: differenceTo(this.#index, position, asked) }
   }
 
   #take(bucket: Bucket, nth: number, count: number, again: boolean): Match {
@@ -169,18 +188,23 @@ class StrictCursor implements Cursor {
       again = true
     }
     const position = this.#order.take(keys)
-    if (position !== undefined) {
-      const request = this.#index.all[position]!
-      this.#used.add(request)
-      this.#onUse(position)
-      return { request, again }
-    }
-    return this.#other(message)
+    if (position !== undefined) return { request: this.#use(position), again }
+    const like = this.#order.takeUnanswered(this.#index.unansweredKeysOf(message.method, message.params))
+    if (like === undefined) return this.#other(message)
+    const request = this.#use(like)
+    return { request, again, otherwise: differenceTo(this.#index, like, askedBy(message)) }
+  }
+
+  #use(position: number): RecordedRequest {
+    const request = this.#index.all[position]!
+    this.#used.add(request)
+    this.#onUse(position)
+    return request
   }
 
   #other(message: { readonly method: string; readonly params: unknown }): Match {
-    const asked: AskedRequest = { ...message, name: subjectOf(message.params) }
-    const [bucket] = this.#index.bucketsOf(message.method, message.params)
+    const asked = askedBy(message)
+    const bucket = this.#index.bucketOf(message.method, message.params)
     if (!bucket) return { miss: missOf(this.#index, asked) }
     if (NEVER_RUN_OUT.has(message.method) || (this.#order.isAtEnd && this.#repeat === 'last'))
       return { request: this.#index.all[bucket.at(-1)!]!, again: true }
@@ -192,4 +216,8 @@ class StrictCursor implements Cursor {
   used(): ReadonlySet<RecordedRequest> {
     return this.#used
   }
+}
+
+function askedBy({ method, params }: { readonly method: string; readonly params: unknown }): AskedRequest {
+  return { method, name: subjectOf(params), params }
 }

@@ -3,11 +3,11 @@ import { excerpt, printable } from '../printable.ts'
 import { MARK } from '../tape/format.ts'
 import type { AskedRequest } from './asked.ts'
 import { below, countedParams, type View } from './canonical.ts'
+import { fitsGap } from './gaps.ts'
 import { type DiffPath, differences, differenceText } from './json-diff.ts'
 import type { Miss } from './matching.ts'
 import type { RecordedRequest } from './recording.ts'
 import { type Bucket, type RequestIndex, recordedParams } from './request-index.ts'
-import { matchesParts } from './wildcard.ts'
 
 /** A request that is none of the recorded ones. */
 export function missOf(index: RequestIndex, asked: AskedRequest): Miss {
@@ -18,8 +18,9 @@ export function missOf(index: RequestIndex, asked: AskedRequest): Miss {
   const wrong = named.length > 0 ? `no recorded ${titleOf(asked)} is like this one` : unknownName(index, asked)
   const cut = named.map(i => index.all[i]!).find(r => r.truncated)
   const end = cut ? `; the one at ${placeOf(cut)} matches nothing, since the tape holds only its beginning` : ''
+  const lacks = index.lacksGaps(asked.method) ? '; redacted requests of this method are too many to find them all' : ''
   return {
-    text: `${wrong}${best ? `; the closest is at ${placeOf(best.request)}` : ''}${end}`,
+    text: `${wrong}${best ? `; the closest is at ${placeOf(best.request)}` : ''}${end}${lacks}`,
     closest: best?.request ?? cut,
     difference: best?.difference ?? []
   }
@@ -49,25 +50,29 @@ export function outOfOrder(index: RequestIndex, asked: AskedRequest, bucket: Buc
 
 function unknownMethod(index: RequestIndex, { method }: AskedRequest): string {
   const known = index.methods.filter(name => !NOT_WORTH_NAMING.has(name))
-  const near = nearest(method, known.slice(0, MAX_LISTED))
-  const list = known.length === 0 ? 'no requests' : listed(known)
+  const near = nearest(method, known.slice(0, MAX_COMPARED))
+  const list = known.length === 0 ? 'no requests' : listed(known, known.length)
   return `the tape holds no ${shown(method)}${near === undefined ? `: it holds ${list}` : `; did you mean '${shown(near)}'?`}`
 }
 
 const NOT_WORTH_NAMING = new Set(['initialize', 'ping', 'server/discover'])
-const MAX_LISTED = 1000
+/** Names that may be what was meant. */
+const MAX_COMPARED = 1000
 
 function unknownName(index: RequestIndex, asked: AskedRequest): string {
   if (asked.name === undefined) return `no recorded ${titleOf(asked)} is like this one`
-  const known = index.namesOf(asked.method)
-  const near = nearest(asked.name, known.slice(0, MAX_LISTED))
-  const list = known.length === 0 ? '' : `; recorded ones are of ${listed(known.map(name => JSON.stringify(name)))}`
+  const { first, count } = index.namesOf(asked.method, MAX_COMPARED)
+  const near = nearest(asked.name, first)
+  const quoted = first.slice(0, MAX_LISTED).map(name => JSON.stringify(name))
+  const list = count === 0 ? '' : `; recorded ones are of ${listed(quoted, count)}`
   return `the tape holds no ${titleOf(asked)}${near === undefined ? list : `; did you mean ${JSON.stringify(near)}?`}`
 }
 
-function listed(names: readonly string[]): string {
-  const first = names.slice(0, 8).map(shown).join(', ')
-  return names.length > 8 ? `${first} and ${names.length - 8} more` : first
+const MAX_LISTED = 8
+
+function listed(names: readonly string[], count: number): string {
+  const first = names.slice(0, MAX_LISTED).map(shown).join(', ')
+  return count > MAX_LISTED ? `${first} and ${count - MAX_LISTED} more` : first
 }
 
 function titleOf({ method, name }: Pick<AskedRequest, 'method' | 'name'>): string {
@@ -110,6 +115,11 @@ function closestOf(index: RequestIndex, asked: AskedRequest, positions: readonly
   return best
 }
 
+/** In what a request differs from a recorded one: none where that cannot be read. */
+export function differenceTo(index: RequestIndex, position: number, asked: AskedRequest): readonly string[] {
+  return closestOf(index, asked, [position])?.difference ?? []
+}
+
 /** What the rules, and marks of redaction, make equal. */
 function matching(views: readonly View[]) {
   return (path: DiffPath, before: unknown, after: unknown): boolean => {
@@ -129,5 +139,5 @@ function matching(views: readonly View[]) {
 }
 
 function isGap(recorded: string, asked: unknown): boolean {
-  return recorded === MARK || (typeof asked === 'string' && matchesParts(recorded.split(MARK), asked))
+  return fitsGap(recorded.split(MARK), asked)
 }

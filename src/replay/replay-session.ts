@@ -32,6 +32,7 @@ export class ReplaySession implements Stage {
   readonly asks: Asks
   paused = false
   readonly #outlet: Outlet
+  readonly #name: string | undefined
   readonly #cursors: { legacy?: Cursor; modern?: Cursor } = {}
   readonly #plays = new Set<Play>()
   readonly #waiting = new Set<Waiting>()
@@ -50,9 +51,10 @@ export class ReplaySession implements Stage {
   #begun = false
   #closed = false
 
-  constructor(replay: Replay, outlet: Outlet) {
+  constructor(replay: Replay, outlet: Outlet, name?: string) {
     this.replay = replay
     this.#outlet = outlet
+    this.#name = name
     this.asks = new Asks(this)
     replay.report.sessions++
   }
@@ -76,7 +78,11 @@ export class ReplaySession implements Stage {
     if (due) return this.#play(due, { message, receiver, heads, modern })
     if (message.method === 'initialize') this.#begin(message)
     const found = replay.find(message, this.#cursor(modern))
-    if ('request' in found) return this.#play(found.request, { message, receiver, heads, modern })
+    if ('request' in found) {
+      const diverging = replay.answersOtherwise(found)
+      if (diverging) return answerText(receiver, diverging.toJsonRpc(message.idText).toString())
+      return this.#play(found.request, { message, receiver, heads, modern })
+    }
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)
     const live = this.#liveServer()
     if (live) {
@@ -109,7 +115,7 @@ export class ReplaySession implements Stage {
     this.#declared = isObject(params?.capabilities) ? params.capabilities : {}
     if (this.#begun) return
     this.#begun = true
-    const conversation = this.replay.conversationLike(initialize)
+    const conversation = this.replay.conversationLike(initialize, this.#name)
     if (!conversation) return
     this.#cursors.legacy = this.replay.cursor('legacy', conversation)
     this.#index = this.replay.indexOf(conversation)

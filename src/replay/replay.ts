@@ -11,13 +11,21 @@ import { ConversationIndex } from './conversation-index.ts'
 import { type FaultRule, Faults } from './faults.ts'
 import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
-import { type Cursor, type Match, Matcher, type Miss } from './matching.ts'
+import { type Cursor, type Hit, type Match, Matcher, type Miss } from './matching.ts'
 import type { TapeTargetOptions } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
 import { begunConversations, RefusedBeginnings } from './refused-beginnings.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
-import { findingText, missText, placed, type ReplayFinding, ReplayReport, type ReplaySummary } from './report.ts'
+import {
+  divergence,
+  findingText,
+  missText,
+  placed,
+  type ReplayFinding,
+  ReplayReport,
+  type ReplaySummary
+} from './report.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
@@ -88,8 +96,9 @@ export class Replay {
     return this.#openLive !== undefined && !this.hasLegacy && !this.recording.modern
   }
 
-  session(outlet: Outlet): ReplaySession {
-    const session = new ReplaySession(this, outlet)
+  /** `name`: the client's own for it. */
+  session(outlet: Outlet, name?: string): ReplaySession {
+    const session = new ReplaySession(this, outlet, name)
     this.#sessions.add(session)
     return session
   }
@@ -186,6 +195,15 @@ export class Replay {
     this.#log.info('replay-fault', `${kind} on purpose: ${what} (${place.file}:${place.line})`, { fault: kind, method })
   }
 
+  /** A request that is on the tape but for what the client answers in it. Returns the error for the client, if it is one. */
+  answersOtherwise({ request, otherwise }: Hit): CatflapError | undefined {
+    if (!otherwise) return undefined
+    const { method, place } = request
+    const text = `The client answers what ${method} asked otherwise than recorded.`
+    this.diverged({ method, ...placed(place), text, difference: otherwise })
+    return this.onDivergence === 'error' ? divergence(text, method, otherwise) : undefined
+  }
+
   /** A message that cannot be said again is left out. */
   unreadable({ method, place }: Said): void {
     this.#log.warn('replay-left-out', `${place.file}:${place.line}: ${method} is not whole on the tape, and left out`)
@@ -198,9 +216,9 @@ export class Replay {
     return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
   }
 
-  /** The session whose client began like this one; else the first. */
-  conversationLike(initialize: Message): Conversation | undefined {
-    return this.#beginnings.like(initialize)
+  /** The next session whose client began like this one. */
+  conversationLike(initialize: Message, name: string | undefined): Conversation | undefined {
+    return this.#beginnings.like(initialize, name)
   }
 
   indexOf(conversation: Conversation): ConversationIndex {

@@ -1,3 +1,4 @@
+import { CatflapError } from '../errors.ts'
 import { MARK } from '../tape/format.ts'
 import { isSecretName } from '../tape/secret-names.ts'
 import type { FaultKind } from './faults.ts'
@@ -120,6 +121,12 @@ function unusedOf(
       first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })
     }
   return { count, first }
+}
+
+/** What a client is told that answers otherwise than recorded. */
+export function divergence(text: string, method: string, difference: readonly string[]): CatflapError {
+  const data = { method, difference }
+  return new CatflapError('replay_diverged', `${text} ${difference.slice(0, 3).join('; ')}`, { data })
 }
 
 export function placed({ file, line }: TapePlace): { file: string; line: number } {

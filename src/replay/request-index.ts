@@ -1,10 +1,12 @@
 import type { Era } from '../protocol/versions.ts'
 import { subjectOf } from './asked.ts'
 import { canonicalKey, parseJson, type View } from './canonical.ts'
+import { type Gap, Gaps, gapFinder } from './gaps.ts'
 import type { MatcherOptions } from './matching.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
 import { isRefusedUnread } from './refused-unread.ts'
-import { type Gap, gapFinder, RequestViews, viewOfGaps } from './request-view.ts'
+import { RequestViews } from './request-view.ts'
+import { isObject } from './values.ts'
 
 /** Positions of equal requests, in order. */
 export type Bucket = readonly number[]
@@ -14,8 +16,6 @@ export const NEVER_RUN_OUT: ReadonlySet<string> = new Set(['initialize', 'ping',
 
 /** Of a method, and of each of its names, so many are compared with what missed. */
 const MAX_ALIKE = 200
-/** Ways in which requests of one method were redacted: each is looked up by itself. */
-const MAX_GAP_VIEWS = 64
 /** Methods and names that are told apart in messages about misses. */
 const MAX_NAMES = 100_000
 
@@ -24,6 +24,8 @@ export class RequestIndex {
   readonly all: readonly RecordedRequest[]
   /** Each request's key, kept for strict order alone; undefined for those that match nothing there. */
   readonly keys: readonly (string | undefined)[]
+  /** The same whatever the client answers, of requests that answer. */
+  readonly unansweredKeys: Map<number, string> = new Map()
   /** Numbers that tell conversations apart, for each request. */
   readonly conversationOf: readonly number[]
   readonly #mode: MatcherOptions['mode']
@@ -33,8 +35,9 @@ export class RequestIndex {
   /** Where nothing else is known of a request than how it was refused unread. */
   readonly #refused = new Map<string, number[]>()
   readonly #unread = new Set<RecordedRequest>()
-  readonly #gaps = new Map<string, Map<string, View>>()
-  readonly #alike = new Map<string, number[]>()
+  readonly #gaps = new Gaps()
+  readonly #methods = new Map<string, Alike>()
+  #names = 0
 
   constructor(conversations: readonly Conversation[], { mode, rules }: MatcherOptions) {
     this.#mode = mode
@@ -68,36 +71,45 @@ export class RequestIndex {
   #add(request: RecordedRequest, position: number, era: Era): string | undefined {
     const params = paramsOf(request)
     const name = params === UNREADABLE ? request.subject : subjectOf(params)
-    this.#addAlike(alikeKey(request.method), position)
-    if (name !== undefined) this.#addAlike(alikeKey(request.method, name), position)
+    this.#addAlike(request.method, name, position)
     if (params === UNREADABLE) return undefined
-    const gaps: Gap[] = []
     const views = this.viewsOf(request.method, name)
-    const key = canonicalKey(request.method, this.#counted(request.method, params, name), {
-      views,
-      onText: gapFinder(gaps)
-    })
-    if (gaps.length > 0) this.#addGaps(request.method, gaps)
+    const key = this.#keyOf(request.method, this.#counted(request.method, params, name), views)
     const refused = isRefusedUnread(request, era)
     if (refused) this.#unread.add(request)
-    const buckets = refused ? this.#refused : this.#buckets
-    const bucket = buckets.get(key)
-    if (bucket) bucket.push(position)
-    else buckets.set(key, [position])
+    put(refused ? this.#refused : this.#buckets, key, position)
+    const open = refused ? undefined : this.#unanswered(params)
+    if (open !== undefined) this.#putUnanswered(this.#keyOf(unanswered(request.method), open, views), position)
     return refused ? undefined : key
   }
 
-  #addGaps(method: string, gaps: readonly Gap[]): void {
-    const shape = JSON.stringify(gaps)
-    let known = this.#gaps.get(method)
-    if (!known) this.#gaps.set(method, (known = new Map()))
-    if (known.size < MAX_GAP_VIEWS && !known.has(shape)) known.set(shape, viewOfGaps(gaps))
+  /** The key that a recorded request has, whose gaps are remembered. */
+  #keyOf(method: string, counted: unknown, views: readonly View[]): string {
+    const gaps: Gap[] = []
+    const key = canonicalKey(method, counted, { views, onText: gapFinder(gaps) })
+    if (gaps.length > 0) this.#gaps.add(method, gaps)
+    return key
   }
 
-  #addAlike(key: string, position: number): void {
-    const list = this.#alike.get(key)
-    if (!list && this.#alike.size < MAX_NAMES) this.#alike.set(key, [position])
-    else if (list && list.length < MAX_ALIKE) list.push(position)
+  #putUnanswered(key: string, position: number): void {
+    put(this.#buckets, key, position)
+    if (this.#mode === 'strict') this.unansweredKeys.set(position, key)
+  }
+
+  #addAlike(method: string, name: string | undefined, position: number): void {
+    let alike = this.#methods.get(method)
+    if (!alike) {
+      if (this.#names >= MAX_NAMES) return
+      this.#names++
+      this.#methods.set(method, (alike = { positions: [], names: new Map() }))
+    }
+    if (alike.positions.length < MAX_ALIKE) alike.positions.push(position)
+    if (name === undefined) return
+    const named = alike.names.get(name)
+    if (named && named.length < MAX_ALIKE) named.push(position)
+    if (named || this.#names >= MAX_NAMES) return
+    this.#names++
+    alike.names.set(name, [position])
   }
 
   /** What of the parameters decides. */
@@ -106,27 +118,52 @@ export class RequestIndex {
     return this.#mode === 'method' ? { name } : params
   }
 
-  /** The keys that a request may have on the tape: its own, and those of requests that lost secrets where it has values. */
+  /** Parameters without what the client answers to the server's questions; undefined where it answers none. */
+  #unanswered(params: unknown): unknown {
+    if (this.#mode === 'method' || !isObject(params) || !Object.hasOwn(params, ANSWERS)) return undefined
+    return Object.fromEntries(Object.entries(params).filter(([key]) => key !== ANSWERS))
+  }
+
+  /**
+   * The keys that a request may have on the tape: its own, and those of requests that lost secrets where it has values. The less
+   * of it stands where secrets stood, the earlier.
+   */
   keysOf(method: string, params: unknown): string[] {
     const name = subjectOf(params)
-    const counted = this.#counted(method, params, name)
-    const views = this.viewsOf(method, name)
+    return this.#keysOf(method, this.#counted(method, params, name), this.viewsOf(method, name))
+  }
+
+  /** The same, whatever the client answers; none where it does not answer. */
+  unansweredKeysOf(method: string, params: unknown): string[] {
+    const open = this.#unanswered(params)
+    if (open === undefined) return []
+    return this.#keysOf(unanswered(method), open, this.viewsOf(method, subjectOf(params)))
+  }
+
+  #keysOf(method: string, counted: unknown, views: readonly View[]): string[] {
     const keys = [canonicalKey(method, counted, { views })]
-    const gaps = this.#gaps.get(method)
-    if (gaps)
-      for (const view of gaps.values()) {
-        // The gap's view is asked first: a rule need not match the mark that stands on the tape.
-        const key = canonicalKey(method, counted, { views: [view, ...views] })
-        if (!keys.includes(key)) keys.push(key)
-      }
+    for (const view of this.#gaps.viewsFor(method, counted)) {
+      // The gap's view is asked first: a rule need not match the mark that stands on the tape.
+      const key = canonicalKey(method, counted, { views: [view, ...views] })
+      if (!keys.includes(key)) keys.push(key)
+    }
     return keys
   }
 
-  bucketsOf(method: string, params: unknown): Bucket[] {
+  /** The recordings of such a request. Of several that it may be, those that are most like it. */
+  bucketOf(method: string, params: unknown): Bucket | undefined {
     const keys = this.keysOf(method, params)
-    const known = keys.map(key => this.#buckets.get(key)).filter(bucket => bucket !== undefined)
-    if (known.length > 0 || this.#refused.size === 0) return known
-    return keys.map(key => this.#refused.get(key)).filter(bucket => bucket !== undefined)
+    return firstOf(this.#buckets, keys) ?? firstOf(this.#refused, keys)
+  }
+
+  /** The recordings of a request that answers the server's questions otherwise, and is equal in all else. */
+  unansweredBucketOf(method: string, params: unknown): Bucket | undefined {
+    return firstOf(this.#buckets, this.unansweredKeysOf(method, params))
+  }
+
+  /** Not all that was redacted in requests of this method is known. */
+  lacksGaps(method: string): boolean {
+    return !this.#gaps.isComplete(method)
   }
 
   /** What it came in was refused: nobody has to make it again. */
@@ -136,7 +173,8 @@ export class RequestIndex {
 
   /** The first recorded requests of this method, and name if one is given. */
   alike(method: string, name?: string): readonly number[] {
-    return this.#alike.get(alikeKey(method, name)) ?? []
+    const alike = this.#methods.get(method)
+    return (name === undefined ? alike?.positions : alike?.names.get(name)) ?? []
   }
 
   /** What the rules say of a request. */
@@ -145,21 +183,47 @@ export class RequestIndex {
   }
 
   get methods(): string[] {
-    return [...new Set([...this.#alike.keys()].filter(isMethodKey))]
+    return [...this.#methods.keys()]
   }
 
-  namesOf(method: string): string[] {
-    const start = `${method}\n`
-    return [...this.#alike.keys()].filter(key => key.startsWith(start)).map(key => key.slice(start.length))
+  /** The first names of a method, and how many there are. */
+  namesOf(method: string, limit: number): { readonly first: string[]; readonly count: number } {
+    const first: string[] = []
+    const names = this.#methods.get(method)?.names
+    for (const name of names?.keys() ?? []) {
+      if (first.length === limit) break
+      first.push(name)
+    }
+    return { first, count: names?.size ?? 0 }
   }
 }
 
-function alikeKey(method: string, name?: string): string {
-  return name === undefined ? method : `${method}\n${name}`
+/** The first positions of a method, and of each of its names. */
+interface Alike {
+  readonly positions: number[]
+  readonly names: Map<string, number[]>
 }
 
-function isMethodKey(key: string): boolean {
-  return !key.includes('\n')
+/** What a client answers to an answer that asks (spec 2026-07-28 basic/patterns/mrtr). */
+const ANSWERS = 'inputResponses'
+
+/** No method is called so: requests with and without their answers are told apart by it. */
+function unanswered(method: string): string {
+  return `${method}\n`
+}
+
+function put(buckets: Map<string, number[]>, key: string, position: number): void {
+  const bucket = buckets.get(key)
+  if (bucket) bucket.push(position)
+  else buckets.set(key, [position])
+}
+
+function firstOf(buckets: ReadonlyMap<string, Bucket>, keys: readonly string[]): Bucket | undefined {
+  for (const key of keys) {
+    const bucket = buckets.get(key)
+    if (bucket) return bucket
+  }
+  return undefined
 }
 
 const UNREADABLE = Symbol('unreadable')

@@ -1,9 +1,8 @@
-import { MARK } from '../tape/format.ts'
-import { type CanonicalOptions, scalarText, type View } from './canonical.ts'
+import { scalarText, type View } from './canonical.ts'
 import { compilePattern } from './pattern.ts'
 import { segmentsOf } from './pointer.ts'
 import type { RequestRule, Rules } from './rules.ts'
-import { matchesParts, matchesWildcard } from './wildcard.ts'
+import { matchesWildcard } from './wildcard.ts'
 
 interface Draft extends View {
   readonly named: Map<string, Draft>
@@ -73,40 +72,4 @@ function at(root: Draft, segments: readonly string[]): Draft {
     node = next
   }
   return node
-}
-
-/** Where a recorded request lost what was secret: any value may stand there. */
-export interface Gap {
-  readonly path: readonly string[]
-  /** As recorded; what surrounds the mark has to be there. */
-  readonly text: string
-}
-
-/** Finds the gaps of a request while its key is made. */
-export function gapFinder(gaps: Gap[]): NonNullable<CanonicalOptions['onText']> {
-  return (path, text) => {
-    if (text.includes(MARK)) gaps.push({ path: [...path], text })
-  }
-}
-
-/** Sees a request as if it had these gaps: its key is that of the recorded one where all else is equal. */
-export function viewOfGaps(gaps: readonly Gap[]): View {
-  const root: Draft = { named: new Map() }
-  for (const { path, text } of gaps) {
-    const parts = text.split(MARK)
-    const standIn = JSON.stringify(text)
-    let node = root
-    for (const segment of path) {
-      let next = node.named.get(segment)
-      if (!next) node.named.set(segment, (next = { named: new Map() }))
-      node = next
-    }
-    // A mark that is the whole text stood for a value of any type.
-    node.standIn = text === MARK ? () => standIn : value => (fits(parts, value) ? standIn : undefined)
-  }
-  return root
-}
-
-function fits(parts: readonly string[], value: unknown): boolean {
-  return typeof value === 'string' && matchesParts(parts, value)
 }

@@ -1,4 +1,3 @@
-import { getHeader } from '../protocol/headers.ts'
 import type { ToolHeaders } from '../protocol/tool-headers.ts'
 import { ToolCatalog } from '../protocol/tool-headers.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
@@ -6,15 +5,11 @@ import type { SharedServer, SharedServerEvents } from '../transport/upstream/sha
 import type { CallInput, Leg } from '../transport/upstream.ts'
 import type { Replay } from './replay.ts'
 import type { ReplaySession } from './replay-session.ts'
+import { namedSession } from './session-name.ts'
 import { messageOf } from './spoken.ts'
 import { tell } from './tape-leg.ts'
 
-/** Names a replay session of the modern era, which has none of its own: as a header, or as `replay-session` in the URL. */
-export const REPLAY_SESSION_HEADER = 'catflap-replay-session'
-const REPLAY_SESSION_PARAM = 'replay-session'
-
 const MAX_SESSIONS = 1000
-const MAX_NAME = 200
 
 /** A tape as one server for many modern clients over HTTP. Who gives no name shares a replay session with all who give none. */
 export class SharedTape implements SharedServer {
@@ -62,15 +57,14 @@ export class SharedTape implements SharedServer {
     for (const session of this.#sessions.values()) session.resume()
   }
 
-  #sessionOf({ headers, query }: CallInput): ReplaySession {
-    const named = getHeader(headers, REPLAY_SESSION_HEADER) ?? parameter(query)
-    const name = named?.slice(0, MAX_NAME) ?? ''
+  #sessionOf(input: CallInput): ReplaySession {
+    const name = namedSession(input)
     const known = this.#sessions.get(name)
     // The one that was used last stands last.
     if (known) this.#sessions.delete(name)
+    else if (this.#sessions.size >= MAX_SESSIONS) this.#forgetIdle()
     const session = known ?? this.#open()
     this.#sessions.set(name, session)
-    if (this.#sessions.size > MAX_SESSIONS) this.#forgetOldest()
     return session
   }
 
@@ -85,19 +79,15 @@ export class SharedTape implements SharedServer {
     })
   }
 
-  #forgetOldest(): void {
+  /** Those that were used longest ago. One that is busy stays, even if that makes more of them: requests are open in it. */
+  #forgetIdle(): void {
     for (const [name, session] of this.#sessions) {
+      if (this.#sessions.size < MAX_SESSIONS) return
       if (!session.idle) continue
       this.#sessions.delete(name)
-      return void session.close()
+      void session.close()
     }
   }
-}
-
-function parameter(query: string | undefined): string | undefined {
-  return query?.includes(REPLAY_SESSION_PARAM)
-    ? (new URLSearchParams(query).get(REPLAY_SESSION_PARAM) ?? undefined)
-    : undefined
 }
 
 /** What tools want in headers, as the recorded lists say it. Nothing can change them any more. */

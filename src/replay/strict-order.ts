@@ -33,12 +33,27 @@ export class StrictOrder {
     return this.#window[0]
   }
 
+  /** Earlier keys are better ones. */
   take(keys: readonly string[]): number | undefined {
-    const at = this.#window.findIndex(i => keys.includes(this.#index.keys[i]!))
-    if (at < 0) return undefined
-    const [position] = this.#window.splice(at, 1)
-    this.#fill()
-    return position
+    const known = this.#index.keys
+    return this.#take(keys, i => known[i])
+  }
+
+  /** By what requests are but for what the client answers in them. */
+  takeUnanswered(keys: readonly string[]): number | undefined {
+    const known = this.#index.unansweredKeys
+    return this.#take(keys, i => known.get(i))
+  }
+
+  #take(keys: readonly string[], keyOf: (position: number) => string | undefined): number | undefined {
+    for (const key of keys) {
+      const at = this.#window.findIndex(i => keyOf(i) === key)
+      if (at < 0) continue
+      const [position] = this.#window.splice(at, 1)
+      this.#fill()
+      return position
+    }
+    return undefined
   }
 
   restart(): void {

@@ -12,8 +12,8 @@ export class TapeLeg implements Leg {
   readonly #heads: boolean
   #closed = false
 
-  constructor(replay: Replay, events: LegEvents) {
-    this.#session = replay.session(events)
+  constructor(replay: Replay, events: LegEvents, name?: string) {
+    this.#session = replay.session(events, name)
     this.#heads = events.heads === true
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { parseJson } from '../../src/replay/canonical.ts'
-import { type Cursor, Matcher, type MatcherOptions, type Miss } from '../../src/replay/matching.ts'
+import { type Cursor, type Hit, Matcher, type MatcherOptions, type Miss } from '../../src/replay/matching.ts'
 import type { RecordedRequest } from '../../src/replay/recording.ts'
 import { DEFAULT_RULES } from '../../src/replay/rules.ts'
 import { callOf, conversationOf, type Sketch } from './conversation-fixture.ts'
@@ -13,7 +13,7 @@ function lineOf(cursor: Cursor, sketch: Sketch): number | string {
   return 'miss' in match ? match.miss.text : match.request.place.line
 }
 
-function hit(t: Test, cursor: Cursor, sketch: Sketch): { request: RecordedRequest; again: boolean } {
+function hit(t: Test, cursor: Cursor, sketch: Sketch): Hit {
   const match = cursor.match({ method: sketch.method, params: sketch.params })
   if ('miss' in match) return t.fail(match.miss.text) as never
   return match
@@ -204,14 +204,87 @@ t.test('where something was redacted any value matches, and what surrounds it ha
   ])
 })
 
+t.test('a gap holds no more than a secret: what stands behind it, or does not, tells requests apart', async t => {
+  const pages = (token: string): Sketch[] =>
+    ['', '&page=2', '&page=3', '#top', ' and more'].map(rest =>
+      callOf('get', { url: `https://x/?token=${token}${rest}` })
+    )
+  const asked = pages('s3cret/+=')
+  for (const mode of ['keyed', 'strict'] as const) {
+    const cursor = new Matcher(conversationOf(pages('[redacted]')), { ...OPTIONS, mode }).cursor()
+    for (const [i, one] of asked.entries()) t.equal(lineOf(cursor, one), i + 2, mode)
+  }
+  const backwards = new Matcher(conversationOf(pages('[redacted]')), OPTIONS).cursor()
+  t.same(
+    [...asked, ...asked].reverse().map(one => lineOf(backwards, one)),
+    [6, 5, 4, 3, 2, 6, 5, 4, 3, 2]
+  )
+  const page = new Matcher(conversationOf(pages('[redacted]').slice(0, 2)), OPTIONS).cursor()
+  const third = missed(page, callOf('get', { url: 'https://x/?token=s3cret&page=3' }))
+  t.equal(third.difference.length, 1, 'nor does the closest one hide the difference')
+})
+
+t.test('of several sets of gaps that fit, the one that leaves the least open, however often it is asked', async t => {
+  const tape = conversationOf([
+    callOf('get', { path: '[redacted]' }),
+    callOf('get', { path: 'say "[redacted]"' }),
+    callOf('get', { path: '/[redacted]/table' }),
+    callOf('get', { path: '/me/table' }),
+    callOf('get', { path: 'https://[redacted]@host/' })
+  ])
+  const cursor = new Matcher(tape, OPTIONS).cursor()
+  const lines = (path: unknown): (number | string)[] => [1, 2, 3].map(() => lineOf(cursor, callOf('get', { path })))
+  t.same(lines('/you/table'), [4, 4, 4])
+  t.same(lines('/me/table'), [5, 5, 5])
+  t.same(lines('/you/and/table'), [2, 2, 2])
+  t.same(lines('say "two words & more"'), [3, 3, 3])
+  t.same(lines('say "one" and "two"'), [2, 2, 2])
+  t.same(lines('https://me:pa&ss@host/'), [6, 6, 6])
+  t.same(lines({ any: 'thing' }), [2, 2, 2])
+})
+
+t.test('answers to what the server asked that differ are told, and the recording is used', async t => {
+  const step = (answer: unknown, state = 'st'): Sketch => ({
+    method: 'tools/call',
+    params: { name: 'e', arguments: {}, inputResponses: { b: { content: answer } }, requestState: state }
+  })
+  const tape = conversationOf([callOf('e', {}), step(1), step(2), step('[redacted]', 'other')])
+  for (const mode of ['keyed', 'strict'] as const) {
+    const cursor = new Matcher(tape, { ...OPTIONS, mode }).cursor()
+    t.equal(lineOf(cursor, callOf('e', {})), 2, mode)
+    const otherwise = hit(t, cursor, step(3))
+    t.match(otherwise, { request: { place: { line: 3 } }, again: false }, mode)
+    t.same(otherwise.otherwise, ['params.inputResponses.b.content: 1 → 3'], mode)
+    t.match(hit(t, cursor, step(2)), { request: { place: { line: 4 } }, otherwise: undefined }, mode)
+    t.equal(lineOf(cursor, step('anything', 'other')), 5, mode)
+    t.match(missed(cursor, step(1, 'no such state')).difference, [/requestState/], mode)
+  }
+  const error = new Matcher(tape, { ...OPTIONS, repeat: 'error' }).cursor()
+  t.same([lineOf(error, step(8)), lineOf(error, step(9))], [3, 4])
+  t.match(missed(error, step(7)).text, /all 2 recordings/)
+  const last = new Matcher(tape, OPTIONS).cursor()
+  for (const n of [7, 8]) hit(t, last, step(n))
+  t.match(hit(t, last, step(9)), { request: { place: { line: 4 } }, again: true })
+})
+
+t.test('a tape of very many names says how many there are', async t => {
+  const tape = conversationOf(Array.from({ length: 20_000 }, (_, i) => callOf(`n${i}`, {})))
+  const cursor = new Matcher(tape, OPTIONS).cursor()
+  t.match(missed(cursor, callOf('something else', {})).text, /"n0", "n1", .*"n7" and 19992 more/)
+})
+
 t.test(
   'secrets in thousands of different places: what is equal as it stands is still found, and nothing takes long',
   async t => {
-    const sketches = Array.from({ length: 3000 }, (_, i) => callOf('a', { [`m${i}`]: '[redacted]' }))
+    const sketches = Array.from({ length: 10_500 }, (_, i) => callOf('a', { [`m${i}`]: '[redacted]' }))
     const cursor = new Matcher(conversationOf(sketches), OPTIONS).cursor()
     t.equal(lineOf(cursor, callOf('a', { m5: 'secret' })), 7)
-    t.equal(lineOf(cursor, callOf('a', { m2999: '[redacted]' })), 3001)
-    t.equal(missed(cursor, callOf('a', { m2999: 'secret' })).closest?.method, 'tools/call')
+    t.equal(lineOf(cursor, callOf('a', { m2999: 'secret' })), 3001)
+    t.equal(lineOf(cursor, callOf('a', { m10499: '[redacted]' })), 10_501)
+    t.match(missed(cursor, callOf('a', { m10499: 'secret' })), {
+      text: /redacted requests of this method are too many to find them all/,
+      closest: { method: 'tools/call' }
+    })
   }
 )
 

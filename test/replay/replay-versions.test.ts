@@ -84,6 +84,35 @@ t.test('an answer that asks for what the client has not declared is -32021', asy
   t.match(JSON.parse((await say(door, modern(other, able))).text).error, { code: -31_060 }, 'states are as recorded')
 })
 
+t.test('answers that a client gives in its requests are compared with the recorded ones', async t => {
+  const params = { name: 'ask', arguments: {} }
+  const answer = (choice: string): object => ({
+    ...params,
+    inputResponses: { colour: { action: 'accept', content: { choice } } },
+    requestState: 'state 1'
+  })
+  const tape = tapeOf(t, modernly(2, 'tools/call', answer('red'), { resultType: 'complete', n: 2 }))
+  for (const onDivergence of ['continue', 'error'] as const)
+    await t.test(onDivergence, async t => {
+      trackLeaks(t)
+      const door = await replayDoor(t, tape, { onDivergence })
+      const other = JSON.parse((await say(door, modern(rpc(1, 'tools/call', answer('blue') as never)))).text)
+      const difference = ['params.inputResponses.colour.content.choice: "red" → "blue"']
+      if (onDivergence === 'continue') t.match(other, { id: 1, result: { n: 2 } })
+      else
+        t.match(other, { id: 1, error: { message: /"red" → "blue"/, data: { code: 'replay_diverged', difference } } })
+      t.match(door.replay, {
+        misses: 0,
+        divergences: 1,
+        unused: 0,
+        details: { divergences: [{ method: 'tools/call', line: 2, difference }] }
+      })
+      const same = JSON.parse((await say(door, modern(rpc(2, 'tools/call', answer('red') as never)))).text)
+      t.match(same, { id: 2, result: { n: 2 } })
+      t.equal(door.replay?.divergences, 1)
+    })
+})
+
 t.test('logs come to requests that ask for them, from the level on that they name', async t => {
   trackLeaks(t)
   const line = (level: string): FrameFacts => down('post-1', notice('notifications/message', { level, data: level }))
