@@ -2,9 +2,9 @@ import type { Argv, CommandModule } from 'yargs'
 import { excerpt, printable, printableJson } from '../printable.ts'
 import { differenceText } from '../replay/json-diff.ts'
 import { readRecording } from '../replay/read-recording.ts'
-import type { RecordedRequest, Recording } from '../replay/recording.ts'
+import type { Recording } from '../replay/recording.ts'
 import { RulesError, readRules, rulesBeside } from '../replay/rules.ts'
-import { diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
+import { type DiffedRequest, diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
 import { errnoOf, reasonOf, TapeError } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { Progress } from './progress.ts'
@@ -85,17 +85,24 @@ function linesOf(found: TapeDifference): string[] {
 
 function jsonOf(found: TapeDifference): string {
   const request = found.kind === 'answer' ? found.a : found.request
-  const { method, subject } = request
+  const { method } = request
+  const subject = subjectOf(request)
   const about = { kind: found.kind, method, ...(subject !== undefined && { subject }) }
   if (found.kind !== 'answer') return printableJson(JSON.stringify({ ...about, line: request.place.line }))
   const lines = { a: found.a.place.line, b: found.b.place.line }
   return printableJson(JSON.stringify({ ...about, lines, differences: found.differences }))
 }
 
-function titleOf({ method, subject }: RecordedRequest): string {
+function titleOf(request: DiffedRequest): string {
+  const { method } = request
+  const subject = subjectOf(request)
   return printable(excerpt(subject === undefined ? method : `${method} ${subject}`, 200))
 }
 
-function placeOf({ place }: RecordedRequest): string {
+function subjectOf(request: DiffedRequest): string | undefined {
+  return 'subject' in request ? request.subject : undefined
+}
+
+function placeOf({ place }: DiffedRequest): string {
   return printable(`${place.file}:${place.line}`)
 }

@@ -14,6 +14,8 @@ export interface Compared {
   /** When each was said: without, the built-in rules leave times alone. */
   readonly moments?: Moments | undefined
   readonly limit?: number
+  /** As of `differences`. */
+  readonly renamed?: boolean
   /** What counts as equal beside what the rules say. */
   readonly ignore?: DiffOptions['ignore']
 }
@@ -29,11 +31,16 @@ export class AnswerRules {
   }
 
   /** Of two whole messages (or such of their members as `result`). */
-  differences(before: unknown, after: unknown, { method, name, moments, limit, ignore }: Compared): Difference[] {
+  differences(
+    before: unknown,
+    after: unknown,
+    { method, name, moments, limit, renamed, ignore }: Compared
+  ): Difference[] {
     const roots = this.#rules.filter(({ rule }) => isAbout(rule, method, name)).map(r => r.places)
     const defaults = this.#defaults ? (moments ? UUIDS_AND_TIMES : UUIDS) : NO_KINDS
     return differences(before, after, {
       ...(limit !== undefined && { limit }),
+      ...(renamed !== undefined && { renamed }),
       ignore: (path, old, now) =>
         ignore?.(path, old, now) === true ||
         differInVolatile(old, now, defaults, moments) ||

@@ -14,23 +14,46 @@ export interface ArrayPairs {
 
 type IsSame = (oldIndex: number, before: unknown, after: unknown) => boolean
 
+export interface Pairing {
+  readonly unordered: boolean
+  readonly isSame: IsSame
+  /** Whether a name may stand for another one, as those do that are made up anew each time. */
+  readonly mayStandFor: (oldIndex: number, member: string, before: unknown, after: unknown) => boolean
+}
+
 /**
  * Objects that have names are paired by name, so that one that was added is one difference. Else what is equal at both ends
  * is, and what is between is paired by position. Linear, but for comparing.
  */
-export function pairsOf(
-  before: readonly unknown[],
-  after: readonly unknown[],
-  unordered: boolean,
-  isSame: IsSame
-): ArrayPairs {
+export function pairsOf(before: readonly unknown[], after: readonly unknown[], pairing: Pairing): ArrayPairs {
   const member = NAMING.find(name => areNamed(before, name) && areNamed(after, name))
-  if (member !== undefined) return byName(before, after, member)
+  if (member !== undefined && tellsApart(member, before, after, pairing)) return byName(before, after, member)
+  const { unordered, isSame } = pairing
   return { pairs: unordered ? bySet(before, after, isSame) : byPosition(before, after, isSame) }
 }
 
 /** Members that tell objects of a list apart. */
-const NAMING = ['name', 'uri', 'uriTemplate', 'id'] as const
+export const NAMING: readonly string[] = ['name', 'uri', 'uriTemplate', 'id']
+
+/** Names that do not count, or that change by themselves, say nothing about which object is which. */
+function tellsApart(
+  member: string,
+  before: readonly unknown[],
+  after: readonly unknown[],
+  { isSame, mayStandFor }: Pairing
+): boolean {
+  const [old, now] = [before, after].map(items => items.map(item => nameOf(item, member)))
+  const [known, found] = [new Set(old), new Set(now)]
+  const gone = range(0, before.length).filter(i => !found.has(old![i]))
+  const come = range(0, after.length).filter(i => !known.has(now![i]))
+  if (gone.length === 0 || come.length === 0) {
+    const isMoved = before.length === after.length && old!.some((name, i) => name !== now![i])
+    return !isMoved || !before.every((item, i) => isSame(i, item, after[i]))
+  }
+  const few = gone.length * come.length <= MAX_COMPARED
+  const isAnother = (a: number, b: number): boolean => mayStandFor(a, member, old![a], now![b])
+  return !gone.some((a, i) => (few ? come : come.slice(i, i + 1)).some(b => isAnother(a, b)))
+}
 
 function areNamed(items: readonly unknown[], member: string): boolean {
   const seen = new Set<unknown>()

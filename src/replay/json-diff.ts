@@ -19,6 +19,8 @@ export interface DiffOptions {
   readonly ignore?: (path: DiffPath, before: unknown, after: unknown) => boolean
   /** Arrays whose order does not count. */
   readonly unordered?: (path: DiffPath) => boolean
+  /** Objects of a list may have got other names: then they are paired by position, rather than removed and added. */
+  readonly renamed?: boolean
   /** No more are looked for. Default 100. */
   readonly limit?: number
 }
@@ -68,7 +70,11 @@ class Comparison {
 
   #arrays(before: readonly unknown[], after: readonly unknown[]): void {
     const unordered = this.#options.unordered?.(this.#path) === true
-    const { pairs, order } = pairsOf(before, after, unordered, (i, a, b) => this.#isSameAt(i, a, b))
+    const { pairs, order } = pairsOf(before, after, {
+      unordered,
+      isSame: (i, a, b) => this.#isSameAt(i, a, b),
+      mayStandFor: (i, member, a, b) => this.#options.renamed === true || this.#isIgnoredAt([i, member], a, b)
+    })
     if (order && !unordered && !this.#isIgnored(before, after)) this.#add('changed', order.old, order.new)
     for (const pair of pairs) {
       if (this.#full) return
@@ -119,6 +125,10 @@ class Comparison {
     this.#path.push(key)
     look()
     this.#path.pop()
+  }
+
+  #isIgnoredAt(below: DiffPath, before: unknown, after: unknown): boolean {
+    return this.#options.ignore?.([...this.#path, ...below], before, after) === true
   }
 
   #isIgnored(before: unknown, after: unknown): boolean {

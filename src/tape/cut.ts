@@ -15,7 +15,7 @@ export interface CutOptions {
   readonly methods?: readonly string[]
 }
 
-/** Streams and requests whose fate is remembered. Beyond it the oldest are judged anew, each frame by itself. */
+/** Streams and requests whose fate is remembered. Beyond twice that the oldest are judged anew, each frame by itself. */
 const MAX_REMEMBERED = 100_000
 
 /**
@@ -74,16 +74,20 @@ function exchangeOf({ side, stream, process }: TapeFrame): string | undefined {
   return stream?.startsWith('post-') ? `${process ?? ''} ${side} ${stream}` : undefined
 }
 
+/** The latest, of which there are between as many as are to be remembered and twice that. Taking out one by one would be slow. */
 class Remembered {
-  readonly #values = new Map<string, boolean>()
+  #latest = new Map<string, boolean>()
+  #earlier: ReadonlyMap<string, boolean> = new Map()
 
   get(key: string): boolean | undefined {
-    return this.#values.get(key)
+    return this.#latest.get(key) ?? this.#earlier.get(key)
   }
 
   set(key: string, value: boolean): void {
-    this.#values.set(key, value)
-    if (this.#values.size > MAX_REMEMBERED) this.#values.delete(this.#values.keys().next().value!)
+    this.#latest.set(key, value)
+    if (this.#latest.size < MAX_REMEMBERED) return
+    this.#earlier = this.#latest
+    this.#latest = new Map()
   }
 }
 

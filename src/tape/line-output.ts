@@ -10,6 +10,7 @@ export class LineOutput {
   #scheduled: NodeJS.Immediate | undefined
   #closed = false
   #error: unknown
+  #draining: Promise<void> | undefined
 
   constructor(stream: Writable) {
     this.#stream = stream
@@ -45,8 +46,10 @@ export class LineOutput {
     const text = this.#text
     this.#text = ''
     if (text === '' || this.#closed || this.#stream.write(text)) return undefined
-    return new Promise(resolve => {
+    // Those who write on without waiting share one wait: listeners of each would pile up.
+    this.#draining ??= new Promise(resolve => {
       const done = () => {
+        this.#draining = undefined
         this.#stream.off('drain', done)
         this.#stream.off('close', done)
         resolve()
@@ -54,6 +57,7 @@ export class LineOutput {
       this.#stream.once('drain', done)
       this.#stream.once('close', done)
     })
+    return this.#draining
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

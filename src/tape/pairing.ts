@@ -64,10 +64,16 @@ export class Pairing {
       return
     }
     this.#count++
-    if (this.#count <= MAX_PENDING) return
-    const [oldest, forgotten] = this.#pending.entries().next().value!
-    this.#pending.delete(oldest)
-    this.#count -= forgotten.length
+    if (this.#count > MAX_PENDING) this.#forget()
+  }
+
+  /** Many at once: to look for the oldest of a map takes as long as there are gaps before it. */
+  #forget(): void {
+    for (const [oldest, forgotten] of this.#pending) {
+      this.#pending.delete(oldest)
+      this.#count -= forgotten.length
+      if (this.#count <= MAX_PENDING - MAX_SAME_ID) return
+    }
   }
 
   #answered(frame: FramePlace, facts: MessageFacts): Seen {

@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import { MARK, type TapeFrame, type TapeHeader, type TapeHttp } from './format.ts'
 import { decodeString } from './json-text.ts'
 import { isPlausibleCredential } from './plausible.ts'
 import { compilePointers, redactPointers } from './pointers.ts'
 import { type OnMark, Redactor } from './redact.ts'
 import { isSecretName } from './secret-names.ts'
+import { KINDS, NOTES } from './validate.ts'
 
 /** Takes secrets out of what is on a tape already. Give it all frames once to learn from before the first is written. */
 export class TapeRedaction {
@@ -16,25 +18,54 @@ export class TapeRedaction {
 
   /** The header as it is to be written. */
   header(header: TapeHeader): TapeHeader {
+    this.#marks = new Set()
     const { target, redacted } = this.#redactor.target(header.target)
-    const marks = new Set([...(header.redacted ?? []), ...redacted])
-    return { ...header, target, ...(marks.size > 0 && { redacted: [...marks].slice(0, MAX_MARKS) }) }
+    const clean = this.#everywhere({ ...header, target: { ...header.target, ...target } })
+    const marks = new Set([...(clean.redacted ?? []), ...redacted, ...this.#marks])
+    return { ...clean, ...(marks.size > 0 && { redacted: [...marks].slice(0, MAX_MARKS) }) }
   }
 
   /** Undefined where nothing has to change. */
   frame(frame: TapeFrame): TapeFrame | undefined {
     this.#marks = new Set()
-    const clean: Draft = { ...frame }
-    this.#plainMembers(frame, clean)
-    if (frame.http) clean.http = this.#http(frame.http, frame.session)
-    if (frame.sse) clean.sse = this.#sse(frame.sse)
-    if (frame.text !== undefined) clean.text = this.#content(frame, frame.text)
-    if (frame.base64 !== undefined) clean.base64 = this.#binary(frame, frame.base64)
-    if (frame.data) clean.data = this.#data(frame.data)
+    const draft: Draft = { ...frame }
+    this.#plainMembers(frame, draft)
+    if (frame.http) draft.http = this.#http(frame.http, frame.session)
+    if (frame.sse) draft.sse = this.#sse(frame.sse)
+    if (frame.text !== undefined) draft.text = this.#content(frame, frame.text)
+    if (frame.base64 !== undefined) draft.base64 = this.#binary(frame, frame.base64)
+    if (frame.data) draft.data = this.#data(frame.data)
+    const clean = this.#everywhere(draft)
     if (this.#marks.size === 0) return undefined
-    const marks = new Set([...(frame.redacted ?? []), ...this.#marks])
-    if (JSON.stringify(clean) === JSON.stringify(frame)) return undefined
+    const marks = new Set([...(clean.redacted ?? []), ...this.#marks])
+    if (isDeepStrictEqual(clean, frame)) return undefined
     return { ...clean, redacted: [...marks].slice(0, MAX_MARKS) }
+  }
+
+  /** Secrets also stand where nobody looks for them: in names, and in members that this version does not know. */
+  #everywhere<T extends object>(line: T): T {
+    const members = Object.entries(line).map(([key, value]) =>
+      AS_THEY_ARE.has(key) ? ([key, value] as const) : this.#member(key, value, 1)
+    )
+    return Object.fromEntries(members) as T
+  }
+
+  #member(key: string, value: unknown, depth: number): readonly [string, unknown] {
+    const words = depth > 1 ? undefined : WORDS[key]
+    const isOwnWord = words?.has(value as string) === true
+    return [OWN_MEMBERS.has(key) ? key : this.#scrub(key), isOwnWord ? value : this.#deeply(value, depth)]
+  }
+
+  #deeply(value: unknown, depth: number): unknown {
+    if (typeof value === 'string') return this.#scrub(value)
+    if (typeof value === 'number') return this.#scrub(String(value)) === String(value) ? value : MARK
+    if (typeof value !== 'object' || value === null) return value
+    if (depth > MAX_DEPTH) {
+      this.#mark('literal')
+      return MARK
+    }
+    if (Array.isArray(value)) return value.map(item => this.#deeply(item, depth + 1))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => this.#member(key, item, depth + 1)))
   }
 
   #plainMembers(frame: TapeFrame, clean: Draft): void {
@@ -138,6 +169,34 @@ export class TapeRedaction {
 }
 
 const MAX_MARKS = 32
+/** Of members that the format does not know. */
+const MAX_DEPTH = 100
+
+/** Contents are gone through as what they are; the others hold words and numbers of the format. */
+const AS_THEY_ARE: ReadonlySet<string> = new Set([
+  ...['catflap', 'version', 'started', 'pid', 'n', 't', 'side', 'dir', 'text', 'base64', 'truncated', 'own', 'process']
+])
+const WORDS: Readonly<Record<string, ReadonlySet<string> | undefined>> = Object.assign(Object.create(null), {
+  kind: KINDS,
+  note: NOTES
+})
+const OWN_MEMBERS: ReadonlySet<string> = new Set([
+  ...[
+    'kind',
+    'session',
+    'stream',
+    'http',
+    'sse',
+    'outcome',
+    'note',
+    'remark',
+    'data',
+    'redacted',
+    'target',
+    'software'
+  ],
+  ...['method', 'path', 'status', 'headers', 'id', 'event', 'retry', 'url', 'argv', 'name', 'version']
+])
 
 type Draft = { -readonly [K in keyof TapeFrame]: TapeFrame[K] }
 

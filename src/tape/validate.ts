@@ -12,8 +12,8 @@ export interface Finding {
   readonly text: string
 }
 
-const KINDS = new Set(['message', 'head', 'event', 'body', 'open', 'end', 'note'])
-const NOTES = new Set([
+export const KINDS: ReadonlySet<string> = new Set(['message', 'head', 'event', 'body', 'open', 'end', 'note'])
+export const NOTES: ReadonlySet<string> = new Set([
   ...['noise', 'stderr', 'cancel', 'disconnect', 'error', 'refused', 'session-start', 'session-end', 'session-lost'],
   ...['session-reinitialized', 'child-start', 'child-exit', 'late', 'notice', 'dropped']
 ])

@@ -1,12 +1,13 @@
 import { AnswerRules } from '../replay/answer-rules.ts'
+import { NAMING } from '../replay/array-pairs.ts'
 import { parseJson } from '../replay/canonical.ts'
+import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import { type Difference, differenceText } from '../replay/json-diff.ts'
 import { pointerOf } from '../replay/pointer.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
 import { noiseOf } from '../replay/volatile.ts'
 import { bodyOf } from './compare.ts'
-import { pairsInOrder } from './in-order-pairs.ts'
 import { belongingLive, type LiveRequest } from './live-request.ts'
 import type { Run } from './run.ts'
 
@@ -46,11 +47,15 @@ function isRenamed(first: Run, second: Run, a: unknown, b: unknown, asked: Recor
   return first.bound.names.some(isSame)
 }
 
+/** Of one message. */
+const MAX_PLACES = 1000
+
 interface Place {
   readonly subject: AnswerRule
   readonly pointer: string
   readonly patterns: Set<AnswerPattern>
   ignore: boolean
+  unordered: boolean
   readonly example: string
 }
 
@@ -87,19 +92,34 @@ class Learner {
       method: subject.method!,
       name: subject.name,
       moments,
+      limit: MAX_PLACES,
+      renamed: true,
       ignore: (_, a, b) => this.#isRenamed(a, b)
     })
     for (const difference of found) {
+      if (isOrder(difference)) {
+        this.#add(subject, pointerTo(difference), 'unordered', differenceText(difference))
+        continue
+      }
       const kinds = difference.kind === 'changed' ? noiseOf(difference.old, difference.new, moments) : undefined
       this.#add(subject, pointerTo(difference), kinds, differenceText(difference))
     }
   }
 
-  #add(subject: AnswerRule, pointer: string, kinds: readonly AnswerPattern[] | undefined, example: string): void {
+  #add(
+    subject: AnswerRule,
+    pointer: string,
+    kinds: readonly AnswerPattern[] | 'unordered' | undefined,
+    example: string
+  ): void {
     const key = JSON.stringify([subject.method, subject.name, pointer])
     let place = this.#places.get(key)
-    if (!place) this.#places.set(key, (place = { subject, pointer, patterns: new Set(), ignore: false, example }))
-    if (kinds) for (const kind of kinds) place.patterns.add(kind)
+    if (!place) {
+      place = { subject, pointer, patterns: new Set(), ignore: false, unordered: false, example }
+      this.#places.set(key, place)
+    }
+    if (kinds === 'unordered') place.unordered = true
+    else if (kinds) for (const kind of kinds) place.patterns.add(kind)
     else place.ignore = true
   }
 
@@ -118,12 +138,21 @@ class Learner {
 
 function ruleOf(places: readonly Place[]): AnswerRule {
   const ignore = places.filter(p => p.ignore).map(p => p.pointer)
-  const patterns = places.filter(p => !p.ignore).map(p => [p.pointer, oneOrAll([...p.patterns])] as const)
+  const unordered = places.filter(p => !p.ignore && p.unordered).map(p => p.pointer)
+  const patterns = places
+    .filter(p => !p.ignore && p.patterns.size > 0)
+    .map(p => [p.pointer, oneOrAll([...p.patterns])] as const)
   return {
     ...places[0]!.subject,
     ...(ignore.length > 0 && { ignore }),
+    ...(unordered.length > 0 && { unordered }),
     ...(patterns.length > 0 && { patterns: Object.fromEntries(patterns) })
   }
+}
+
+/** Arrays are compared element by element: what is said of one as a whole is that its order has changed. */
+function isOrder({ kind, old, new: now }: Difference): boolean {
+  return kind === 'changed' && Array.isArray(old) && Array.isArray(now)
 }
 
 function oneOrAll(patterns: readonly AnswerPattern[]): AnswerPattern | readonly AnswerPattern[] {
@@ -134,11 +163,17 @@ function textOf(message: { readonly bytes: Buffer }): string {
   return message.bytes.toString('utf8')
 }
 
-/** `result.content[0].text` as `/result/content/0/text`. Keys that are too long to be shown whole stand for any. */
+/**
+ * `result.content[0].text` as `/result/content/0/text`. Keys that are too long to be shown whole stand for any. A name that is made
+ * up for one object of a list is made up for all.
+ */
 function pointerTo({ path }: Difference): string {
   const parts: (string | number)[] = []
+  let isElement = false
   for (const [, index, quoted, plain] of path.matchAll(/\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\.?([\w$…-]+)/g)) {
     const key = index ?? (quoted === undefined ? plain! : (JSON.parse(quoted) as string))
+    if (index === undefined && NAMING.includes(key) && isElement) parts[parts.length - 1] = '*'
+    isElement = index !== undefined
     parts.push(key.includes('…') ? '*' : key)
   }
   return pointerOf(parts)

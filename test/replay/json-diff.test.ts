@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { AnswerRules } from '../../src/replay/answer-rules.ts'
 import { canonicalText, parseJson } from '../../src/replay/canonical.ts'
 import { differences, differenceText } from '../../src/replay/json-diff.ts'
+import { DEFAULT_RULES } from '../../src/replay/rules.ts'
 
 const texts = (a: unknown, b: unknown): string[] => differences(a, b).map(differenceText)
 
@@ -145,4 +147,49 @@ t.test('applying what is said to have changed gives the other value', async () =
       return canonicalText(out) === canonicalText(b)
     })
   )
+})
+
+t.test('objects whose names change by themselves are paired by position', async t => {
+  const isLoose = (before: unknown, after: unknown) => /^x-\d$/.test(String(before)) && /^x-\d$/.test(String(after))
+  const options = { ignore: (_: unknown, before: unknown, after: unknown) => isLoose(before, after) }
+  const of = (before: unknown[], after: unknown[]): string[] =>
+    differences({ items: before }, { items: after }, options).map(differenceText)
+  t.same(of([{ id: 'x-1', v: 1 }], [{ id: 'x-2', v: 1 }]), [])
+  t.same(of([{ id: 'x-1', v: 1 }], [{ id: 'x-2', v: 2 }]), ['items[0].v: 1 → 2'])
+  const some = [
+    { id: 'x-1', v: 1 },
+    { id: 'x-2', v: 2 }
+  ]
+  t.same(
+    of(some, [
+      { id: 'x-2', v: 1 },
+      { id: 'x-3', v: 2 }
+    ]),
+    [],
+    'though one name is there again'
+  )
+  t.same(
+    of(some, [
+      { id: 'x-2', v: 1 },
+      { id: 'x-1', v: 2 }
+    ]),
+    [],
+    'though they have changed places'
+  )
+  t.same(of(some, [{ id: 'x-7', v: 2 }]), ['items[0]: removed {"id":"x-1","v":1}'])
+  t.same(of([{ id: 'a' }, { id: 'x-1' }], [{ id: 'a' }, { id: 'x-2' }]), [], 'beside one that stays')
+  t.same(of(some, [...some].reverse()), ['items: ["x-1","x-2"] → ["x-2","x-1"]'], 'names that stay tell what has moved')
+  t.same(of([{ id: 'a' }], [{ id: 'x-2' }]), ['items[0]: removed {"id":"a"}', 'items[0]: added {"id":"x-2"}'])
+})
+
+t.test('built-in rules and rules of a file hold for the names of objects in lists', async t => {
+  const uuid = (end: number) => `0f8fad5b-d9cb-469f-a165-70867728950${end}`
+  const message = (id: unknown) => ({ result: { structuredContent: { items: [{ id, v: 1 }] } } })
+  const about = { method: 'tools/call' }
+  const builtIn = new AnswerRules(DEFAULT_RULES)
+  t.same(builtIn.differences(message(uuid(1)), message(uuid(2)), about), [])
+  t.equal(builtIn.differences(message('a'), message('b'), about).length, 2)
+  const ignore = ['/result/structuredContent/items/*/id']
+  const ruled = new AnswerRules({ ...DEFAULT_RULES, answers: [{ method: 'tools/call', ignore }] })
+  t.same(ruled.differences(message('a'), message('b'), about), [])
 })

@@ -272,6 +272,34 @@ t.test('redact: by pointer, header and secret, everywhere it stands, and twice c
   t.equal((await run(t, ['redact', file, '-o', `${out}2`, '--redact-json', 'x'])).code, 1)
 })
 
+t.test('redact: a secret is found in names and in members that nobody knows', async t => {
+  const secret = 'SECRETVALUE12345'
+  const frame = (n: number, more: object) => JSON.stringify({ ...frameOf(n, 'up', { id: n, method: 'ping' }), ...more })
+  const deep = `${'['.repeat(20_000)}"${secret}"${']'.repeat(20_000)}`
+  const file = path.join(t.testdir({}), 'a.tape.jsonl')
+  const header = { ...JSON.parse(HEADER), session: secret, extra: { [secret]: [secret] } }
+  header.software.name = `catflap ${secret}`
+  const lines = [
+    JSON.stringify(header),
+    frame(1, { extra: secret, [secret]: 1, redacted: [secret] }),
+    frame(2, { kind: 'note', note: secret, data: { [secret]: 1, n: null }, text: undefined }),
+    frame(3, { http: { method: 'POST', path: '/m', headers: [[secret, 'v']], extra: secret }, sse: { extra: secret } }),
+    frame(4, { kind: `later ${secret}`, outcome: secret }),
+    frame(5, {}).replace(/}$/, `,"extra":${deep}}`),
+    frame(6, { kind: 'message' })
+  ]
+  await writeFile(file, `${lines.join('\n')}\n`)
+  const env = { MY_SECRET: secret, A_WORD: 'message' }
+  const out = `${file}.out`
+  const done = await run(t, ['redact', file, '-o', out, '--secret-env', 'MY_SECRET', '--secret-env', 'A_WORD'], { env })
+  t.equal(done.code, 0, done.err)
+  const written = (await readFile(out, 'utf8')).trimEnd().split('\n')
+  for (const line of written) t.notMatch(line, secret)
+  t.equal(written[6], lines[6], 'words of the format stay, whatever the secret is')
+  t.strictSame(JSON.parse(written[1]!).redacted, ['[redacted]', 'literal'])
+  t.strictSame(JSON.parse(written[0]!).redacted, ['literal'])
+})
+
 t.test('outputs: nothing is overwritten without --force, nothing but files ever, and no drafts stay', async t => {
   const file = await tapeIn(t)
   const folder = path.dirname(file)
