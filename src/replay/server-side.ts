@@ -152,10 +152,8 @@ export class ServerSide {
 /** The request on the answer's own stream is meant, else the oldest with that id. */
 function answeredBy({ at, room, stream, e }: Heard): Pending | undefined {
   if (e.id !== undefined) return stream?.find(keyOf(e.id)) ?? room.waiting.peek(e.id)
-  // The id may stand in what was cut off. An error without one is about what the server could make nothing of.
-  if (!at.frame.truncated && !e.isError) return undefined
-  if (stream) return stream.waiting.length === 1 ? stream.next : undefined
-  return e.isError ? room.waiting.only : undefined
+  // The id may stand in what was cut off.
+  return at.frame.truncated && stream?.waiting.length === 1 ? stream.next : undefined
 }
 
 function noteFacts(stream: StreamOnTape, frame: TapeFrame): void {

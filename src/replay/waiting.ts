@@ -39,16 +39,6 @@ export class Waiting {
     return this.#queues.get(key)?.first() ?? this.#queues.get(`~${key}`)?.first()
   }
 
-  /** The one that waits, where there is no other. */
-  get only(): Pending | undefined {
-    if (this.#count !== 1) return undefined
-    for (const queue of this.#queues.values()) {
-      const first = queue.first()
-      if (first) return first
-    }
-    return undefined
-  }
-
   /** It was answered, or cannot be any more. */
   remove(pending: Pending): void {
     if (pending.done) return
