@@ -36,13 +36,23 @@ export function declares(capabilities: Capabilities, needed: Capabilities): bool
 /** What the client lacks for an answer that asks back (`input_required`); undefined: nothing. */
 export function lacksFor(result: unknown, capabilities: Capabilities): Capabilities | undefined {
   if (!isObject(result) || result.resultType !== 'input_required' || !isObject(result.inputRequests)) return undefined
-  const lacking: Record<string, unknown> = {}
+  const wanted: Record<string, object> = {}
+  const lacking = new Set<string>()
   for (const one of Object.values(result.inputRequests)) {
     if (!isObject(one) || typeof one.method !== 'string') continue
-    const needed = needs(one.method, one.params)
-    if (needed && !declares(capabilities, needed)) Object.assign(lacking, needed)
+    const needed = needs(one.method, one.params) ?? {}
+    const isDeclared = declares(capabilities, needed)
+    for (const [name, detail] of Object.entries(needed)) {
+      wanted[name] = { ...wanted[name], ...(isForm(one) ? { form: {} } : (detail as object)) }
+      if (!isDeclared) lacking.add(name)
+    }
   }
-  return Object.keys(lacking).length > 0 ? lacking : undefined
+  if (lacking.size === 0) return undefined
+  return Object.fromEntries([...lacking].map(name => [name, wanted[name]]))
+}
+
+function isForm({ method, params }: Readonly<Record<string, unknown>>): boolean {
+  return method === 'elicitation/create' && !(isObject(params) && params.mode === 'url')
 }
 
 const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']

@@ -17,6 +17,10 @@ export interface Asked {
   readonly modern: boolean
   readonly declared: Capabilities
   readonly faults: readonly FaultRule[]
+  /** Its recordings were used up: it has no place of its own on the tape any more. */
+  readonly again: boolean
+  /** What the server said behind the answer. */
+  readonly after: readonly Said[]
 }
 
 /** A request that is being answered from the tape: what the server said meanwhile, then what came of it. */
@@ -27,12 +31,19 @@ export class Play implements UpstreamCall {
   readonly idText: string
   readonly modern: boolean
   readonly declared: Capabilities
+  readonly again: boolean
+  readonly after: readonly Said[]
+  /** Place on the tape of the last thing that comes of it. */
+  readonly until: number
   /** By the client itself. */
   cancelled = false
   readonly #session: ReplaySession
   readonly #heads: boolean
   readonly #faults: readonly FaultRule[]
   readonly #sequence: Sequence<Cue>
+  readonly #said: readonly Said[]
+  /** Up to here, nothing of the session at large is left to be told. */
+  #loose = 0
   #told = 0
   #live = true
 
@@ -46,10 +57,15 @@ export class Play implements UpstreamCall {
     this.declared = asked.declared
     this.#heads = asked.heads
     this.#faults = asked.faults
-    const { said, outcome, at } = recorded
-    const cues = endsByClient(recorded) || outcome.kind === 'open' ? said : [...said, outcome]
+    this.again = asked.again
+    this.after = asked.after
+    const { outcome, at } = recorded
+    this.#said = this.again ? recorded.said.filter(isSaidAgain) : recorded.said
+    const cues = endsByClient(recorded) || outcome.kind === 'open' ? this.#said : [...this.#said, outcome]
+    this.until = this.#tailOrder(asked.after.at(-1)) ?? cues.at(-1)?.order ?? recorded.order
     const tell = (cue: Cue): void => (cue === outcome ? this.#conclude(outcome) : this.#say(cue as Said))
-    this.#sequence = new Sequence<Cue>(session, cues, at, { tell }, session.patience(recorded))
+    const holds = (cue: Cue): boolean => session.holdsBack(this, cue, cue !== outcome && !(cue as Said).owned)
+    this.#sequence = new Sequence<Cue>(session, cues, at, { tell, holds }, this.#patience())
   }
 
   start(): void {
@@ -75,12 +91,27 @@ export class Play implements UpstreamCall {
     return this.#sequence.next
   }
 
+  /** Place of what it tells next that is of the session at large, behind its answer as well; `Infinity`: nothing. */
+  get nextLoose(): number {
+    const { next } = this
+    if (next === Number.POSITIVE_INFINITY) return next
+    for (let said = this.#said[this.#loose]; said && (said.owned || said.order < next); )
+      said = this.#said[++this.#loose]
+    return (this.#said[this.#loose] ?? { order: this.#tailOrder(this.after[0]) }).order ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Whether anything of it is of the session at large. */
+  get isLoose(): boolean {
+    return this.#said.some(({ owned }) => !owned) || this.#tailOrder(this.after[0]) !== undefined
+  }
+
   rebase(tapeTime: number): void {
     this.#sequence.rebase(tapeTime)
   }
 
   pause(): void {
     this.#sequence.hold()
+    this.#session.goOn()
   }
 
   resume(): void {
@@ -96,7 +127,8 @@ export class Play implements UpstreamCall {
     this.cancelled = true
     // The recorded server went on to answer only where the tape says so.
     if (!this.recorded.cancelled) this.#silence()
-    else if (endsByClient(this.recorded)) this.#session.left(this.recorded)
+    else if (endsByClient(this.recorded)) this.#session.left(this)
+    else if (this.#live) this.#sequence.advance()
     this.receiver.onCancelled?.()
   }
 
@@ -152,9 +184,9 @@ export class Play implements UpstreamCall {
     if (lacking) return this.fail(missingCapability(lacking))
     const message = withOwnId(recorded, this.idText)
     this.#end(true, () => {
-      const { status } = outcome
+      const { status, headers } = outcome
       if (status !== undefined && status !== 200 && this.#heads && this.#told === 0)
-        tellMessage(this.receiver, message, status)
+        tellMessage(this.receiver, message, { status, headers })
       else this.#tell(message)
     })
   }
@@ -175,6 +207,21 @@ export class Play implements UpstreamCall {
   #silence(): void {
     this.#sequence.stop()
     this.#session.asks.drop(this)
+    this.#session.goOn()
+  }
+
+  /** What waits for more than others in the replay. */
+  #patience(): ((order: number) => boolean) | undefined {
+    const { cancelled } = this.recorded
+    const events = this.#session.patience(this.recorded)
+    if (!cancelled) return events
+    return order => (order > cancelled.order && !this.cancelled) || events?.(order) === true
+  }
+
+  /** Only where an answer comes does what was said behind it follow. */
+  #tailOrder(said: Said | undefined): number | undefined {
+    const { kind } = this.recorded.outcome
+    return kind === 'response' || kind === 'status' ? said?.order : undefined
   }
 
   #end(answered: boolean, tell?: () => void): void {
@@ -190,6 +237,11 @@ export class Play implements UpstreamCall {
 function endsByClient({ cancelled, outcome }: RecordedRequest): boolean {
   if (!cancelled) return false
   return outcome.kind === 'cut' || (outcome.kind !== 'open' && outcome.own)
+}
+
+/** A list changes once: a client that lists anew would be told so again, and again. */
+function isSaidAgain({ owned, method }: Said): boolean {
+  return owned || !method.endsWith('/list_changed')
 }
 
 /** As this client knows it. An error that could not say whose it is gets the id of the one whose it was. */

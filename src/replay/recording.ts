@@ -174,6 +174,8 @@ export type Outcome =
       readonly text: TapeText
       readonly isError: boolean
       readonly status: number | undefined
+      /** Of a status other than 200: name and value in turn. */
+      readonly headers?: readonly string[]
       readonly truncated: boolean
       /** catflap answered in the server's place. */
       readonly own: boolean

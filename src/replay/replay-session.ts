@@ -12,7 +12,7 @@ import { Play } from './play.ts'
 import type { RecordedAnswer, RecordedRequest, Said, Step } from './recording.ts'
 import type { Replay } from './replay.ts'
 import { Schedule } from './schedule.ts'
-import { Sequence, type Stage, type Waiting } from './sequence.ts'
+import { type Cue, Sequence, type Stage, type Waiting } from './sequence.ts'
 import { answerText, readText } from './spoken.ts'
 import { isObject } from './values.ts'
 
@@ -35,6 +35,8 @@ export class ReplaySession implements Stage {
   readonly #name: string | undefined
   readonly #cursors: { legacy?: Cursor; modern?: Cursor } = {}
   readonly #plays = new Set<Play>()
+  /** Those that bring something of the session at large. */
+  readonly #loosePlays = new Set<Play>()
   readonly #waiting = new Set<Waiting>()
   /** What the server says that belongs to no request. */
   readonly #asides = new Set<Sequence<Said>>()
@@ -75,13 +77,13 @@ export class ReplaySession implements Stage {
     if (refused) return answerText(receiver, refused)
     replay.report.requests++
     const due = this.#owedTo(message) ?? replay.refusedBeginning(message, modern)
-    if (due) return this.#play(due, { message, receiver, heads, modern })
+    if (due) return this.#play({ request: due, again: false }, { message, receiver, heads, modern })
     if (message.method === 'initialize') this.#begin(message)
     const found = replay.find(message, this.#cursor(modern))
     if ('request' in found) {
       const diverging = replay.answersOtherwise(found)
       if (diverging) return answerText(receiver, diverging.toJsonRpc(message.idText).toString())
-      return this.#play(found.request, { message, receiver, heads, modern })
+      return this.#play(found, { message, receiver, heads, modern })
     }
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)
     const live = this.#liveServer()
@@ -138,20 +140,22 @@ export class ReplaySession implements Stage {
   }
 
   #play(
-    recorded: RecordedRequest,
+    { request: recorded, again }: { readonly request: RecordedRequest; readonly again: boolean },
     { message, receiver, heads, modern }: { message: Message; receiver: CallReceiver; heads: boolean; modern: boolean }
   ): UpstreamCall {
     const { replay } = this
+    const after = again ? NOTHING : (this.#index?.after(recorded) ?? recorded.after)
     const declared = modern ? declaredIn(message) : this.#declared
     const token = message.progressTokenText
     if (token !== undefined && recorded.progressToken !== undefined) this.#knowToken(recorded.progressToken, token)
     const faults = replay.faults.any ? replay.faults.of(recorded.method, this.#count(`fault ${recorded.method}`)) : []
     if (faults.some(isInstead)) this.#owed.give(message, recorded)
-    const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults })
+    const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults, again, after })
     this.#plays.add(play)
+    if (play.isLoose) this.#loosePlays.add(play)
     this.reached(recorded.order)
-    // Whoever calls has the call by then.
-    queueMicrotask(() => play.start())
+    // Whoever calls has the call by then, and what was read together is there together: each finds its place among the others.
+    setImmediate(() => play.start())
     return play
   }
 
@@ -165,23 +169,23 @@ export class ReplaySession implements Stage {
   /** This request is over: what the server said behind its answer follows. */
   ended(play: Play, answered: boolean): void {
     if (!this.#plays.delete(play)) return
+    this.#loosePlays.delete(play)
     this.asks.drop(play)
-    const { recorded } = play
+    const { recorded, after } = play
     const { outcome } = recorded
     if (answered && !this.#closed) {
       const end = outcome.kind === 'open' ? recorded : outcome
-      this.#reachedWith(end.order, this.#index?.after(recorded) ?? recorded.after, end)
+      this.#reachedWith(end.order, after, end)
     } else {
-      if (!play.cancelled) this.left(recorded)
+      if (!play.cancelled) this.left(play)
       this.goOn()
     }
   }
 
   /** A client left it, as on the tape. What was said behind an end that nobody is told comes when the client has come as far as then. */
-  left(recorded: RecordedRequest): void {
+  left({ recorded, after }: Play): void {
     if (!recorded.cancelled) return
     const index = this.#conversationIndex()
-    const after = this.#index?.after(recorded) ?? recorded.after
     this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order) > this.#reached))
   }
 
@@ -233,12 +237,23 @@ export class ReplaySession implements Stage {
   /** What was said of the session at large keeps its place among all that is being told; answers need not wait for one another. */
   holds(order: number, by: Waiting): boolean {
     if (this.asks.unansweredBefore(order)) return true
-    if (this.#asides.size === 0) return false
-    let isAside = false
-    for (const aside of this.#asides)
-      if (aside === by) isAside = true
-      else if (aside.next < order) return true
-    if (isAside) for (const play of this.#plays) if (play.next < order) return true
+    for (const aside of this.#asides) if (aside !== by && aside.next < order) return true
+    return false
+  }
+
+  /** The same between requests that were open at one time: what was said at large waits for all, and all wait for it. */
+  holdsBack(play: Play, cue: Cue, isLoose: boolean): boolean {
+    if (play.again) return false
+    const { order } = play.recorded
+    for (const other of isLoose ? this.#plays : this.#loosePlays) {
+      if (other === play || other.again || other.until < order) continue
+      if ((isLoose ? other.next : other.nextLoose) < cue.order) return true
+    }
+    return false
+  }
+
+  #isBehindPlay({ order }: Cue): boolean {
+    for (const play of this.#plays) if (!play.again && play.next < order) return true
     return false
   }
 
@@ -296,11 +311,12 @@ export class ReplaySession implements Stage {
 
   #sequence(said: readonly Said[], from: number, waits?: (order: number) => boolean): void {
     const tell = (one: Said): void => readText(this, one, undefined)
+    const holds = (one: Said): boolean => this.#isBehindPlay(one)
     const done = (): void => {
       this.#asides.delete(aside)
       this.goOn()
     }
-    const aside: Sequence<Said> = new Sequence(this, said, from, { tell, done }, waits)
+    const aside: Sequence<Said> = new Sequence(this, said, from, { tell, done, holds }, waits)
     this.#asides.add(aside)
     aside.advance()
   }
@@ -334,6 +350,7 @@ export class ReplaySession implements Stage {
 
 /** Methods and tokens that are remembered. */
 const MAX_NAMES = 1024
+const NOTHING: readonly Said[] = []
 
 function declaredIn(message: Message): Capabilities {
   const { params } = message.json as { params?: { _meta?: Record<string, unknown> } }

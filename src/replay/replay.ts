@@ -79,6 +79,7 @@ export class Replay {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
     }
+    this.#warnOfGaps()
   }
 
   /** The revisions of the modern era that the recorded server spoke; undefined: none. */
@@ -131,10 +132,8 @@ export class Replay {
     const found: Match = (cursor && matching(cursor, message)) ?? { miss: this.#nothing(message) }
     if (!('request' in found)) return found
     const { request } = found
-    if (request.outcome.kind === 'response' && request.outcome.truncated) {
-      const text = `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
-      return { miss: { text, closest: request, difference: [] } }
-    }
+    const text = this.#lack(request)
+    if (text !== undefined) return { miss: { text, closest: request, difference: [] } }
     this.hit(request)
     return found
   }
@@ -149,6 +148,24 @@ export class Replay {
   hit(request: RecordedRequest): void {
     this.report.hits++
     this.#used.add(request)
+  }
+
+  /** What the tape does not have of an answer. */
+  #lack(request: RecordedRequest): string | undefined {
+    const { outcome, place } = request
+    if ((outcome.kind === 'response' || outcome.kind === 'status') && outcome.truncated)
+      return `of the answer, only the beginning was recorded (${placeText(request)}; see --record-max-message)`
+    if (outcome.kind !== 'open' || request.method === 'subscriptions/listen') return undefined
+    const isWhole = this.recording.tapes.every(({ file, torn, missing }) => file !== place.file || !(torn || missing))
+    return isWhole ? undefined : `the tape is not complete, and has no answer (${placeText(request)})`
+  }
+
+  #warnOfGaps(): void {
+    for (const { file, torn, missing } of this.recording.tapes) {
+      if (missing > 0)
+        this.#log.warn('replay-gaps', `${file}: the recorder left out ${missing} frames; answers may be missing`)
+      if (torn) this.#log.warn('replay-torn', `${file}: its last line was cut off, and is left out`)
+    }
   }
 
   #nothing(message: Message): Miss {

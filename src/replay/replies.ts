@@ -17,15 +17,27 @@ export function tellStatus(
 ): void {
   if (label !== undefined) return receiver.onError(statusError(label, outcome.status))
   const body = Buffer.from(text)
-  const headers = forwardableResponseHeaders(outcome.headers)
-  for (const name of NOT_AGAIN) removeHeader(headers, name)
+  const headers = headersAgain(outcome.headers)
   const type = body.length === 0 ? 'none' : contentTypeOf(getHeader(headers, 'content-type'))
   tellHead(receiver, { status: outcome.status, headers, type, body })
 }
 
-/** A JSON-RPC message under a status that says more. */
-export function tellMessage(receiver: CallReceiver, message: Message, status: number): void {
-  tellHead(receiver, { status, headers: ['Content-Type', 'application/json'], type: 'json', body: message.bytes })
+/** A JSON-RPC message under a status that says more, with what its headers say (`WWW-Authenticate`, `Retry-After`). */
+export function tellMessage(
+  receiver: CallReceiver,
+  message: Message,
+  { status, headers: recorded = [] }: { readonly status: number; readonly headers?: readonly string[] }
+): void {
+  const headers = headersAgain(recorded)
+  removeHeader(headers, 'content-type')
+  headers.push('Content-Type', 'application/json')
+  tellHead(receiver, { status, headers, type: 'json', body: message.bytes })
+}
+
+function headersAgain(recorded: readonly string[]): string[] {
+  const headers = forwardableResponseHeaders(recorded)
+  for (const name of NOT_AGAIN) removeHeader(headers, name)
+  return headers
 }
 
 function tellHead(

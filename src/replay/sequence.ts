@@ -29,6 +29,8 @@ export interface Waiting {
 
 export interface SequenceEvents<C extends Cue> {
   tell(cue: C): void
+  /** Whether something else comes before it, beside what the stage says. */
+  holds?(cue: C): boolean
   /** After the last one, unless it was stopped. */
   done?(): void
 }
@@ -119,8 +121,7 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
         return this.#events.done?.()
       }
       const cue = this.#cues[this.#next]!
-      if (this.#held || stage.paused || stage.holds(cue.order, this) || this.#waits?.(cue.order))
-        return stage.wait(this)
+      if (this.#held || stage.paused || this.#waits?.(cue.order) || this.#isHeldBack(cue)) return stage.wait(this)
       stage.leave(this)
       const due = this.#dueOf(cue)
       if (due > 0 && due > performance.now()) {
@@ -140,6 +141,10 @@ export class Sequence<C extends Cue> implements Timed, Waiting {
       this.#events.tell(cue)
       stage.told?.()
     }
+  }
+
+  #isHeldBack(cue: C): boolean {
+    return this.#stage.holds(cue.order, this) || this.#events.holds?.(cue) === true
   }
 
   #dueOf(cue: Cue): number {

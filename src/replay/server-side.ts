@@ -2,7 +2,7 @@ import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
 import type { Room } from './room.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { ResponseOnTape, SaidOnTape, StatusOnTape } from './steps.ts'
+import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TextRange } from './tape-source.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
@@ -79,12 +79,17 @@ export class ServerSide {
     // On a pipe of HTTP+SSE the status is that of the stream, and says nothing of this answer.
     const status = room.pipe !== undefined && room.pipe === at.frame.stream ? undefined : stream?.status
     request.revive()
-    request.outcome = new ResponseOnTape(this.#state.mark(at, part), {
+    const facts = {
       status: at.frame.http?.status ?? status,
       isError: e.isError,
       truncated: at.frame.truncated !== undefined,
       own: at.frame.own === true
-    })
+    }
+    const mark = this.#state.mark(at, part)
+    request.outcome =
+      facts.status === undefined || facts.status === 200
+        ? new ResponseOnTape(mark, facts)
+        : new RefusalOnTape(mark, { ...facts, headers: this.#state.headers(at) })
     room.settled(pending, e.isTask)
     if (e.isError) return
     if (version !== undefined) conversation.accepted(version)

@@ -255,6 +255,24 @@ export class ResponseOnTape extends OnTape {
   }
 }
 
+/** Under a status other than 200. */
+export class RefusalOnTape extends ResponseOnTape {
+  readonly #headers: Origin['headers']
+
+  constructor(mark: Mark, facts: ConstructorParameters<typeof ResponseOnTape>[1] & Pick<Origin, 'headers'>) {
+    super(mark, facts)
+    this.#headers = facts.headers
+  }
+
+  get headers(): readonly string[] {
+    return headersOf(this.#headers, this.source, this.index)
+  }
+}
+
+function headersOf(headers: Origin['headers'], source: TapeSource, index: number): readonly string[] {
+  return (headers === UNREAD ? source.headersOf(index) : headers) ?? []
+}
+
 const IS_ERROR = 1
 const TRUNCATED = 2
 const OWN = 4
@@ -283,7 +301,7 @@ export class StatusOnTape extends OnTape {
   }
 
   get headers(): readonly string[] {
-    return (this.#headers === UNREAD ? this.source.headersOf(this.index) : this.#headers) ?? []
+    return headersOf(this.#headers, this.source, this.index)
   }
 }
 
