@@ -75,7 +75,10 @@ for (const kind of ['garbage', '503'] as const)
     const failed = await failures(door, 600)
     // What was under way before it was known, and what comes where others are asked first no more.
     t.ok(failed <= 40, `${failed} of 600`)
-    t.equal((await door.call('last')).status, 200)
+    // Who says nothing of how long is asked again after a while: once.
+    const last = [(await door.call('last')).status, (await door.call('very last')).status]
+    const refused = last.filter(status => status !== 200)
+    t.ok(refused.length <= (kind === '503' ? 1 : 0), `${last}`)
   })
 
 t.test('where all say that they are busy, all are asked', async t => {
