@@ -142,3 +142,12 @@ export class SessionStoreClosedError extends SessionStoreError {
     super('session_store_closed', 'the session store is closed')
   }
 }
+
+/** Nothing is known of what was asked: it may have been done or not. */
+export class SessionStoreUnavailableError extends SessionStoreError {
+  constructor(label: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    super('session_store_unavailable', `${label} does not do its work: ${reason}`)
+    this.cause = cause
+  }
+}

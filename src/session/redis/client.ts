@@ -1,0 +1,73 @@
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import type { RedisAddress } from './address.ts'
+
+export interface ClientOptions {
+  /** For one command, in ms, the wait for a connection included. */
+  readonly timeout: number
+  readonly connectTimeout: number
+  /** Files of authorities beside the system's, in PEM; undefined: the system's alone. */
+  readonly ca?: string
+  readonly insecure?: boolean
+}
+
+/** ioredis, one connection to each node that is needed. */
+export type RedisClient = Redis | Cluster
+
+/** At most so long between two tries to connect, in ms. */
+const MOST_PAUSE = 2_000
+
+/** Connects by itself, again and again; errors come with commands, and to `error` listeners. */
+export function openRedis(address: RedisAddress, options: ClientOptions): RedisClient {
+  const { kind, nodes, master, db } = address
+  const common = commonOptions(address, options)
+  if (kind === 'cluster')
+    return new Cluster([...nodes], {
+      redisOptions: common,
+      clusterRetryStrategy: pause,
+      slotsRefreshTimeout: options.connectTimeout,
+      retryDelayOnFailover: 200,
+      retryDelayOnClusterDown: 200,
+      // Servers may tell addresses that are only known by name in certificates.
+      ...(address.tls && { dnsLookup: (name, done) => done(null, name) })
+    })
+  if (kind === 'sentinel')
+    return new Redis({
+      ...common,
+      db,
+      sentinels: [...nodes],
+      name: master!,
+      sentinelRetryStrategy: pause,
+      retryStrategy: pause,
+      connectTimeout: options.connectTimeout,
+      enableTLSForSentinelMode: address.tls,
+      ...(address.tls && { sentinelTLS: tlsOf(options) })
+    })
+  return new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause })
+}
+
+function commonOptions(address: RedisAddress, options: ClientOptions): RedisOptions {
+  const { username, password } = address
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(address.tls && { tls: tlsOf(options) }),
+    protocol: 2,
+    connectTimeout: options.connectTimeout,
+    commandTimeout: options.timeout,
+    // What may have been done is never done again by itself.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+    // Who was the master until now has done nothing: the new one is asked.
+    reconnectOnError: error => (/^(READONLY|UNBLOCKED)/.test(error.message) ? 2 : false),
+    connectionName: 'catflap',
+    keepAlive: 10_000
+  }
+}
+
+function tlsOf({ ca, insecure }: ClientOptions): { ca?: string; rejectUnauthorized: boolean } {
+  return { ...(ca !== undefined && { ca }), rejectUnauthorized: !insecure }
+}
+
+function pause(times: number): number {
+  return Math.min(MOST_PAUSE, 50 * 2 ** Math.min(times, 10)) * (0.75 + Math.random() / 2)
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto'
+
+/** The layout of what is kept. Another one is another number: two releases that keep things differently do not see each other's. */
+const LAYOUT = 1
+/** Over so many parts the sessions are spread, so that the nodes of a cluster share them. All of one session is in one part. */
+export const SHARDS = 16
+
+/** Names of keys. The part in braces alone decides where a cluster keeps a key. */
+export class Keys {
+  /** What is told here has changed: the name of a session. */
+  readonly changes: string
+  readonly reaper: string
+  readonly #prefix: string
+
+  constructor(prefix: string) {
+    this.#prefix = `${prefix}${LAYOUT}:`
+    this.changes = `${this.#prefix}changes`
+    this.reaper = `${this.#prefix}reaper`
+  }
+
+  /** The record. */
+  session(name: string): string {
+    return `${this.#prefix}{${shardOf(name)}}:s:${name}`
+  }
+
+  /** What each script about one session may touch. */
+  ofSession(name: string): [session: string, due: string, claimed: string, all: string] {
+    const shard = shardOf(name)
+    return [this.session(name), this.due(shard), this.claimed(shard), this.all(shard)]
+  }
+
+  ofShard(shard: number): [due: string, claimed: string, all: string] {
+    return [this.due(shard), this.claimed(shard), this.all(shard)]
+  }
+
+  /** What stands before the name of a session of this part. */
+  sessionsOf(shard: number): string {
+    return `${this.#prefix}{${shard}}:s:`
+  }
+
+  /** By when they expire. */
+  due(shard: number): string {
+    return `${this.#prefix}{${shard}}:due`
+  }
+
+  /** Expired, and given to a reaper: by when it must have ended them. */
+  claimed(shard: number): string {
+    return `${this.#prefix}{${shard}}:claimed`
+  }
+
+  /** In an order that never changes, for listings. */
+  all(shard: number): string {
+    return `${this.#prefix}{${shard}}:all`
+  }
+}
+
+/** What a session is called in Redis: its id is a secret, and cannot be had from this. */
+export function nameOf(id: string): string {
+  return createHash('sha256').update(id).digest().subarray(0, 18).toString('base64url')
+}
+
+/** From the first 4 bits. */
+export function shardOf(name: string): number {
+  return BASE64URL.indexOf(name[0] ?? 'A') >> 2
+}
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

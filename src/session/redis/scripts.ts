@@ -1,0 +1,137 @@
+/**
+ * What happens in Redis in one go. Every script gets the time first: epoch milliseconds, or nothing, which means Redis's own clock:
+ * the only one that all who use it share.
+ *
+ * A record is a hash: `v` version, `c` made at, `t` last seen at, `h` handle, `p` principal, `r` protocol revision, and sealed
+ * `i` id, `l` legs, `f` facts.
+ */
+
+const NOW = `
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+`
+
+/** KEYS: record, due, claimed, all. ARGV: now, name, idle, age, grace. `dueAt` is when it expires. */
+const DUE = `
+local function dueAt(made, seen)
+  return math.min(seen + tonumber(ARGV[3]), made + tonumber(ARGV[4]))
+end
+local function schedule(made, seen)
+  local due = dueAt(made, seen)
+  redis.call('ZADD', KEYS[2], due, ARGV[2])
+  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', due + tonumber(ARGV[5])))
+end
+local function alive()
+  local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
+  return due and tonumber(due) > now and redis.call('EXISTS', KEYS[1]) == 1
+end
+`
+
+/** Then: field and value in turn. Gives the time, or nothing where the name is taken. */
+export const CREATE = `${NOW}${DUE}
+if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('HSET', KEYS[1], 'v', '1', 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
+schedule(now, now)
+redis.call('ZADD', KEYS[4], 0, ARGV[2])
+return string.format('%.0f', now)
+`
+
+/** Gives the record, or nothing. */
+export const GET = `${NOW}
+local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
+if not due or tonumber(due) <= now then return {} end
+return redis.call('HGETALL', KEYS[1])
+`
+
+/** ARGV then: channel, expected version, field and value in turn. Gives 1 or 0 (another version is there), and the record; nothing where there is none. */
+export const UPDATE = `${NOW}
+local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
+if not due or tonumber(due) <= now or redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+if redis.call('HGET', KEYS[1], 'v') ~= ARGV[4] then return {0, redis.call('HGETALL', KEYS[1])} end
+if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
+redis.call('HINCRBY', KEYS[1], 'v', 1)
+redis.call('PUBLISH', ARGV[3], ARGV[2])
+return {1, redis.call('HGETALL', KEYS[1])}
+`
+
+/** Then, if it is known: when it was used, so many ms ago. Gives 1, or 0 where there is no such session. */
+export const TOUCH = `${NOW}${DUE}
+if not alive() then return 0 end
+local seen = now - tonumber(ARGV[6])
+if seen > tonumber(redis.call('HGET', KEYS[1], 't')) then
+  redis.call('HSET', KEYS[1], 't', string.format('%.0f', seen))
+  schedule(tonumber(redis.call('HGET', KEYS[1], 'c')), seen)
+end
+return 1
+`
+
+/** ARGV: now, name, channel. Gives the record, or nothing. */
+export const DELETE = `
+local record = redis.call('HGETALL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[2])
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('ZREM', KEYS[4], ARGV[2])
+redis.call('DEL', KEYS[1])
+if #record > 0 then redis.call('PUBLISH', ARGV[3], ARGV[2]) end
+return record
+`
+
+/**
+ * KEYS: due, claimed, all. ARGV: now, what stands before names, limit, for how long a claim is good. Gives names and records. Of what Redis has
+ * expired by itself the rest goes too.
+ */
+export const CLAIM = `${NOW}
+local records = {}
+local limit = tonumber(ARGV[3])
+local until_ = now + tonumber(ARGV[4])
+for _, from in ipairs({KEYS[2], KEYS[1]}) do
+  while #records < limit do
+    local names = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, limit - #records)
+    if #names == 0 then break end
+    for _, name in ipairs(names) do
+      local record = redis.call('HGETALL', ARGV[2] .. name)
+      redis.call('ZREM', from, name)
+      if #record == 0 then
+        redis.call('ZREM', KEYS[3], name)
+      else
+        redis.call('ZADD', KEYS[2], until_, name)
+        records[#records + 1] = {name, record}
+      end
+    end
+  end
+end
+return records
+`
+
+/** KEYS: due, claimed, all. ARGV: now, what stands before names, limit, after which name. Gives the last name that was looked at, or nothing at the end, and names and records. */
+export const LIST = `${NOW}
+local after = '-'
+if ARGV[4] ~= '' then after = '(' .. ARGV[4] end
+local names = redis.call('ZRANGEBYLEX', KEYS[3], after, '+', 'LIMIT', 0, ARGV[3])
+local records = {}
+for _, name in ipairs(names) do
+  local due = redis.call('ZSCORE', KEYS[1], name)
+  if due and tonumber(due) > now then
+    local record = redis.call('HGETALL', ARGV[2] .. name)
+    if #record > 0 then records[#records + 1] = {name, record} end
+  end
+end
+local last = ''
+if #names == tonumber(ARGV[3]) then last = names[#names] end
+return {last, records}
+`
+
+/** KEYS: due. How many live. */
+export const COUNT = `${NOW}
+return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf')
+`
+
+/** KEYS: lock. ARGV: who holds it. */
+export const RELEASE = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`

@@ -1,0 +1,280 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import {
+  type NewSession,
+  type SessionChange,
+  SessionCursorError,
+  SessionExistsError,
+  type SessionPage,
+  type SessionRecord,
+  type SessionStore,
+  SessionStoreClosedError,
+  SessionStoreError,
+  SessionStoreFullError,
+  SessionStoreUnavailableError,
+  type UpdateResult
+} from '../store.ts'
+import type { RedisClient } from './client.ts'
+import { Keys, nameOf, SHARDS } from './keys.ts'
+import { type Fields, fieldsOfChange, fieldsOfNew, recordOf } from './record.ts'
+import { RecordCache } from './record-cache.ts'
+import { Script } from './script.ts'
+import { CLAIM, COUNT, CREATE, DELETE, GET, LIST, RELEASE, TOUCH, UPDATE } from './scripts.ts'
+import { Seal } from './seal.ts'
+import { Touches } from './touches.ts'
+
+export interface RedisStoreOptions {
+  /** Belongs to the store from now on. */
+  readonly client: RedisClient
+  /** For people: where it is, without a password. */
+  readonly label: string
+  /** Before all keys. Default `catflap:`. */
+  readonly prefix?: string
+  readonly seal?: Seal
+  /** Live and expired-but-not-yet-reaped sessions together, of all who use the store. Default 10,000. */
+  readonly maxSessions?: number
+  /** Milliseconds without a touch. Default 30 minutes. */
+  readonly idleTtl?: number
+  /** Milliseconds since creation. Default 24 hours. */
+  readonly maxTtl?: number
+  /** Milliseconds after which an expired session whose reaper did not delete it is handed out again. Default 1 minute. */
+  readonly claimTtl?: number
+  /** Milliseconds behind its expiry after which Redis drops a session that no reaper has ended. Default 1 hour. */
+  readonly grace?: number
+  /** Milliseconds for which a record that was read is taken for the present one, unless Redis tells of a change. Default 1 second; 0: never. */
+  readonly cacheFor?: number
+  /** Milliseconds within which uses of a session are told once. Default a twentieth of `idleTtl`, at most 10 seconds; 0: each. */
+  readonly touchEvery?: number
+  /** Milliseconds for one operation, whatever Redis does. Default 3 seconds. */
+  readonly timeout?: number
+  /** Epoch milliseconds. Default: Redis's own clock, which all who use it share. */
+  readonly now?: () => number
+}
+
+type Pairs = readonly (readonly [name: string, fields: Fields])[]
+
+const SCRIPTS = {
+  create: new Script<string | null>(CREATE),
+  get: new Script<Fields>(GET),
+  update: new Script<readonly [] | readonly [0 | 1, Fields]>(UPDATE),
+  touch: new Script<0 | 1>(TOUCH),
+  delete: new Script<Fields>(DELETE),
+  claim: new Script<Pairs>(CLAIM),
+  list: new Script<readonly [last: string, Pairs]>(LIST),
+  count: new Script<number>(COUNT),
+  release: new Script<number>(RELEASE)
+}
+
+/** A reaper that has died holds the others up for so long, in ms. */
+const REAPER_LOCK = 10_000
+/** So long a reaper waits for another one's pass, in ms. */
+const REAPER_WAIT = 1_000
+
+/** Sessions in Redis, for any number of processes. What each operation costs is told in docs/sessions.md. */
+export class RedisSessionStore implements SessionStore {
+  readonly #client: RedisClient
+  readonly #label: string
+  readonly #keys: Keys
+  readonly #seal: Seal
+  readonly #maxSessions: number
+  readonly #times: readonly [idle: string, age: string, grace: string]
+  readonly #claimTtl: string
+  readonly #timeout: number
+  readonly #now: (() => number) | undefined
+  readonly #cache: RecordCache | undefined
+  readonly #touches: Touches
+  #closed = false
+
+  constructor(options: RedisStoreOptions) {
+    const {
+      client,
+      label,
+      prefix = 'catflap:',
+      idleTtl = 30 * 60_000,
+      maxTtl = 24 * 3_600_000,
+      cacheFor = 1_000
+    } = options
+    this.#client = client
+    this.#label = label
+    this.#keys = new Keys(prefix)
+    this.#seal = options.seal ?? new Seal()
+    this.#maxSessions = options.maxSessions ?? 10_000
+    this.#times = [String(idleTtl), String(maxTtl), String(options.grace ?? 3_600_000)]
+    this.#claimTtl = String(options.claimTtl ?? 60_000)
+    this.#timeout = options.timeout ?? 3_000
+    this.#now = options.now
+    this.#cache = cacheFor > 0 ? new RecordCache(client, this.#keys.changes, cacheFor) : undefined
+    const every = options.touchEvery ?? Math.min(10_000, Math.floor(idleTtl / 20))
+    this.#touches = new Touches(every, (id, ago) => this.#touch(id, ago))
+    // Who asks is told; nobody else needs to hear of it.
+    client.on('error', () => {})
+  }
+
+  async create(session: NewSession): Promise<SessionRecord> {
+    const name = nameOf(session.id)
+    const fields = fieldsOfNew(session, name, this.#seal)
+    if ((await this.#occupied()) >= this.#maxSessions) {
+      // Of one that is there it is told first that it is there.
+      if (await this.#do(() => this.#client.exists(this.#keys.session(name))))
+        throw new SessionExistsError(session.handle)
+      throw new SessionStoreFullError(this.#maxSessions)
+    }
+    const now = await this.#run(SCRIPTS.create, this.#keys.ofSession(name), [name, ...this.#times, ...fields])
+    if (now === null) throw new SessionExistsError(session.handle)
+    return this.#kept(recordOf(name, [...fields, 'v', '1', 'c', now, 't', now], this.#seal))
+  }
+
+  get(id: string): SessionRecord | undefined | Promise<SessionRecord | undefined> {
+    this.#open()
+    const name = nameOf(id)
+    const known = this.#cache?.get(name)
+    return known ?? this.#get(name)
+  }
+
+  async #get(name: string): Promise<SessionRecord | undefined> {
+    const moment = this.#cache?.moment
+    const fields = await this.#run(SCRIPTS.get, this.#keys.ofSession(name), [name])
+    if (fields.length === 0) return undefined
+    const record = recordOf(name, fields, this.#seal)
+    if (moment !== undefined) this.#cache?.set(name, record, moment)
+    return record
+  }
+
+  async update(id: string, expectedVersion: number, change: SessionChange): Promise<UpdateResult> {
+    const name = nameOf(id)
+    const args = [name, this.#keys.changes, String(expectedVersion), ...fieldsOfChange(change, name, this.#seal)]
+    const [ok, fields] = await this.#run(SCRIPTS.update, this.#keys.ofSession(name), args)
+    if (fields === undefined) {
+      this.#cache?.forget(name)
+      return { ok: false, current: undefined }
+    }
+    const record = this.#kept(recordOf(name, fields, this.#seal))
+    return ok === 1 ? { ok: true, record } : { ok: false, current: record }
+  }
+
+  touch(id: string): true | Promise<boolean> {
+    this.#open()
+    return this.#touches.touch(id)
+  }
+
+  async #touch(id: string, ago: number): Promise<boolean> {
+    const name = nameOf(id)
+    const args = [name, ...this.#times, String(Math.round(ago))]
+    return (await this.#run(SCRIPTS.touch, this.#keys.ofSession(name), args)) === 1
+  }
+
+  async delete(id: string): Promise<SessionRecord | undefined> {
+    const name = nameOf(id)
+    this.#touches.forget(id)
+    this.#cache?.forget(name)
+    const fields = await this.#run(SCRIPTS.delete, this.#keys.ofSession(name), [name, this.#keys.changes])
+    return fields.length === 0 ? undefined : recordOf(name, fields, this.#seal)
+  }
+
+  async list({ cursor, limit }: { readonly cursor?: string; readonly limit: number }): Promise<SessionPage> {
+    const wanted = limit >= 1 ? Math.floor(limit) : 1
+    const [shard, after] = cursor === undefined ? [0, ''] : placeOf(cursor)
+    const args = [this.#keys.sessionsOf(shard), String(wanted), after]
+    const [last, pairs] = await this.#run(SCRIPTS.list, this.#keys.ofShard(shard), args)
+    const records = this.#readable(pairs)
+    if (last !== '') return { records, cursor: `${shard}.${last}` }
+    return shard + 1 < SHARDS ? { records, cursor: `${shard + 1}.` } : { records }
+  }
+
+  async count(): Promise<number> {
+    const counts = Array.from({ length: SHARDS }, (_, shard) => this.#run(SCRIPTS.count, [this.#keys.due(shard)], []))
+    return (await Promise.all(counts)).reduce((sum, n) => sum + n, 0)
+  }
+
+  async #occupied(): Promise<number> {
+    const counts = Array.from({ length: SHARDS }, (_, shard) =>
+      this.#do(() => this.#client.zcard(this.#keys.all(shard)))
+    )
+    return (await Promise.all(counts)).reduce((sum, n) => sum + n, 0)
+  }
+
+  /** One reaper at a time, of all who use the store; another one waits a moment, and then finds nothing. */
+  async expired(limit: number): Promise<readonly SessionRecord[]> {
+    const holder = randomUUID()
+    if (!(await this.#lock(holder))) return []
+    try {
+      return await this.#claim(limit)
+    } finally {
+      await this.#run(SCRIPTS.release, [this.#keys.reaper], [holder], false).catch(() => {})
+    }
+  }
+
+  async #lock(holder: string): Promise<boolean> {
+    for (const until = performance.now() + REAPER_WAIT; ; await pause(10 + 20 * Math.random())) {
+      const got = await this.#do(() => this.#client.set(this.#keys.reaper, holder, 'PX', REAPER_LOCK, 'NX'))
+      if (got === 'OK') return true
+      if (performance.now() > until) return false
+    }
+  }
+
+  async #claim(limit: number): Promise<readonly SessionRecord[]> {
+    const records: SessionRecord[] = []
+    for (let shard = 0; shard < SHARDS && records.length < limit; shard++) {
+      const args = [this.#keys.sessionsOf(shard), String(limit - records.length), this.#claimTtl]
+      records.push(...this.#readable(await this.#run(SCRIPTS.claim, this.#keys.ofShard(shard), args)))
+    }
+    return records
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    await this.#touches.close().catch(() => {})
+    this.#closed = true
+    this.#cache?.close()
+    this.#client.disconnect()
+  }
+
+  #kept(record: SessionRecord): SessionRecord {
+    this.#cache?.set(nameOf(record.id), record)
+    return record
+  }
+
+  /** One that cannot be read must not hide the others. */
+  #readable(pairs: Pairs): SessionRecord[] {
+    const records: SessionRecord[] = []
+    for (const [name, fields] of pairs)
+      try {
+        records.push(recordOf(name, fields, this.#seal))
+      } catch (error) {
+        if (!(error instanceof SessionStoreError)) throw error
+      }
+    return records
+  }
+
+  #run<Reply>(script: Script<Reply>, keys: readonly string[], args: readonly string[], timed = true): Promise<Reply> {
+    const now = this.#now === undefined ? '' : String(this.#now())
+    return this.#do(() => script.run(this.#client, keys, timed ? [now, ...args] : args))
+  }
+
+  /** Whatever Redis does, this ends. */
+  async #do<T>(use: () => Promise<T>): Promise<T> {
+    this.#open()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer for ${this.#timeout} ms`)), this.#timeout)
+    })
+    try {
+      return await Promise.race([use(), late])
+    } catch (error) {
+      if (this.#closed) throw new SessionStoreClosedError()
+      throw new SessionStoreUnavailableError(this.#label, error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #open(): void {
+    if (this.#closed) throw new SessionStoreClosedError()
+  }
+}
+
+function placeOf(cursor: string): [shard: number, after: string] {
+  const [, shard, after] = /^(\d{1,2})\.([\w-]{0,24})$/.exec(cursor) ?? []
+  if (shard === undefined || Number(shard) >= SHARDS) throw new SessionCursorError()
+  return [Number(shard), after!]
+}
