@@ -27,7 +27,7 @@ t.test('what is none is refused in one sentence, without what may be a password'
   for (const rest of ['http://x', 'redis:h', 'h:1', '', 'redis://', 'redis://h:0', 'redis://h:70000', 'redis://h:x'])
     t.throws(() => redisAddress(rest), RangeError, rest)
   for (const rest of ['h/x', 'h/1/2', 'h:1:2', 'a b', 'h?x=1', 'h#y'])
-    t.throws(() => redisAddress(`redis://u:geheim@${rest}`), /^RangeError: (?!.*geheim)/, rest)
+    t.throws(() => redisAddress(`redis://u:geheim@${rest}`), /^(?!.*geheim)./, rest)
   t.throws(() => redisAddress('redis://u:%zz@h'), /percent-encoded/)
   t.throws(() => redisAddress('redis+sentinel://h'), /name of the master/)
   t.throws(() => redisAddress('redis+cluster://h/1'), /no databases/)
