@@ -21,8 +21,8 @@ local function dueAt(made, seen)
 end
 local function schedule(made, seen)
   local due = dueAt(made, seen)
-  redis.call('ZADD', KEYS[2], due, ARGV[2])
   redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', due + tonumber(ARGV[5])))
+  redis.call('ZADD', KEYS[2], due, ARGV[2])
 end
 local function alive()
   local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
@@ -33,8 +33,8 @@ end
 /** Then: field and value in turn. Gives the time, or nothing where the name is taken. */
 export const CREATE = `${NOW}${DUE}
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('HSET', KEYS[1], 'v', '1', 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
+redis.call('ZREM', KEYS[3], ARGV[2])
 schedule(now, now)
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
 return string.format('%.0f', now)
@@ -58,13 +58,16 @@ redis.call('PUBLISH', ARGV[3], ARGV[2])
 return {1, redis.call('HGETALL', KEYS[1])}
 `
 
-/** Then, if it is known: when it was used, so many ms ago. Gives 1, or 0 where there is no such session. */
+/**
+ * Then: it was used so many ms ago. Gives 1, or 0 where there is no such session. Where there is no memory left, Redis refuses a script
+ * by its first command that writes: setting a time to live needs none, so that sessions that are used live on.
+ */
 export const TOUCH = `${NOW}${DUE}
 if not alive() then return 0 end
 local seen = now - tonumber(ARGV[6])
 if seen > tonumber(redis.call('HGET', KEYS[1], 't')) then
-  redis.call('HSET', KEYS[1], 't', string.format('%.0f', seen))
   schedule(tonumber(redis.call('HGET', KEYS[1], 'c')), seen)
+  redis.call('HSET', KEYS[1], 't', string.format('%.0f', seen))
 end
 return 1
 `
