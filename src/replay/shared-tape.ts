@@ -32,7 +32,7 @@ export class SharedTape implements SharedServer {
   }
 
   ready(): Verdict {
-    const versions = this.#replay.modernVersions
+    const { modern: versions } = this.#replay.revisions
     if (versions || this.#replay.isLiveAlone) return { era: 'modern', versions }
     const reason = 'The tape was recorded in a revision before 2026-07-28.'
     return { era: 'legacy', error: undefined, reason, vague: false }
