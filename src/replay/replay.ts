@@ -8,6 +8,7 @@ import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
 import { TapeError } from '../tape/format.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
+import { Divergences } from './divergences.ts'
 import { type FaultRule, Faults } from './faults.ts'
 import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
@@ -43,6 +44,7 @@ export interface ReplayParts {
 export class Replay {
   readonly recording: Recording
   readonly revisions: Revisions
+  readonly divergences: Divergences
   /** Of clients that had no session: what others are given who have none. */
   readonly unbegun: Conversation | undefined
   /** For people, clients among them: without folders. */
@@ -74,6 +76,7 @@ export class Replay {
     const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
     this.recording = recording
     this.revisions = new Revisions(recording)
+    this.divergences = new Divergences(recording, rules)
     this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed

@@ -44,7 +44,7 @@ export function tellAny(
   heads: boolean,
   isOver: () => boolean = () => false
 ): UpstreamCall {
-  if (input.kind === 'batch') return tellBatch(session, input, receiver, isOver)
+  if (input.kind === 'batch') return tellBatch(session, input, receiver, { heads, isOver })
   return tell(session, input, receiver, heads)
 }
 
