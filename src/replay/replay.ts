@@ -60,7 +60,7 @@ export class Replay {
   readonly #refused: RefusedBeginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   /** Read when it is first needed. */
-  #moved: ReadonlyMap<Step, readonly Said[]> | undefined
+  #moved: ReadonlyMap<number, readonly Said[]> | undefined
   readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
 
@@ -237,7 +237,7 @@ export class Replay {
   /** What the server said of the session at large behind this. */
   after(step: Step): readonly Said[] {
     this.#moved ??= movedOf(this.recording.legacy)
-    const moved = this.#moved.size > 0 ? this.#moved.get(step) : undefined
+    const moved = this.#moved.size > 0 ? this.#moved.get(step.order) : undefined
     return moved ? [...step.after, ...moved] : step.after
   }
 

@@ -7,7 +7,7 @@ import { NamedSessions } from './named-sessions.ts'
 import type { Replay } from './replay.ts'
 import type { Outlet } from './replay-session.ts'
 import { messageOf } from './spoken.ts'
-import { tell, tellAny } from './tape-leg.ts'
+import { overHttp, tell, tellAny } from './tape-leg.ts'
 
 /** A tape as one server for many clients over HTTP that have no sessions. */
 export class SharedTape implements SharedServer {
@@ -71,13 +71,14 @@ export class SharedTape implements SharedServer {
 }
 
 function outletTo({ late, unowned, speaking }: SharedServerEvents): Outlet {
-  return {
+  return overHttp({
+    late,
     message(message, call) {
       speaking?.()
       if (!call) return unowned(message)
       if (!call.deliver?.(message)) late(message)
     }
-  }
+  })
 }
 
 /** What tools want in headers, as the recorded lists say it. Nothing can change them any more. */

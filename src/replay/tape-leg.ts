@@ -2,7 +2,7 @@ import { CatflapError } from '../errors.ts'
 import { ended, failed } from '../transport/upstream/no-call.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
 import type { Replay } from './replay.ts'
-import type { ReplaySession } from './replay-session.ts'
+import type { Outlet, ReplaySession } from './replay-session.ts'
 import { tellBatch } from './tape-batch.ts'
 
 /** A leg whose server is a tape. It is a pipe in all but bytes: each call is an object, so that ids need not be told apart. */
@@ -13,7 +13,7 @@ export class TapeLeg implements Leg {
   #closed = false
 
   constructor(replay: Replay, events: LegEvents, name?: string) {
-    this.#session = replay.session(events, name)
+    this.#session = replay.session(events.heads ? overHttp(events) : events, name)
     this.#heads = events.heads === true
   }
 
@@ -33,6 +33,13 @@ export class TapeLeg implements Leg {
   async close(): Promise<void> {
     this.#closed = true
     await this.#session.close()
+  }
+}
+
+/** An error that answers nothing has no place on HTTP's streams. */
+export function overHttp(outlet: Outlet & Pick<LegEvents, 'late'>): Outlet {
+  return {
+    message: (message, call) => (message.kind === 'response' ? outlet.late(message) : outlet.message(message, call))
   }
 }
 
