@@ -73,7 +73,7 @@ export class ServerSide {
 
   #response(heard: Heard): void {
     const pending = answeredBy(heard)
-    if (!pending) return
+    if (!pending) return isUnaddressed(heard) ? this.#said(heard) : undefined
     const { at, room, stream, e, part } = heard
     const { request, conversation, version } = pending
     // On a pipe of HTTP+SSE the status is that of the stream, and says nothing of this answer.
@@ -105,7 +105,7 @@ export class ServerSide {
     owner?.revive()
     const waits = owner !== undefined && !owner.isAnswered
     const said = new SaidOnTape(this.#state.mark(at, part), {
-      method: names.of(e.method!),
+      method: names.of(e.method ?? UNADDRESSED),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
       names: room.named(e),
@@ -147,6 +147,15 @@ export class ServerSide {
       room.did(request, pending.conversation)
     }
   }
+}
+
+/** In the place of a method, of an error that answers nothing. */
+const UNADDRESSED = 'error'
+
+/** On a pipe, a server's error that could not say whose it is ends no request; catflap says its own again by itself. */
+function isUnaddressed({ at, room, stream, e }: Heard): boolean {
+  const isPipe = stream === undefined || (room.pipe !== undefined && room.pipe === at.frame.stream)
+  return isPipe && e.isError && e.id === undefined && at.frame.own !== true && at.frame.truncated === undefined
 }
 
 /** The request on the answer's own stream is meant, else the oldest with that id. */
