@@ -104,12 +104,13 @@ async function openLiveParts(
       })
     : undefined
   const server = new HttpTarget('on-miss', url, settings, { scrub })
+  const note = (text: string): void => log.warn('server', text)
   return {
     openLive: (session, outlet) =>
       new MissServer(session, outlet, {
         open: events => server.open(events),
-        ...(appender && { tape: new LiveTape(appender) }),
-        note: text => log.warn('server', text)
+        ...(appender && { tape: new LiveTape(appender, note) }),
+        note
       }),
     close: () =>
       closeAll(

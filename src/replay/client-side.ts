@@ -64,7 +64,8 @@ export class ClientSide {
       progressToken:
         e.progressToken === undefined || e.progressToken === id ? e.progressToken && id : ownText(e.progressToken),
       batch,
-      truncated: at.frame.truncated !== undefined
+      truncated: at.frame.truncated !== undefined,
+      own: at.frame.own === true
     })
     const version = e.metaVersion === undefined ? undefined : names.of(e.metaVersion)
     if (version !== undefined) conversation.named(version)

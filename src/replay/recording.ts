@@ -95,6 +95,8 @@ export interface RecordedRequest extends Base {
   readonly batch: number | undefined
   /** The tape holds only its beginning. */
   readonly truncated: boolean
+  /** catflap made it in the client's place: with it a session begins that adds to the tape what was missing there. */
+  readonly own: boolean
   /**
    * What the server said before the answer, in order: on the request's own stream or for its token, whatever else happened
    * meanwhile; and loose, behind this and before the next thing that happened.

@@ -16,7 +16,11 @@ export class RefusedBeginnings {
   #next = 0
 
   constructor(conversations: readonly Conversation[]) {
-    const all = conversations.flatMap(initializesOf).filter(({ outcome }) => outcome.kind !== 'open')
+    const added = addedSessions(conversations)
+    const all = conversations
+      .filter(one => !added.has(one))
+      .flatMap(initializesOf)
+      .filter(({ outcome }) => outcome.kind !== 'open')
     this.#beginnings = all.sort((a, b) => a.order - b.order)
     this.#always = all.every(isRefusedBeginning) ? all.at(-1) : undefined
   }
@@ -30,9 +34,17 @@ export class RefusedBeginnings {
   }
 }
 
+/** Sessions that only add what was missing, where there are others: what they have is no client's way through a conversation. */
+export function addedSessions(conversations: readonly Conversation[]): ReadonlySet<Conversation> {
+  const added = new Set(conversations.filter(one => initializesOf(one).some(({ own }) => own)))
+  return added.size < conversations.length ? added : new Set()
+}
+
 /** Those where a client was let in, or none ever asked; all, where there are none of these. */
 export function begunConversations(conversations: readonly Conversation[]): readonly Conversation[] {
+  const added = addedSessions(conversations)
   const begun = conversations.filter(conversation => {
+    if (added.has(conversation)) return false
     const all = initializesOf(conversation)
     return all.length === 0 || !all.every(isRefusedBeginning)
   })

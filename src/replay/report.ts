@@ -115,7 +115,7 @@ function unusedOf(
   let count = 0
   for (const { steps } of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
     for (const step of steps) {
-      if (step.kind !== 'request' || isDone(step)) continue
+      if (step.kind !== 'request' || step.own || isDone(step)) continue
       if (++count > MAX_DETAILS) continue
       const { method, subject } = step
       first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })

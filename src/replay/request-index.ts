@@ -4,6 +4,7 @@ import { canonicalKey, parseJson, type View } from './canonical.ts'
 import { type Gap, Gaps, gapFinder } from './gaps.ts'
 import type { MatcherOptions } from './matching.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
+import { addedSessions } from './refused-beginnings.ts'
 import { isRefusedUnread } from './refused-unread.ts'
 import { RequestViews } from './request-view.ts'
 import { isObject } from './values.ts'
@@ -45,10 +46,12 @@ export class RequestIndex {
     const all: RecordedRequest[] = []
     const keys: (string | undefined)[] = []
     const conversationOf: number[] = []
+    const added = addedSessions(conversations)
     for (const conversation of conversations) {
       const from = all.length
+      const isAdded = added.has(conversation)
       for (const step of conversation.steps) {
-        if (step.kind !== 'request') continue
+        if (step.kind !== 'request' || (isAdded && step.own)) continue
         const key = this.#add(step, all.length, conversation.era)
         if (mode === 'strict') {
           keys.push(key)

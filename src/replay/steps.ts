@@ -98,13 +98,14 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
   readonly progressToken: string | undefined
   readonly batch: number | undefined
   readonly truncated: boolean
+  readonly own: boolean
   said: readonly Said[] = NONE
   outcome: Outcome = OPEN
   cancelled: Cancelled | undefined = undefined
 
   constructor(
     origin: Origin,
-    facts: Pick<RecordedRequest, 'method' | 'subject' | 'id' | 'progressToken' | 'batch' | 'truncated'>
+    facts: Pick<RecordedRequest, 'method' | 'subject' | 'id' | 'progressToken' | 'batch' | 'truncated' | 'own'>
   ) {
     super(origin)
     this.method = facts.method
@@ -113,6 +114,7 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
     this.progressToken = facts.progressToken
     this.batch = facts.batch
     this.truncated = facts.truncated
+    this.own = facts.own
   }
 
   get kind(): 'request' {

@@ -42,6 +42,7 @@ function requestOf({ method, params, text, span, open, truncated }: Sketch, i: n
     progressToken: undefined,
     batch: undefined,
     truncated: truncated === true,
+    own: false,
     said: [],
     after: [],
     outcome: open

@@ -48,6 +48,7 @@ for (const [client, server] of PAIRS)
       subject: 'do',
       batch: undefined,
       truncated: false,
+      own: false,
       cancelled: undefined
     })
     t.same(JSON.parse(call.text.get()).params.name, 'do')
