@@ -70,6 +70,10 @@ export class TapeTarget implements Target {
     return this.#replay.summary()
   }
 
+  hurry(): void {
+    this.#replay.hurry()
+  }
+
   async close(): Promise<void> {
     await this.#replay.close()
     await this.#live?.close()

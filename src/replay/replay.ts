@@ -51,7 +51,7 @@ export class Replay {
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
   readonly faults: Faults
-  readonly speed: number
+  speed: number
   readonly onDivergence: 'continue' | 'error'
   readonly #log: Log
   readonly #openLive: OpenLive | undefined
@@ -259,6 +259,12 @@ export class Replay {
     const isDone = (request: RecordedRequest): boolean =>
       this.#used.has(request) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
     return this.report.summary(this.recording, isDone, this.faults.any ? this.faults.seed : undefined)
+  }
+
+  /** What clients wait for comes without its pauses. */
+  hurry(): void {
+    this.speed = Number.POSITIVE_INFINITY
+    for (const { schedule } of this.#sessions) schedule.hurry()
   }
 
   async close(): Promise<void> {

@@ -83,6 +83,7 @@ export type TapeErrorCode =
   | 'tape_pointer'
   | 'tape_missing'
   | 'tape_missed'
+  | 'tape_failed'
   | 'rules_unreadable'
   | 'rules_invalid'
   | 'rules_unwritable'
