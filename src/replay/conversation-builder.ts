@@ -1,7 +1,7 @@
 import { type Era, eraOf } from '../protocol/versions.ts'
-import type { Conversation, Said } from './recording.ts'
+import type { Conversation, Said, Step } from './recording.ts'
 import { NONE, ownText } from './shared-strings.ts'
-import type { StepOn } from './steps.ts'
+import type { StepOn, StepTable } from './steps.ts'
 
 /** Versions that requests of one conversation name: more are somebody's game. */
 const MAX_VERSIONS = 100
@@ -9,17 +9,55 @@ const MAX_VERSIONS = 100
 export class ConversationBuilder implements Conversation {
   readonly era: Era
   readonly session: string | undefined
-  steps: StepOn[] = []
   before: readonly Said[] = NONE
   /** The server gave no session to the client that had asked for this one. */
   unassigned = false
+  readonly table: StepTable
+  /** Rows plus one of its first and last step; 0: it has none. */
+  #first = 0
+  #last = 0
+  #steps: WeakRef<readonly StepOn[]> | undefined
   #negotiated: string | undefined
   #named: Map<string, number> | undefined
   #accepted: Set<string> | undefined
 
-  constructor(era: Era, session: string | undefined) {
+  constructor(table: StepTable, era: Era, session: string | undefined) {
+    this.table = table
     this.era = era
     this.session = session
+  }
+
+  /** Made when it is asked for: long conversations are better gone through by `rows`. */
+  get steps(): readonly Step[] {
+    let steps = this.#steps?.deref()
+    if (!steps) {
+      steps = Array.from(this.rows(), row => this.table.at(row))
+      this.#steps = new WeakRef(steps)
+    }
+    return steps
+  }
+
+  /** The rows of its steps, in order. */
+  *rows(): Generator<number, void, void> {
+    const { next } = this.table
+    for (let row = this.#first; row > 0; row = next.get(row - 1)) yield row - 1
+  }
+
+  /** The order of the first of its steps; undefined where it has none. */
+  get firstOrder(): number | undefined {
+    return this.#first === 0 ? undefined : this.table.order.get(this.#first - 1)
+  }
+
+  add({ row }: StepOn): void {
+    this.#link(row)
+    this.table.next.set(row, 0)
+    this.#steps = undefined
+  }
+
+  #link(row: number): void {
+    if (this.#last === 0) this.#first = row + 1
+    else this.table.next.set(this.#last - 1, row + 1)
+    this.#last = row + 1
   }
 
   get version(): string | undefined {
@@ -39,29 +77,36 @@ export class ConversationBuilder implements Conversation {
   /** Puts each behind the step that it came after, where that was not known at once. */
   insert(said: readonly Said[]): void {
     const touched = new Set<Said[]>()
+    let rows: Uint32Array | undefined
     for (const one of said) {
-      const step = this.#lastBefore(one.order)
-      const list = step ? step.listFor(one.order) : this.#before()
+      if (!this.#isBehindAll(one)) rows ??= Uint32Array.from(this.rows())
+      const row = rows ? this.#lastBefore(rows, one.order) : this.#last - 1
+      const list = row === undefined ? this.#before() : this.table.glimpse(row).listFor(one.order)
       list.push(one)
       touched.add(list)
     }
     for (const list of touched) list.sort(byOrder)
   }
 
+  /** As what has just been said mostly is. */
+  #isBehindAll({ order }: Said): boolean {
+    return this.#last > 0 && this.table.order.get(this.#last - 1) < order
+  }
+
+  #lastBefore(rows: Uint32Array, order: number): number | undefined {
+    let from = 0
+    let to = rows.length
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if (this.table.order.get(rows[middle]!) < order) from = middle + 1
+      else to = middle
+    }
+    return rows[from - 1]
+  }
+
   #before(): Said[] {
     if (this.before === NONE) this.before = []
     return this.before as Said[]
-  }
-
-  #lastBefore(order: number): StepOn | undefined {
-    let from = 0
-    let to = this.steps.length
-    while (from < to) {
-      const middle = (from + to) >>> 1
-      if (this.steps[middle]!.order < order) from = middle + 1
-      else to = middle
-    }
-    return this.steps[from - 1]
   }
 
   /** What the server chose in its answer to `initialize`. */
@@ -81,13 +126,23 @@ export class ConversationBuilder implements Conversation {
     if (this.#accepted.size < MAX_VERSIONS) this.#accepted.add(version)
   }
 
-  /** What another part of the same conversation holds. */
-  join(other: ConversationBuilder): void {
-    for (const step of other.steps) this.steps.push(step)
-    this.steps.sort(byOrder)
-    const before = [...this.before, ...other.before]
+  /** What other parts of the same conversation hold. */
+  join(others: readonly ConversationBuilder[]): void {
+    const parts = [this, ...others]
+    const rows = Uint32Array.from(parts.flatMap(part => [...part.rows()]))
+    const { order } = this.table
+    rows.sort((a, b) => order.get(a) - order.get(b))
+    this.#first = this.#last = 0
+    for (const row of rows) this.#link(row)
+    if (this.#last > 0) this.table.next.set(this.#last - 1, 0)
+    this.#steps = undefined
+    const before = parts.flatMap(part => part.before)
     this.before = NONE
     this.insert(before)
+    for (const other of others) this.#joinVersions(other)
+  }
+
+  #joinVersions(other: ConversationBuilder): void {
     this.#negotiated ??= other.#negotiated
     for (const [version, count] of other.#named ?? []) {
       this.#named ??= new Map()

@@ -22,10 +22,8 @@ export class ConversationIndex {
     let before: readonly Said[] = conversation.before
     const moments = new Orders()
     const begins = new Orders()
-    let i = 0
-    for (const step of stepsInTurn(conversation)) {
+    for (const [number, step] of stepsInTurn(conversation)) {
       moments.add(step.order)
-      const number = i++
       if (step.kind === 'listen' || step.kind === 'end') {
         if (step.after.length === 0 || step.kind === 'end') continue
         if (last !== undefined) this.#moved.set(last, [...(this.#moved.get(last) ?? []), ...step.after])

@@ -2,9 +2,10 @@ import type { Era } from '../protocol/versions.ts'
 import { TapeError } from '../tape/format.ts'
 import { Recent } from './bounded-maps.ts'
 import { ConversationBuilder } from './conversation-builder.ts'
+import type { SaidOnTape } from './on-tape.ts'
 import { Room } from './room.ts'
 import { ownText } from './shared-strings.ts'
-import type { SaidOnTape, StepOn } from './steps.ts'
+import type { StepOn, StepTable } from './steps.ts'
 
 /** Sessions whose ids are told apart at once; of older ones the conversation is known, and no longer what waited in it. */
 const MAX_ROOMS = 2_000
@@ -14,13 +15,15 @@ const MAX_SESSIONS = 1_000_000
 export class Conversations {
   modern: ConversationBuilder | undefined
   readonly #name: string
+  readonly #table: StepTable
   readonly #sessions = new Map<string, ConversationBuilder>()
   readonly #rooms = new Recent<Room>(MAX_ROOMS)
   /** What the server said, outside of any session, before the client had done anything. */
   #early: SaidOnTape[] = []
 
-  constructor(name: string) {
+  constructor(name: string, table: StepTable) {
     this.#name = name
+    this.#table = table
   }
 
   get legacy(): readonly ConversationBuilder[] {
@@ -39,7 +42,7 @@ export class Conversations {
 
   /** Throws TapeError: more sessions than anybody has. */
   of(era: Era, { session }: Room): ConversationBuilder {
-    if (era === 'modern') return (this.modern ??= new ConversationBuilder('modern', undefined))
+    if (era === 'modern') return (this.modern ??= new ConversationBuilder(this.#table, 'modern', undefined))
     const key = roomKey(session, undefined)
     let conversation = this.#sessions.get(key)
     if (conversation) return conversation
@@ -48,7 +51,7 @@ export class Conversations {
         'tape_malformed',
         `${this.#name}: it has more than ${MAX_SESSIONS} sessions; use a part of it`
       )
-    conversation = new ConversationBuilder('legacy', session)
+    conversation = new ConversationBuilder(this.#table, 'legacy', session)
     this.#sessions.set(key, conversation)
     return conversation
   }
@@ -56,14 +59,14 @@ export class Conversations {
   /** The client did something. */
   did(room: Room, conversation: ConversationBuilder, step: StepOn): void {
     if (room.session === undefined && this.#early.length > 0) this.#begin(conversation)
-    conversation.steps.push(step)
+    conversation.add(step)
     room.did(step, conversation)
   }
 
   /** What names no request stands behind what happened last. */
   place(room: Room, said: SaidOnTape): void {
     const { anchor } = room
-    if (anchor?.kind === 'request' && anchor.outcome.kind === 'open') anchor.addSaid(said)
+    if (anchor?.kind === 'request' && anchor.isOpen) anchor.addSaid(said)
     else if (anchor) anchor.addAfter(said)
     else if (room.session !== undefined) this.of('legacy', room).addBefore(said)
     else this.#early.push(said)

@@ -1,8 +1,9 @@
 import { ConversationBuilder } from './conversation-builder.ts'
 import type { Conversations } from './conversations.ts'
+import { type CutOnTape, type SaidOnTape, StatusOnTape } from './on-tape.ts'
 import type { TapeRead } from './read-recording.ts'
 import type { Recording } from './recording.ts'
-import { type CutOnTape, type SaidOnTape, StatusOnTape } from './steps.ts'
+import type { StepOn } from './steps.ts'
 import type { TapeBuilder } from './tape-builder.ts'
 
 /** Things that have a place in the order. */
@@ -16,8 +17,8 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
   if (tapes.length > 1) inOneOrder(tapes)
   const legacy = tapes.flatMap(({ builder }) => builder.conversations.legacy)
   const [first, ...others] = tapes.flatMap(({ builder }) => builder.conversations.modern ?? [])
-  for (const other of others) first?.join(other)
-  const conversations = withoutSession(legacy).sort((a, b) => firstOrder(a) - firstOrder(b))
+  if (others.length > 0) first?.join(others)
+  const conversations = withoutSession(legacy).sort((a, b) => firstOrderOf(a) - firstOrderOf(b))
   return {
     tapes: tapes.map(({ tape }) => tape),
     legacy: conversations,
@@ -39,14 +40,15 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
 function withoutSession(conversations: readonly ConversationBuilder[]): ConversationBuilder[] {
   const loose = conversations.filter(c => c.session === undefined || c.unassigned)
   if (loose.length === 0) return [...conversations]
-  const all =
-    loose.length === 1 && loose[0]!.session === undefined ? loose[0]! : new ConversationBuilder('legacy', undefined)
-  for (const conversation of loose) if (conversation !== all) all.join(conversation)
-  return [...conversations.filter(c => !loose.includes(c)), all]
+  if (loose.length === 1 && loose[0]!.session === undefined) return [...conversations]
+  const all = new ConversationBuilder(loose[0]!.table, 'legacy', undefined)
+  all.join(loose)
+  const isLoose = new Set(loose)
+  return [...conversations.filter(c => !isLoose.has(c)), all]
 }
 
-function firstOrder({ before, steps }: ConversationBuilder): number {
-  return Math.min(before[0]?.order ?? Number.POSITIVE_INFINITY, steps[0]?.order ?? Number.POSITIVE_INFINITY)
+function firstOrderOf({ before, firstOrder = Number.POSITIVE_INFINITY }: ConversationBuilder): number {
+  return Math.min(before[0]?.order ?? Number.POSITIVE_INFINITY, firstOrder)
 }
 
 /** Order across tapes is told by their start and the time since then; within a tape it stays. */
@@ -96,26 +98,32 @@ function mergedOrder(times: readonly Float64Array[]): Uint32Array[] {
   return numbers
 }
 
-function* thingsOf({ legacy, modern }: Conversations): Generator<Ordered, void, void> {
-  for (const { before, steps } of modern ? [...legacy, modern] : legacy) {
-    yield* before as readonly SaidOnTape[]
-    for (const step of steps) {
-      yield step
-      yield* step.after as readonly SaidOnTape[]
-      if (step.kind !== 'request') continue
-      yield* step.said as readonly SaidOnTape[]
-      if (step.cancelled) yield step.cancelled
-      if (step.outcome.kind !== 'open') yield step.outcome as Ordered
-    }
+function* thingsOf(conversations: Conversations): Generator<Ordered, void, void> {
+  for (const { before } of allOf(conversations)) yield* before as readonly SaidOnTape[]
+  for (const step of stepsOf(conversations)) {
+    yield step
+    yield* step.after as readonly SaidOnTape[]
+    if (step.kind !== 'request') continue
+    yield* step.said as readonly SaidOnTape[]
+    if (step.cancelled) yield step.cancelled
+    if (step.ending) yield step.ending
   }
 }
 
 /** What holds its time itself. */
-function* cutsOf({ legacy, modern }: Conversations): Generator<{ at: number }, void, void> {
-  for (const { steps } of modern ? [...legacy, modern] : legacy)
-    for (const step of steps) {
-      if (step.kind !== 'request') continue
-      if (step.cancelled) yield step.cancelled
-      if (step.outcome.kind === 'cut') yield step.outcome as CutOnTape
-    }
+function* cutsOf(conversations: Conversations): Generator<{ at: number }, void, void> {
+  for (const step of stepsOf(conversations)) {
+    if (step.kind !== 'request') continue
+    if (step.cancelled) yield step.cancelled
+    if (step.isCut) yield step.outcome as CutOnTape
+  }
+}
+
+function* stepsOf(conversations: Conversations): Generator<StepOn, void, void> {
+  for (const conversation of allOf(conversations))
+    for (const row of conversation.rows()) yield conversation.table.glimpse(row)
+}
+
+function allOf({ legacy, modern }: Conversations): readonly ConversationBuilder[] {
+  return modern ? [...legacy, modern] : legacy
 }

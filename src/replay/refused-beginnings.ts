@@ -1,4 +1,5 @@
 import type { Conversation, RecordedRequest } from './recording.ts'
+import { stepAt, stepsInTurn } from './steps-of.ts'
 
 /** An `initialize` that began nothing: 401, 503, an error, a connection that broke. */
 export function isRefusedBeginning({ method, outcome }: RecordedRequest): boolean {
@@ -39,6 +40,10 @@ export function begunConversations(conversations: readonly Conversation[]): read
   return begun.length > 0 ? begun : conversations
 }
 
-function initializesOf({ steps }: Conversation): RecordedRequest[] {
-  return steps.filter(step => step.kind === 'request').filter(({ method }) => method === 'initialize')
+function initializesOf(conversation: Conversation): RecordedRequest[] {
+  const found: RecordedRequest[] = []
+  for (const [number, step] of stepsInTurn(conversation))
+    if (step.kind === 'request' && step.method === 'initialize')
+      found.push(stepAt(conversation, number) as RecordedRequest)
+  return found
 }

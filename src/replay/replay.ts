@@ -28,6 +28,7 @@ import {
   type ReplaySummary
 } from './report.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
+import { stepsInTurn } from './steps-of.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
 export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
@@ -91,7 +92,7 @@ export class Replay {
   }
 
   get hasLegacy(): boolean {
-    return this.recording.legacy.some(({ steps }) => steps.some(step => step.kind === 'request'))
+    return this.recording.legacy.some(hasRequest)
   }
 
   /** A tape that is only begun has no era yet: what the real server speaks decides. */
@@ -285,6 +286,11 @@ function matching(cursor: Cursor, message: Message): Match {
     if (!(error instanceof TapeError)) throw error
     return { miss: { text: 'the tape was changed while it is replayed', closest: undefined, difference: [] } }
   }
+}
+
+function hasRequest(conversation: Conversation): boolean {
+  for (const [, step] of stepsInTurn(conversation)) if (step.kind === 'request') return true
+  return false
 }
 
 function nameOf(file: string): string {

@@ -9,7 +9,7 @@ export class RequestList {
   /** The first position of each conversation. */
   readonly #starts: Uint32Array
   readonly #numbers = new Map<Conversation, number>()
-  /** For each position, which of its conversation's steps it is. */
+  /** For each position, the number of its step in its conversation. */
   readonly #steps = uint32s()
 
   constructor(
@@ -22,13 +22,10 @@ export class RequestList {
     for (const [number, conversation] of conversations.entries()) {
       this.#starts[number] = position
       this.#numbers.set(conversation, number)
-      let i = 0
-      for (const step of stepsInTurn(conversation)) {
-        if (step.kind === 'request') {
-          onRequest(step, position, conversation)
-          this.#steps.set(position++, i)
-        }
-        i++
+      for (const [number, step] of stepsInTurn(conversation)) {
+        if (step.kind !== 'request') continue
+        onRequest(step, position, conversation)
+        this.#steps.set(position++, number)
       }
     }
     this.length = position

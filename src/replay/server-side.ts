@@ -1,8 +1,8 @@
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
+import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './on-tape.ts'
 import type { Room } from './room.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TextRange } from './tape-source.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
@@ -99,7 +99,8 @@ export class ServerSide {
   }
 
   #said({ at, room, stream, e, part }: Heard): void {
-    const { names, conversations } = this.#state
+    const { names, conversations, table } = this.#state
+    const named = room.named(e)
     const owner = room.ownerOf(e, stream)
     // What looked broken goes on.
     owner?.revive()
@@ -108,7 +109,7 @@ export class ServerSide {
       method: names.of(e.method!),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
-      names: room.named(e),
+      names: named && table.reference(named),
       own: at.frame.own === true,
       truncated: at.frame.truncated !== undefined
     })

@@ -7,6 +7,7 @@ import type { Replay } from './replay.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { namedSession } from './session-name.ts'
 import { messageOf } from './spoken.ts'
+import { stepsInTurn } from './steps-of.ts'
 import { tell } from './tape-leg.ts'
 
 const MAX_SESSIONS = 1000
@@ -100,7 +101,7 @@ function recordedTools({ recording }: Replay): SharedServer['tools'] {
   return {
     known(name): ToolHeaders | undefined {
       if (catalog) return catalog.get(name)
-      for (const step of recording.modern?.steps ?? []) {
+      for (const [, step] of recording.modern ? stepsInTurn(recording.modern) : []) {
         if (step.kind !== 'request' || step.method !== 'tools/list' || step.outcome.kind !== 'response') continue
         const { result } = (messageOf(step.outcome.text)?.json ?? {}) as { result?: { tools?: unknown } | null }
         learned().learn(result?.tools)

@@ -3,7 +3,7 @@ import type { Conversations } from './conversations.ts'
 import type { Room } from './room.ts'
 import { ServerSide } from './server-side.ts'
 import { NONE } from './shared-strings.ts'
-import { EndOnTape } from './steps.ts'
+import { EndOnTape, type StepTable } from './steps.ts'
 import { type FrameAt, TapeState } from './tape-state.ts'
 
 /** Takes the frames of one tape, in order, and puts the conversations together that they tell of. */
@@ -14,8 +14,8 @@ export class TapeBuilder {
   readonly #client: ClientSide
   readonly #server: ServerSide
 
-  constructor(name: string) {
-    this.#state = new TapeState(name)
+  constructor(name: string, table: StepTable) {
+    this.#state = new TapeState(name, table)
     this.#client = new ClientSide(this.#state)
     this.#server = new ServerSide(this.#state)
   }
@@ -60,7 +60,7 @@ export class TapeBuilder {
   }
 
   #pipeEnded(at: FrameAt, room: Room): void {
-    const step = new EndOnTape({ ...this.#state.mark(at), redacted: NONE, headers: undefined })
+    const step = EndOnTape.add(this.#state.table, { ...this.#state.mark(at), redacted: NONE, headers: undefined })
     this.conversations.did(room, this.conversations.of('legacy', room), step)
   }
 
