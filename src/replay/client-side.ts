@@ -2,9 +2,10 @@ import { type Era, eraOf } from '../protocol/versions.ts'
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
 import type { Origin } from './on-tape.ts'
+import { RequestOnTape } from './request-on-tape.ts'
 import type { Room } from './room.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { AnswerOnTape, EndOnTape, ListenOnTape, NotificationOnTape, RequestOnTape } from './steps.ts'
+import { AnswerOnTape, EndOnTape, ListenOnTape, NotificationOnTape } from './steps.ts'
 import { StreamOnTape } from './streams.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
 import type { Pending } from './waiting.ts'
@@ -90,7 +91,7 @@ export class ClientSide {
     const { conversations, table } = this.#state
     const to = e.id === undefined ? undefined : room.answers(e.id)
     const answer = AnswerOnTape.add(table, origin, to)
-    to?.answeredBy(table.reference(answer))
+    to?.answeredBy(answer.row)
     conversations.did(room, room.last ?? conversations.of('legacy', room), answer)
   }
 

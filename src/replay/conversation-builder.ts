@@ -1,7 +1,8 @@
 import { type Era, eraOf } from '../protocol/versions.ts'
 import type { Conversation, Said, Step } from './recording.ts'
 import { NONE, ownText } from './shared-strings.ts'
-import type { StepOn, StepTable } from './steps.ts'
+import type { StepTable } from './step-table.ts'
+import type { StepOn } from './steps.ts'
 
 /** Versions that requests of one conversation name: more are somebody's game. */
 const MAX_VERSIONS = 100

@@ -5,7 +5,8 @@ import { ConversationBuilder } from './conversation-builder.ts'
 import type { SaidOnTape } from './on-tape.ts'
 import { Room } from './room.ts'
 import { ownText } from './shared-strings.ts'
-import type { StepOn, StepTable } from './steps.ts'
+import type { StepTable } from './step-table.ts'
+import type { StepOn } from './steps.ts'
 
 /** Sessions whose ids are told apart at once; of older ones the conversation is known, and no longer what waited in it. */
 const MAX_ROOMS = 2_000

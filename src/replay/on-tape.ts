@@ -1,4 +1,4 @@
-import type { Outcome, RecordedAnswer, RecordedRequest, Said, TapePlace, TapeText } from './recording.ts'
+import type { Outcome, RecordedAnswer, RecordedRequest, Said, Step, TapePlace, TapeText } from './recording.ts'
 import { type TapeSource, TextOnTape } from './tape-source.ts'
 
 /** Headers, or marks of what was taken out, that are read from the tape when they are asked for. */
@@ -63,18 +63,20 @@ export interface CutOnTape {
 
 export const OPEN: Outcome = { kind: 'open' }
 
-/** Something else that is on the tape, to be had when it is asked for. */
-export interface Reference<T> {
-  get(): T
+/** Steps by their rows. */
+export interface StepRows {
+  at(row: number): Step
 }
 
 export interface SaidFacts {
   readonly method: string
   readonly id: string | undefined
   readonly owned: boolean
-  readonly names: Reference<RecordedRequest> | undefined
+  /** The row of a request. */
+  readonly names: number | undefined
   readonly own: boolean
   readonly truncated: boolean
+  readonly steps: StepRows
 }
 
 export class SaidOnTape extends OnTape implements Said {
@@ -83,29 +85,32 @@ export class SaidOnTape extends OnTape implements Said {
   readonly owned: boolean
   readonly own: boolean
   readonly truncated: boolean
-  readonly #names: Reference<RecordedRequest> | undefined
-  #answer: Reference<RecordedAnswer> | undefined = undefined
+  readonly #steps: StepRows
+  readonly #names: number | undefined
+  #answer: number | undefined = undefined
 
   constructor(mark: Mark, facts: SaidFacts) {
     super(mark)
     this.method = facts.method
     this.id = facts.id
     this.owned = facts.owned
-    this.#names = facts.names
     this.own = facts.own
     this.truncated = facts.truncated
+    this.#steps = facts.steps
+    this.#names = facts.names
   }
 
   get names(): RecordedRequest | undefined {
-    return this.#names?.get()
+    return this.#names === undefined ? undefined : (this.#steps.at(this.#names) as RecordedRequest)
   }
 
   get answer(): RecordedAnswer | undefined {
-    return this.#answer?.get()
+    return this.#answer === undefined ? undefined : (this.#steps.at(this.#answer) as RecordedAnswer)
   }
 
-  answeredBy(answer: Reference<RecordedAnswer>): void {
-    this.#answer = answer
+  /** In a step of this row. */
+  answeredBy(row: number): void {
+    this.#answer = row
   }
 }
 

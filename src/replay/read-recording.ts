@@ -6,7 +6,7 @@ import { reasonOf, TAPE_SUFFIX, TapeError, type TapeFrame, type TapeHeader } fro
 import { DEFAULT_MAX_LINE, LineSource, parseFrame } from '../tape/reader.ts'
 import { joinTapes } from './join-tapes.ts'
 import type { ReadRecordingOptions, RecordedTape, Recording } from './recording.ts'
-import { StepTable } from './steps.ts'
+import { StepTable } from './step-table.ts'
 import { TapeBuilder } from './tape-builder.ts'
 import { type LineOnTape, TapeSource, type TextRange } from './tape-source.ts'
 

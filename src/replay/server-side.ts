@@ -109,9 +109,10 @@ export class ServerSide {
       method: names.of(e.method!),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
-      names: named && table.reference(named),
+      names: named?.row,
       own: at.frame.own === true,
-      truncated: at.frame.truncated !== undefined
+      truncated: at.frame.truncated !== undefined,
+      steps: table
     })
     if (said.id !== undefined) room.asked(said)
     if (waits) owner.addSaid(said)

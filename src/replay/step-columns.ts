@@ -5,26 +5,6 @@ import { type HeldLists, OriginLists } from './origin-lists.ts'
 import type { Outcome, Said } from './recording.ts'
 import type { TapeSource } from './tape-source.ts'
 
-/** Bits of `facts`. */
-export const KIND = 7
-export const TRUNCATED = 8
-/** The progress token is the id, as with most clients. */
-export const TOKEN_IS_ID = 16
-/** It is another: it stands on the tape. */
-export const HAS_TOKEN = 32
-export const HAS_SAID = 64
-export const HAS_AFTER = 128
-export const HAS_CANCELLED = 256
-/** What came of a request is a plain answer, and stands in columns; */
-export const ANSWERED = 512
-/** or it is something else, and stands beside them. */
-export const ENDED_OTHERWISE = 1024
-export const ANSWER_IS_ERROR = 2048
-export const ANSWER_TRUNCATED = 4096
-export const ANSWER_OWN = 8192
-export const ANSWER_200 = 16_384
-export const IS_LINKED = 32_768
-
 /** Names that are held; others are read from the tape when they are asked for. */
 const MAX_METHODS = 10_000
 const MAX_SUBJECTS = 10_000

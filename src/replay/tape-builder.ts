@@ -3,7 +3,8 @@ import type { Conversations } from './conversations.ts'
 import type { Room } from './room.ts'
 import { ServerSide } from './server-side.ts'
 import { NONE } from './shared-strings.ts'
-import { EndOnTape, type StepTable } from './steps.ts'
+import type { StepTable } from './step-table.ts'
+import { EndOnTape } from './steps.ts'
 import { type FrameAt, TapeState } from './tape-state.ts'
 
 /** Takes the frames of one tape, in order, and puts the conversations together that they tell of. */

@@ -5,7 +5,7 @@ import { type Envelope, envelopesOf } from './envelope.ts'
 import { type Mark, type Origin, UNREAD } from './on-tape.ts'
 import type { Room } from './room.ts'
 import { Lists, Names, NONE, ownText } from './shared-strings.ts'
-import type { StepTable } from './steps.ts'
+import type { StepTable } from './step-table.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TapeSource, TextRange } from './tape-source.ts'
 

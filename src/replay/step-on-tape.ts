@@ -1,0 +1,84 @@
+import { headersOf, UNREAD } from './on-tape.ts'
+import type { Said, TapePlace, TapeText } from './recording.ts'
+import { NONE } from './shared-strings.ts'
+import * as facts from './step-facts.ts'
+import type { Page, StepTable } from './step-table.ts'
+import { type TapeSource, TextOnTape } from './tape-source.ts'
+
+/**
+ * Steps as others see them. What they say stands in columns, by row: what is set here is set there, so that there may be several of
+ * one row while a tape is read.
+ */
+export abstract class StepOnTape {
+  readonly row: number
+  protected readonly table: StepTable
+  /** Those that were made with it: as long as one of them is in use, none is made a second time. */
+  protected readonly page: Page | undefined
+
+  constructor(table: StepTable, row: number, page?: Page) {
+    this.table = table
+    this.row = row
+    this.page = page
+  }
+
+  get order(): number {
+    return this.table.order.get(this.row)
+  }
+
+  set order(order: number) {
+    this.table.order.set(this.row, order)
+  }
+
+  protected get source(): TapeSource {
+    return this.table.sourceOf(this.row)
+  }
+
+  protected get index(): number {
+    return this.table.index.get(this.row)
+  }
+
+  get at(): number {
+    return this.source.atOf(this.index)
+  }
+
+  get place(): TapePlace {
+    return new TextOnTape(this.source, this.index)
+  }
+
+  get text(): TapeText {
+    return new TextOnTape(this.source, this.index)
+  }
+
+  get redacted(): readonly string[] {
+    const { redacted } = this.table.originOf(this.row)
+    return redacted === UNREAD ? this.source.redactedOf(this.index) : redacted
+  }
+
+  get headers(): readonly string[] | undefined {
+    return headersOf(this.table.originOf(this.row).headers, this.source, this.index)
+  }
+
+  get after(): readonly Said[] {
+    return this.has(facts.HAS_AFTER) ? this.table.after.get(this.row)! : NONE
+  }
+
+  /** Where something belongs that was said then. */
+  listFor(_order: number): Said[] {
+    return this.list(this.table.after, facts.HAS_AFTER)
+  }
+
+  addAfter(said: Said): void {
+    this.list(this.table.after, facts.HAS_AFTER).push(said)
+  }
+
+  protected has(fact: number): boolean {
+    return this.table.has(this.row, fact)
+  }
+
+  protected list(lists: Map<number, Said[]>, fact: number): Said[] {
+    let list = lists.get(this.row)
+    if (!list) lists.set(this.row, (list = []))
+    this.table.mark(this.row, fact)
+    return list
+  }
+}
