@@ -10,25 +10,29 @@ export interface Bucket {
 
 /** While recorded requests are read: which key each of them has. */
 export class BucketsBuilder {
-  readonly table = new KeyTable()
+  readonly #table: KeyTable
   readonly #keys = uint32s()
   readonly #alternatives = uint32s()
   #hasAlternatives = false
 
+  constructor(table = new KeyTable()) {
+    this.#table = table
+  }
+
   put(key: string, position: number): void {
-    this.#keys.set(position, this.table.add(key) + 1)
+    this.#keys.set(position, this.#table.add(key) + 1)
   }
 
   /** Another key by which it may be found. */
   putAlternative(key: string, position: number): void {
     this.#hasAlternatives = true
-    this.#alternatives.set(position, this.table.add(key) + 1)
+    this.#alternatives.set(position, this.#table.add(key) + 1)
   }
 
   /** Of so many positions. `keep`: what key a position has can be asked for. */
   build(count: number, keep: boolean): Buckets {
     const columns = this.#hasAlternatives ? [this.#keys, this.#alternatives] : [this.#keys]
-    return new Buckets(this.table, columns, count, keep)
+    return new Buckets(this.#table, columns, count, keep)
   }
 }
 
