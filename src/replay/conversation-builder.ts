@@ -1,5 +1,7 @@
 import { type Era, eraOf } from '../protocol/versions.ts'
+import type { Chain, Chains } from './chains.ts'
 import type { Conversation, Said, Step } from './recording.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
 import { NONE, ownText } from './shared-strings.ts'
 import type { StepTable } from './step-table.ts'
 import type { StepOn } from './steps.ts'
@@ -10,13 +12,13 @@ const MAX_VERSIONS = 100
 export class ConversationBuilder implements Conversation {
   readonly era: Era
   readonly session: string | undefined
-  before: readonly Said[] = NONE
   /** The server gave no session to the client that had asked for this one. */
   unassigned = false
   readonly table: StepTable
   /** Rows plus one of its first and last step; 0: it has none. */
   #first = 0
   #last = 0
+  readonly beforeList: Chain
   #steps: WeakRef<readonly StepOn[]> | undefined
   #negotiated: string | undefined
   #named: Map<string, number> | undefined
@@ -24,6 +26,7 @@ export class ConversationBuilder implements Conversation {
 
   constructor(table: StepTable, era: Era, session: string | undefined) {
     this.table = table
+    this.beforeList = { chains: table.sayings.before, list: table.sayings.conversations++ }
     this.era = era
     this.session = session
   }
@@ -44,9 +47,11 @@ export class ConversationBuilder implements Conversation {
     for (let row = this.#first; row > 0; row = next.get(row - 1)) yield row - 1
   }
 
-  /** The order of the first of its steps; undefined where it has none. */
-  get firstOrder(): number | undefined {
-    return this.#first === 0 ? undefined : this.table.order.get(this.#first - 1)
+  /** Of all that happened in it; infinite where nothing did. */
+  get firstOrder(): number {
+    const done = this.#first === 0 ? Number.POSITIVE_INFINITY : this.table.order.get(this.#first - 1)
+    for (const { order } of this.table.sayings.glimpses(this.beforeList)) return Math.min(done, order)
+    return done
   }
 
   add({ row }: StepOn): void {
@@ -71,26 +76,34 @@ export class ConversationBuilder implements Conversation {
     return this.#negotiated === undefined ? NONE : [this.#negotiated]
   }
 
-  addBefore(said: Said): void {
-    this.#before().push(said)
+  get before(): readonly Said[] {
+    return this.table.sayings.listOf(this.beforeList)
   }
 
-  /** Puts each behind the step that it came after, where that was not known at once. */
-  insert(said: readonly Said[]): void {
-    const touched = new Set<Said[]>()
+  addBefore({ row }: SaidOnTape): void {
+    this.table.sayings.append(row, this.beforeList)
+  }
+
+  /** Puts each behind the step that it came after, where that was not known at once. By rows, which are in no list yet. */
+  insert(said: Uint32Array): void {
+    const { sayings } = this.table
+    const touched = new Map<Chains, Map<number, Chain>>()
     let rows: Uint32Array | undefined
     for (const one of said) {
-      if (!this.#isBehindAll(one)) rows ??= Uint32Array.from(this.rows())
-      const row = rows ? this.#lastBefore(rows, one.order) : this.#last - 1
-      const list = row === undefined ? this.#before() : this.table.glimpse(row).listFor(one.order)
-      list.push(one)
-      touched.add(list)
+      const order = sayings.order.get(one)
+      if (!this.#isBehindAll(order)) rows ??= Uint32Array.from(this.rows())
+      const row = rows ? this.#lastBefore(rows, order) : this.#last - 1
+      const chain = row === undefined ? this.beforeList : this.table.glimpse(row).listFor(order)
+      sayings.append(one, chain)
+      const lists = touched.get(chain.chains)
+      if (lists) lists.set(chain.list, chain)
+      else touched.set(chain.chains, new Map([[chain.list, chain]]))
     }
-    for (const list of touched) list.sort(byOrder)
+    for (const lists of touched.values()) for (const chain of lists.values()) sayings.sort(chain)
   }
 
   /** As what has just been said mostly is. */
-  #isBehindAll({ order }: Said): boolean {
+  #isBehindAll(order: number): boolean {
     return this.#last > 0 && this.table.order.get(this.#last - 1) < order
   }
 
@@ -103,11 +116,6 @@ export class ConversationBuilder implements Conversation {
       else to = middle
     }
     return rows[from - 1]
-  }
-
-  #before(): Said[] {
-    if (this.before === NONE) this.before = []
-    return this.before as Said[]
   }
 
   /** What the server chose in its answer to `initialize`. */
@@ -137,9 +145,7 @@ export class ConversationBuilder implements Conversation {
     for (const row of rows) this.#link(row)
     if (this.#last > 0) this.table.next.set(this.#last - 1, 0)
     this.#steps = undefined
-    const before = parts.flatMap(part => part.before)
-    this.before = NONE
-    this.insert(before)
+    this.insert(Uint32Array.from(parts.flatMap(part => [...this.table.sayings.take(part.beforeList)])))
     for (const other of others) this.#joinVersions(other)
   }
 
@@ -151,8 +157,4 @@ export class ConversationBuilder implements Conversation {
     }
     for (const version of other.#accepted ?? []) this.accepted(version)
   }
-}
-
-function byOrder(a: { readonly order: number }, b: { readonly order: number }): number {
-  return a.order - b.order
 }

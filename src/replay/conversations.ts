@@ -2,8 +2,8 @@ import type { Era } from '../protocol/versions.ts'
 import { TapeError } from '../tape/format.ts'
 import { Recent } from './bounded-maps.ts'
 import { ConversationBuilder } from './conversation-builder.ts'
-import type { SaidOnTape } from './on-tape.ts'
 import { Room } from './room.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
 import { ownText } from './shared-strings.ts'
 import type { StepTable } from './step-table.ts'
 import type { StepOn } from './steps.ts'
@@ -19,8 +19,8 @@ export class Conversations {
   readonly #table: StepTable
   readonly #sessions = new Map<string, ConversationBuilder>()
   readonly #rooms = new Recent<Room>(MAX_ROOMS)
-  /** What the server said, outside of any session, before the client had done anything. */
-  #early: SaidOnTape[] = []
+  /** Rows of what the server said, outside of any session, before the client had done anything. */
+  #early: number[] = []
 
   constructor(name: string, table: StepTable) {
     this.#name = name
@@ -70,7 +70,7 @@ export class Conversations {
     if (anchor?.kind === 'request' && anchor.isOpen) anchor.addSaid(said)
     else if (anchor) anchor.addAfter(said)
     else if (room.session !== undefined) this.of('legacy', room).addBefore(said)
-    else this.#early.push(said)
+    else this.#early.push(said.row)
   }
 
   /** The end of the tape. */
@@ -81,7 +81,7 @@ export class Conversations {
   }
 
   #begin(conversation: ConversationBuilder): void {
-    conversation.insert(this.#early)
+    conversation.insert(Uint32Array.from(this.#early))
     this.#early = []
   }
 }

@@ -1,6 +1,6 @@
 import { ConversationBuilder } from './conversation-builder.ts'
 import type { Conversations } from './conversations.ts'
-import { type CutOnTape, type SaidOnTape, StatusOnTape } from './on-tape.ts'
+import { type CutOnTape, StatusOnTape } from './on-tape.ts'
 import type { TapeRead } from './read-recording.ts'
 import type { Recording } from './recording.ts'
 import type { StepOn } from './steps.ts'
@@ -18,7 +18,10 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
   const legacy = tapes.flatMap(({ builder }) => builder.conversations.legacy)
   const [first, ...others] = tapes.flatMap(({ builder }) => builder.conversations.modern ?? [])
   if (others.length > 0) first?.join(others)
-  const conversations = withoutSession(legacy).sort((a, b) => firstOrderOf(a) - firstOrderOf(b))
+  const conversations = withoutSession(legacy)
+    .map(conversation => ({ conversation, first: conversation.firstOrder }))
+    .sort((a, b) => a.first - b.first)
+    .map(({ conversation }) => conversation)
   return {
     tapes: tapes.map(({ tape }) => tape),
     legacy: conversations,
@@ -45,10 +48,6 @@ function withoutSession(conversations: readonly ConversationBuilder[]): Conversa
   all.join(loose)
   const isLoose = new Set(loose)
   return [...conversations.filter(c => !isLoose.has(c)), all]
-}
-
-function firstOrderOf({ before, firstOrder = Number.POSITIVE_INFINITY }: ConversationBuilder): number {
-  return Math.min(before[0]?.order ?? Number.POSITIVE_INFINITY, firstOrder)
 }
 
 /** Order across tapes is told by their start and the time since then; within a tape it stays. */
@@ -99,12 +98,12 @@ function mergedOrder(times: readonly Float64Array[]): Uint32Array[] {
 }
 
 function* thingsOf(conversations: Conversations): Generator<Ordered, void, void> {
-  for (const { before } of allOf(conversations)) yield* before as readonly SaidOnTape[]
+  for (const { table, beforeList } of allOf(conversations)) yield* table.sayings.glimpses(beforeList)
   for (const step of stepsOf(conversations)) {
     yield step
-    yield* step.after as readonly SaidOnTape[]
+    yield* step.allAfter()
     if (step.kind !== 'request') continue
-    yield* step.said as readonly SaidOnTape[]
+    yield* step.allSaid()
     if (step.cancelled) yield step.cancelled
     if (step.ending) yield step.ending
   }

@@ -1,4 +1,4 @@
-import type { Outcome, RecordedAnswer, RecordedRequest, Said, Step, TapePlace, TapeText } from './recording.ts'
+import type { Outcome, TapePlace, TapeText } from './recording.ts'
 import { type TapeSource, TextOnTape } from './tape-source.ts'
 
 /** Headers, or marks of what was taken out, that are read from the tape when they are asked for. */
@@ -62,57 +62,6 @@ export interface CutOnTape {
 }
 
 export const OPEN: Outcome = { kind: 'open' }
-
-/** Steps by their rows. */
-export interface StepRows {
-  at(row: number): Step
-}
-
-export interface SaidFacts {
-  readonly method: string
-  readonly id: string | undefined
-  readonly owned: boolean
-  /** The row of a request. */
-  readonly names: number | undefined
-  readonly own: boolean
-  readonly truncated: boolean
-  readonly steps: StepRows
-}
-
-export class SaidOnTape extends OnTape implements Said {
-  readonly method: string
-  readonly id: string | undefined
-  readonly owned: boolean
-  readonly own: boolean
-  readonly truncated: boolean
-  readonly #steps: StepRows
-  readonly #names: number | undefined
-  #answer: number | undefined = undefined
-
-  constructor(mark: Mark, facts: SaidFacts) {
-    super(mark)
-    this.method = facts.method
-    this.id = facts.id
-    this.owned = facts.owned
-    this.own = facts.own
-    this.truncated = facts.truncated
-    this.#steps = facts.steps
-    this.#names = facts.names
-  }
-
-  get names(): RecordedRequest | undefined {
-    return this.#names === undefined ? undefined : (this.#steps.at(this.#names) as RecordedRequest)
-  }
-
-  get answer(): RecordedAnswer | undefined {
-    return this.#answer === undefined ? undefined : (this.#steps.at(this.#answer) as RecordedAnswer)
-  }
-
-  /** In a step of this row. */
-  answeredBy(row: number): void {
-    this.#answer = row
-  }
-}
 
 export interface ResponseFacts {
   readonly status: number | undefined

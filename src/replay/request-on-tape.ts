@@ -1,6 +1,8 @@
+import type { Chain } from './chains.ts'
 import { type Cancelled, type Mark, OPEN, type Origin, ResponseOnTape } from './on-tape.ts'
 import type { Outcome, RecordedRequest, Said } from './recording.ts'
-import { NONE, ownText } from './shared-strings.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
+import { ownText } from './shared-strings.ts'
 import * as facts from './step-facts.ts'
 import { StepOnTape } from './step-on-tape.ts'
 import type { StepTable } from './step-table.ts'
@@ -57,7 +59,15 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
   }
 
   get said(): readonly Said[] {
-    return this.has(facts.HAS_SAID) ? this.table.said.get(this.row)! : NONE
+    return this.table.sayings.listOf(this.saidList)
+  }
+
+  allSaid(): Iterable<SaidOnTape> {
+    return this.table.sayings.glimpses(this.saidList)
+  }
+
+  get saidList(): Chain {
+    return { chains: this.table.said, list: this.row }
   }
 
   get cancelled(): Cancelled | undefined {
@@ -124,13 +134,13 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
     })
   }
 
-  addSaid(said: Said): void {
-    this.list(this.table.said, facts.HAS_SAID).push(said)
+  addSaid({ row }: SaidOnTape): void {
+    this.table.sayings.append(row, this.saidList)
   }
 
-  override listFor(order: number): Said[] {
+  override listFor(order: number): Chain {
     const { ending } = this
-    return ending && ending.order < order ? super.listFor(order) : this.list(this.table.said, facts.HAS_SAID)
+    return ending && ending.order < order ? super.listFor(order) : this.saidList
   }
 
   get isOpen(): boolean {
@@ -156,9 +166,7 @@ export class RequestOnTape extends StepOnTape implements RecordedRequest {
       table.unmark(row, facts.HAS_CANCELLED)
     }
     // All of it came behind what was said before.
-    for (const said of this.after) this.addSaid(said)
-    table.after.delete(row)
-    table.unmark(row, facts.HAS_AFTER)
+    for (const said of table.sayings.take(this.afterList)) table.sayings.append(said, this.saidList)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
-import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './on-tape.ts'
+import { RefusalOnTape, ResponseOnTape, StatusOnTape } from './on-tape.ts'
 import type { Room } from './room.ts'
 import { keyOf, ownText } from './shared-strings.ts'
 import type { StreamOnTape } from './streams.ts'
@@ -105,14 +105,13 @@ export class ServerSide {
     // What looked broken goes on.
     owner?.revive()
     const waits = owner !== undefined && !owner.isAnswered
-    const said = new SaidOnTape(this.#state.mark(at, part), {
+    const said = table.sayings.add(this.#state.mark(at, part), {
       method: names.of(e.method!),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
       names: named?.row,
       own: at.frame.own === true,
-      truncated: at.frame.truncated !== undefined,
-      steps: table
+      truncated: at.frame.truncated !== undefined
     })
     if (said.id !== undefined) room.asked(said)
     if (waits) owner.addSaid(said)

@@ -1,8 +1,12 @@
-import { type Column, uint16s, uint32s } from './column.ts'
+import { Chains } from './chains.ts'
+import { uint16s, uint32s } from './column.ts'
 import { type Envelope, envelopesOf } from './envelope.ts'
+import { IdColumn } from './id-column.ts'
+import { NameColumn } from './name-column.ts'
 import type { Cancelled, Origin } from './on-tape.ts'
 import { type HeldLists, OriginLists } from './origin-lists.ts'
-import type { Outcome, Said } from './recording.ts'
+import type { Outcome } from './recording.ts'
+import { SourceRows } from './source-rows.ts'
 import type { TapeSource } from './tape-source.ts'
 
 /** Names that are held; others are read from the tape when they are asked for. */
@@ -24,25 +28,25 @@ export class StepColumns {
   /** Of a plain answer. */
   readonly answerOrder = uint32s()
   readonly answerIndex = uint32s()
-  /** Of a request: its batch. Of a notification: the row plus one of what it cancels. */
+  /** Of a request: its batch. The row plus one of what a notification cancels, or of the question that an answer answers. */
   readonly link = uint32s()
-  readonly said = new Map<number, Said[]>()
-  readonly after = new Map<number, Said[]>()
+  /** What the server said before a request's answer, */
+  readonly said = new Chains()
+  /** and behind a step. */
+  readonly after = new Chains()
   readonly cancelled = new Map<number, Cancelled>()
   readonly outcomes = new Map<number, Outcome>()
-  readonly answersTo = new Map<number, Said>()
   readonly statuses = new Map<number, number>()
   readonly #methods = new NameColumn(uint16s(), MAX_METHODS)
   readonly #subjects = new NameColumn(uint32s(), MAX_SUBJECTS)
-  readonly #ids = uint32s()
+  readonly #ids = new IdColumn()
   readonly #origins = uint32s()
   readonly #lists = new OriginLists()
-  /** Sources, with the first row of each. */
-  readonly #sources: { readonly from: number; readonly source: TapeSource }[] = []
+  readonly #sources = new SourceRows()
 
   add(kind: number, { order, source, index, ...lists }: Origin): number {
     const row = this.rows++
-    if (this.#sources.at(-1)?.source !== source) this.#sources.push({ from: row, source })
+    this.#sources.add(row, source)
     this.order.set(row, order)
     this.index.set(row, index)
     this.facts.set(row, kind)
@@ -63,14 +67,7 @@ export class StepColumns {
   }
 
   sourceOf(row: number): TapeSource {
-    let low = 0
-    let high = this.#sources.length
-    while (high - low > 1) {
-      const middle = (low + high) >> 1
-      if (this.#sources[middle]!.from <= row) low = middle
-      else high = middle
-    }
-    return this.#sources[low]!.source
+    return this.#sources.of(row)
   }
 
   originOf(row: number): HeldLists {
@@ -94,53 +91,17 @@ export class StepColumns {
     return this.#subjects.get(row, onTape)
   }
 
-  /** JSON text. Most are small numbers. */
   setId(row: number, id: string): void {
-    if (SMALL_NUMBER.test(id)) this.#ids.set(row, Number(id) + 1)
+    this.#ids.set(row, id)
   }
 
+  /** Undefined where it stands on the tape alone. */
   idOf(row: number): string | undefined {
-    const id = this.#ids.get(row)
-    return id === 0 ? undefined : String(id - 1)
+    return this.#ids.get(row)
   }
 
   /** What its text says of itself, read from the tape. */
   envelopeOf(row: number): Envelope | undefined {
     return envelopesOf(this.sourceOf(row).textOf(this.index.get(row)), 1)[0]
-  }
-}
-
-const SMALL_NUMBER = /^(?:0|[1-9]\d{0,8})$/
-
-/** Names of which most recur. */
-class NameColumn {
-  readonly #column: Column
-  readonly #max: number
-  /** Numbers from 2 on; 1: it stands on the tape; 0: there is none. */
-  readonly #numbers = new Map<string, number>()
-  readonly #names: string[] = []
-
-  constructor(column: Column, max: number) {
-    this.#column = column
-    this.#max = max
-  }
-
-  set(row: number, name: string | undefined): void {
-    if (name !== undefined) this.#column.set(row, this.#numberOf(name))
-  }
-
-  get(row: number, onTape: () => string | undefined): string | undefined {
-    const number = this.#column.get(row)
-    if (number === 0) return undefined
-    return number === 1 ? onTape() : this.#names[number - 2]
-  }
-
-  #numberOf(name: string): number {
-    const known = this.#numbers.get(name)
-    if (known !== undefined) return known
-    if (this.#names.length >= this.#max) return 1
-    const number = this.#names.push(name) + 1
-    this.#numbers.set(name, number)
-    return number
   }
 }

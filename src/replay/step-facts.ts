@@ -9,8 +9,6 @@ export const TRUNCATED = 8
 export const TOKEN_IS_ID = 16
 /** It is another: it stands on the tape. */
 export const HAS_TOKEN = 32
-export const HAS_SAID = 64
-export const HAS_AFTER = 128
 export const HAS_CANCELLED = 256
 /** What came of a request is a plain answer, and stands in columns; */
 export const ANSWERED = 512
@@ -20,4 +18,3 @@ export const ANSWER_IS_ERROR = 2048
 export const ANSWER_TRUNCATED = 4096
 export const ANSWER_OWN = 8192
 export const ANSWER_200 = 16_384
-export const IS_LINKED = 32_768

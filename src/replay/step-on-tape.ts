@@ -1,8 +1,10 @@
+import type { Chain } from './chains.ts'
 import { headersOf, UNREAD } from './on-tape.ts'
+import type { Page } from './pages.ts'
 import type { Said, TapePlace, TapeText } from './recording.ts'
-import { NONE } from './shared-strings.ts'
-import * as facts from './step-facts.ts'
-import type { Page, StepTable } from './step-table.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
+import type { StepTable } from './step-table.ts'
+import type { StepOn } from './steps.ts'
 import { type TapeSource, TextOnTape } from './tape-source.ts'
 
 /**
@@ -13,9 +15,9 @@ export abstract class StepOnTape {
   readonly row: number
   protected readonly table: StepTable
   /** Those that were made with it: as long as one of them is in use, none is made a second time. */
-  protected readonly page: Page | undefined
+  protected readonly page: Page<StepOn> | undefined
 
-  constructor(table: StepTable, row: number, page?: Page) {
+  constructor(table: StepTable, row: number, page?: Page<StepOn>) {
     this.table = table
     this.row = row
     this.page = page
@@ -59,26 +61,27 @@ export abstract class StepOnTape {
   }
 
   get after(): readonly Said[] {
-    return this.has(facts.HAS_AFTER) ? this.table.after.get(this.row)! : NONE
+    return this.table.sayings.listOf(this.afterList)
+  }
+
+  allAfter(): Iterable<SaidOnTape> {
+    return this.table.sayings.glimpses(this.afterList)
+  }
+
+  get afterList(): Chain {
+    return { chains: this.table.after, list: this.row }
   }
 
   /** Where something belongs that was said then. */
-  listFor(_order: number): Said[] {
-    return this.list(this.table.after, facts.HAS_AFTER)
+  listFor(_order: number): Chain {
+    return this.afterList
   }
 
-  addAfter(said: Said): void {
-    this.list(this.table.after, facts.HAS_AFTER).push(said)
+  addAfter({ row }: SaidOnTape): void {
+    this.table.sayings.append(row, this.afterList)
   }
 
   protected has(fact: number): boolean {
     return this.table.has(this.row, fact)
-  }
-
-  protected list(lists: Map<number, Said[]>, fact: number): Said[] {
-    let list = lists.get(this.row)
-    if (!list) lists.set(this.row, (list = []))
-    this.table.mark(this.row, fact)
-    return list
   }
 }

@@ -8,6 +8,7 @@ import type {
   Said
 } from './recording.ts'
 import { ownTextOf, type RequestOnTape } from './request-on-tape.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
 import { KINDS } from './step-facts.ts'
 import { StepOnTape } from './step-on-tape.ts'
 import type { StepTable } from './step-table.ts'
@@ -39,14 +40,15 @@ export class AnswerOnTape extends StepOnTape implements RecordedAnswer {
     return 'answer'
   }
 
-  static add(table: StepTable, origin: Origin, to: Said | undefined): AnswerOnTape {
+  static add(table: StepTable, origin: Origin, to: SaidOnTape | undefined): AnswerOnTape {
     const row = table.add(KINDS.answer, origin)
-    if (to) table.answersTo.set(row, to)
+    if (to) table.link.set(row, to.row + 1)
     return new AnswerOnTape(table, row)
   }
 
   get to(): Said | undefined {
-    return this.table.answersTo.get(this.row)
+    const link = this.table.link.get(this.row)
+    return link === 0 ? undefined : this.table.sayings.at(link - 1)
   }
 }
 
