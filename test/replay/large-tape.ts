@@ -1,35 +1,42 @@
-/** Reads a large tape in a process of its own, and tells what it takes: `node --expose-gc large-tape.ts FOLDER EXCHANGES`. */
+/**
+ * Reads a large tape in a process of its own, and tells what it takes: `node --expose-gc large-tape.ts FOLDER EXCHANGES
+ * PROGRESS`, of which the last is how often the server speaks before it answers. */
 import { appendFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { ConversationIndex } from '../../src/replay/conversation-index.ts'
 import { Matcher } from '../../src/replay/matching.ts'
-import { readRecording } from '../../src/replay/recording.ts'
+import { type RecordedRequest, readRecording } from '../../src/replay/recording.ts'
 import { DEFAULT_RULES } from '../../src/replay/rules.ts'
 import { HEADER } from '../tape/fixtures.ts'
 
-const [folder, count] = process.argv.slice(2)
-const exchanges = Number(count)
+const [folder, ...numbers] = process.argv.slice(2)
+const [exchanges, progress] = numbers.map(Number) as [number, number]
+const perExchange = 2 + progress
 const file = path.join(folder!, 'large.tape.jsonl')
 
 function linesOf(i: number): string {
-  const n = 2 * i + 1
+  const first = perExchange * i + 1
   const facts = { side: 'client', kind: 'message', session: 's1', stream: `post-${i}` }
-  const [up, down] = [
-    { n, t: n / 8, dir: 'up', ...facts, text: messageOf({ id: i, method: 'tools/call', params: paramsOf(i) }) },
-    {
-      n: n + 1,
-      t: (n + 1) / 8,
-      dir: 'down',
-      ...facts,
-      http: { status: 200, headers: [] },
-      text: messageOf({ id: i, result: {} })
-    }
+  const down = { dir: 'down', ...facts }
+  const head = { status: 200, headers: [['content-type', 'application/json']] }
+  const frames = [
+    { dir: 'up', ...facts, text: messageOf({ id: i, method: 'tools/call', params: paramsOf(i) }) },
+    ...Array.from({ length: progress }, (_, j) => ({ ...down, text: messageOf(progressOf(i, j)) })),
+    { ...down, ...(progress === 0 && { http: head }), text: messageOf({ id: i, result: {} }) }
   ]
-  return `${JSON.stringify(up)}\n${JSON.stringify(down)}\n`
+  return frames.map((frame, j) => `${JSON.stringify({ n: first + j, t: (first + j) / 8, ...frame })}\n`).join('')
+}
+
+function progressOf(token: number, progress: number): object {
+  return { method: 'notifications/progress', params: { progressToken: token, progress } }
 }
 
 function paramsOf(i: number): object {
-  return { name: 'find', arguments: { path: `/some/where/${i}` } }
+  return { name: 'find', arguments: { path: `/some/where/${i}` }, _meta: { progressToken: i } }
+}
+
+function isRight({ place, said }: RecordedRequest, i: number): boolean {
+  return place.line === perExchange * i + 2 && said.length === progress
 }
 
 function messageOf(facts: object): string {
@@ -60,10 +67,14 @@ const cursor = matcher.cursor(recording.legacy[0])
 let wrong = 0
 for (let i = 0; i < exchanges; i += 97) {
   const found = cursor.match({ method: 'tools/call', params: paramsOf(i) })
-  if (!('request' in found) || found.request.place.line !== 2 * i + 2) wrong++
+  if (!('request' in found) || !isRight(found.request, i)) wrong++
 }
 const used = (await inUse()) - before
 const { frames } = recording.counts
 const last = index.begunBefore(Number.POSITIVE_INFINITY)
-process.stdout.write(JSON.stringify({ frames, wrong, last, perFrame: bytes / frames, perFrameUsed: used / frames }))
+/** MB that the process had at most, the making of the tape and the runtime included. */
+const peak = Math.round(process.resourceUsage().maxRSS / 1024)
+process.stdout.write(
+  JSON.stringify({ frames, wrong, last, perFrame: bytes / frames, perFrameUsed: used / frames, peak })
+)
 recording.close()

@@ -8,15 +8,20 @@ import { down, JSON_HEAD, notice, read, request, requestsOf, result, tapeOf, up 
 
 const run = promisify(execFile)
 
-t.test('a large tape takes less than 100 bytes a frame', { timeout: 240_000 }, async t => {
-  const program = fileURLToPath(new URL('./large-tape.ts', import.meta.url))
-  const exchanges = 100_000
-  const { stdout } = await run(process.execPath, ['--expose-gc', program, t.testdir({}), String(exchanges)])
-  const { frames, wrong, last, perFrame, perFrameUsed } = JSON.parse(stdout) as Record<string, number>
-  t.same({ frames, wrong, last }, { frames: 2 * exchanges, wrong: 0, last: 2 * exchanges - 2 })
-  t.ok(perFrame! < 100, `${perFrame} bytes a frame`)
-  t.ok(perFrameUsed! < 100, `${perFrameUsed} bytes a frame when a client has asked`)
-})
+for (const [exchanges, progress] of [
+  [100_000, 0],
+  [30_000, 3]
+] as const)
+  t.test(`a large tape takes less than 100 bytes a frame (progress: ${progress})`, { timeout: 240_000 }, async t => {
+    const program = fileURLToPath(new URL('./large-tape.ts', import.meta.url))
+    const facts = [t.testdir({}), String(exchanges), String(progress)]
+    const { stdout } = await run(process.execPath, ['--expose-gc', program, ...facts])
+    const { frames, wrong, last, perFrame, perFrameUsed } = JSON.parse(stdout) as Record<string, number>
+    const perExchange = 2 + progress
+    t.same({ frames, wrong, last }, { frames: perExchange * exchanges, wrong: 0, last: perExchange * (exchanges - 1) })
+    t.ok(perFrame! < 100, `${perFrame} bytes a frame`)
+    t.ok(perFrameUsed! < 100, `${perFrameUsed} bytes a frame when a client has asked`)
+  })
 
 t.test('names, ids and tokens that are too many to be held are read from the tape', async t => {
   const count = 10_100
