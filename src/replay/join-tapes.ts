@@ -15,6 +15,8 @@ interface Ordered {
 /** One recording of all tapes: their times count from the start of the first, and what happened stands in one order. */
 export function joinTapes(tapes: readonly TapeRead[]): Recording {
   if (tapes.length > 1) inOneOrder(tapes)
+  // What was needed to read them must not be held by what is handed over.
+  const sources = tapes.map(({ source }) => source)
   const legacy = tapes.flatMap(({ builder }) => builder.conversations.legacy)
   const [first, ...others] = tapes.flatMap(({ builder }) => builder.conversations.modern ?? [])
   if (others.length > 0) first?.join(others)
@@ -31,7 +33,7 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
       frames: tapes.reduce((sum, { frames }) => sum + frames, 0)
     },
     close() {
-      for (const { source } of tapes) source.close()
+      for (const source of sources) source.close()
     }
   }
 }

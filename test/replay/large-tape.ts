@@ -71,10 +71,11 @@ for (let i = 0; i < exchanges; i += 97) {
 }
 const used = (await inUse()) - before
 const { frames } = recording.counts
+const asked = cursor.used().size
 const last = index.begunBefore(Number.POSITIVE_INFINITY)
 /** MB that the process had at most, the making of the tape and the runtime included. */
 const peak = Math.round(process.resourceUsage().maxRSS / 1024)
 process.stdout.write(
-  JSON.stringify({ frames, wrong, last, perFrame: bytes / frames, perFrameUsed: used / frames, peak })
+  JSON.stringify({ frames, asked, wrong, last, perFrame: bytes / frames, perFrameUsed: used / frames, peak })
 )
 recording.close()

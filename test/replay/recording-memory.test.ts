@@ -16,9 +16,10 @@ for (const [exchanges, progress] of [
     const program = fileURLToPath(new URL('./large-tape.ts', import.meta.url))
     const facts = [t.testdir({}), String(exchanges), String(progress)]
     const { stdout } = await run(process.execPath, ['--expose-gc', program, ...facts])
-    const { frames, wrong, last, perFrame, perFrameUsed } = JSON.parse(stdout) as Record<string, number>
+    const { frames, asked, wrong, last, perFrame, perFrameUsed } = JSON.parse(stdout) as Record<string, number>
     const perExchange = 2 + progress
     t.same({ frames, wrong, last }, { frames: perExchange * exchanges, wrong: 0, last: perExchange * (exchanges - 1) })
+    t.equal(asked, Math.ceil(exchanges / 97))
     t.ok(perFrame! < 100, `${perFrame} bytes a frame`)
     t.ok(perFrameUsed! < 100, `${perFrameUsed} bytes a frame when a client has asked`)
   })
