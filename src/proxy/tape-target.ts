@@ -49,7 +49,7 @@ export class TapeTarget implements Target {
     this.label = replay.label
     this.#replay = replay
     this.#live = live
-    this.era = replay.modernVersions && !replay.hasLegacy ? 'modern' : undefined
+    this.era = replay.revisions.modern && !replay.revisions.legacy ? 'modern' : undefined
   }
 
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {

@@ -1,14 +1,10 @@
 import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
-import { parseJson } from './canonical.ts'
 import { declares, needs } from './capabilities.ts'
-import { differences, differenceText } from './json-diff.ts'
 import type { Play } from './play.ts'
-import type { RecordedAnswer, Said } from './recording.ts'
+import type { Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { divergence, placed } from './report.ts'
-import { textOf } from './spoken.ts'
-import { isObject } from './values.ts'
 
 interface Ask {
   readonly said: Said
@@ -18,8 +14,6 @@ interface Ask {
 
 /** Servers that ask and ask without being answered. */
 const MAX_ASKS = 1024
-/** Lines that tell in what an answer differs. */
-const MAX_LINES = 10
 
 /** What the server asks the client in one replay: under ids of its own, and what the client answers. */
 export class Asks {
@@ -60,7 +54,7 @@ export class Asks {
     if (key === undefined || !ask) return
     this.#open.delete(key)
     const { said } = ask
-    const found = said.answer ? diverging(said.answer, message) : []
+    const found = said.answer ? this.#session.replay.divergences.of(said, said.answer, message) : []
     if (found.length > 0) this.#diverged(ask, found)
     this.#session.settled(said)
   }
@@ -99,25 +93,4 @@ export class Asks {
     const failing = play ?? this.#session.waitsFor(said)
     failing?.fail(divergence(text, said.method, found))
   }
-}
-
-function diverging(answer: RecordedAnswer, given: Message): string[] {
-  const text = textOf(answer.text)
-  if (text === undefined) return []
-  try {
-    return differences(partsOf(text), partsOf(given.bytes.toString()), { limit: MAX_LINES }).map(differenceText)
-  } catch (error) {
-    if (error instanceof SyntaxError) return [error.message]
-    throw error
-  }
-}
-
-/** Without what differs in any case. */
-function partsOf(text: string): unknown {
-  const value = parseJson(text)
-  if (!isObject(value)) return value
-  const { result, error } = value
-  if (!isObject(result)) return error === undefined ? { result } : { error }
-  const { _meta, ...rest } = result
-  return { result: rest }
 }

@@ -100,6 +100,12 @@ export class Play implements UpstreamCall {
     return (this.#said[this.#loose] ?? { order: this.#tailOrder(this.after[0]) }).order ?? Number.POSITIVE_INFINITY
   }
 
+  /** On the tape, nothing at all happened before its answer. */
+  get isAlone(): boolean {
+    const { outcome, order } = this.recorded
+    return outcome.kind !== 'open' && outcome.order === order + 1
+  }
+
   /** Whether anything of it is of the session at large. */
   get isLoose(): boolean {
     return this.#said.some(({ owned }) => !owned) || this.#tailOrder(this.after[0]) !== undefined
@@ -181,7 +187,7 @@ export class Play implements UpstreamCall {
     const recorded = messageOf(outcome.text)
     if (!recorded) return this.fail(this.#session.replay.unreadableAnswer(this.recorded))
     const lacking = this.modern ? lacksFor((recorded.json as { result?: unknown }).result, this.declared) : undefined
-    if (lacking) return this.fail(missingCapability(lacking))
+    if (lacking) return this.#refuse(lacking)
     const message = withOwnId(recorded, this.idText)
     this.#end(true, () => {
       const { status, headers } = outcome
@@ -189,6 +195,12 @@ export class Play implements UpstreamCall {
         tellMessage(this.receiver, message, { status, headers })
       else this.#tell(message)
     })
+  }
+
+  /** Clients that can do it come again. */
+  #refuse(requiredCapabilities: Capabilities): void {
+    this.#session.owes(this)
+    this.fail(new CatflapError('missing_capability', undefined, { data: { requiredCapabilities } }))
   }
 
   #tell(message: Message): void {
@@ -252,8 +264,4 @@ function withOwnId(recorded: Message, idText: string): Message {
   }
   const message = recorded.idText === idText ? recorded : recorded.withId(idText)
   return message.subscriptionIdText === undefined ? message : message.withSubscriptionId(idText)
-}
-
-function missingCapability(requiredCapabilities: Capabilities): CatflapError {
-  return new CatflapError('missing_capability', undefined, { data: { requiredCapabilities } })
 }

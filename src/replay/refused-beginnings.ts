@@ -1,5 +1,5 @@
-import type { Conversation, RecordedRequest } from './recording.ts'
-import { stepAt, stepsInTurn } from './steps-of.ts'
+import type { Conversation, RecordedRequest, Step } from './recording.ts'
+import { hasStep, stepAt, stepsInTurn } from './steps-of.ts'
 
 /** An `initialize` that began nothing: 401, 503, an error, a connection that broke. */
 export function isRefusedBeginning({ method, outcome }: RecordedRequest): boolean {
@@ -38,6 +38,18 @@ export function begunConversations(conversations: readonly Conversation[]): read
     return all.length === 0 || !all.every(isRefusedBeginning)
   })
   return begun.length > 0 ? begun : conversations
+}
+
+/** The first in which something was answered though nobody had begun: a server without sessions, or the later part of one. */
+export function unbegunConversation(conversations: readonly Conversation[]): Conversation | undefined {
+  return conversations.find(conversation => initializesOf(conversation).length === 0 && hasStep(conversation, isServed))
+}
+
+/** Servers with sessions refuse who has none (spec 2025-11-25 basic/transports, "Session Management"). */
+function isServed(step: Step): boolean {
+  if (step.kind !== 'request') return false
+  const { outcome } = step
+  return outcome.kind === 'response' && !outcome.own && (outcome.status ?? 200) === 200
 }
 
 function initializesOf(conversation: Conversation): RecordedRequest[] {

@@ -9,14 +9,16 @@ import { TapeError } from '../tape/format.ts'
 import { Bits } from './bits.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
+import { Divergences } from './divergences.ts'
 import { type FaultRule, Faults } from './faults.ts'
 import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Hit, type Match, Matcher, type Miss } from './matching.ts'
+import { movedOf } from './moved.ts'
 import type { TapeTargetOptions } from './options.ts'
 import { readRecording } from './read-recording.ts'
-import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
-import { begunConversations, RefusedBeginnings } from './refused-beginnings.ts'
+import type { Conversation, RecordedRequest, Recording, Said, Step } from './recording.ts'
+import { begunConversations, RefusedBeginnings, unbegunConversation } from './refused-beginnings.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import {
   divergence,
@@ -27,8 +29,8 @@ import {
   ReplayReport,
   type ReplaySummary
 } from './report.ts'
+import { Revisions } from './revisions.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
-import { stepsInTurn } from './steps-of.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
 export type OpenLive = (session: ReplaySession, outlet: Outlet) => LiveServer
@@ -42,6 +44,10 @@ export interface ReplayParts {
 /** One or several tapes that are replayed: what all replay sessions share. */
 export class Replay {
   readonly recording: Recording
+  readonly revisions: Revisions
+  readonly divergences: Divergences
+  /** Of clients that had no session: what others are given who have none. */
+  readonly unbegun: Conversation | undefined
   /** For people, clients among them: without folders. */
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
@@ -56,6 +62,8 @@ export class Replay {
   readonly #indexes = new Map<Conversation, ConversationIndex>()
   /** Orders of the requests that somebody made. */
   readonly #used = new Bits()
+  /** Read when it is first needed. */
+  #moved: ReadonlyMap<number, readonly Said[]> | undefined
   readonly #sessions = new Set<ReplaySession>()
 
   /** Throws a TapeError for a tape that cannot be read, and what `readRules` throws. */
@@ -69,6 +77,8 @@ export class Replay {
   constructor(recording: Recording, rules: Rules, options: TapeTargetOptions, { log, openLive }: ReplayParts) {
     const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
     this.recording = recording
+    this.revisions = new Revisions(recording)
+    this.divergences = new Divergences(recording, rules)
     this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
@@ -78,6 +88,7 @@ export class Replay {
     const { legacy, modern } = recording
     this.#beginnings = new Beginnings(begunConversations(legacy))
     this.#refused = new RefusedBeginnings(legacy)
+    this.unbegun = unbegunConversation(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -85,19 +96,9 @@ export class Replay {
     this.#warnOfGaps()
   }
 
-  /** The revisions of the modern era that the recorded server spoke; undefined: none. */
-  get modernVersions(): readonly string[] | undefined {
-    const versions = this.recording.modern?.versions ?? []
-    return versions.length > 0 ? versions : undefined
-  }
-
-  get hasLegacy(): boolean {
-    return this.recording.legacy.some(hasRequest)
-  }
-
   /** A tape that is only begun has no era yet: what the real server speaks decides. */
   get isLiveAlone(): boolean {
-    return this.#openLive !== undefined && !this.hasLegacy && !this.recording.modern
+    return this.#openLive !== undefined && !this.revisions.any
   }
 
   /** `name`: the client's own for it. */
@@ -115,16 +116,9 @@ export class Replay {
     return message.metaVersion !== undefined || message.method === 'server/discover'
   }
 
-  /** What the recorded server would have said to a client of another revision: a line of JSON-RPC. */
-  refusal(message: Message, modern: boolean): string | undefined {
-    const { method } = message
-    const supported = this.modernVersions
-    if (modern && supported && message.metaVersion !== undefined && !supported.includes(message.metaVersion))
-      return otherVersion(message, message.metaVersion, supported)
-    if (method === 'initialize' && !modern && !this.hasLegacy && supported)
-      return otherVersion(message, message.protocolVersion ?? '', supported)
-    const unknown = method === 'server/discover' && !supported && !this.recording.modern && !this.isLiveAlone
-    return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
+  /** What the recorded server would have said to a client of another revision. */
+  refusal(message: Message, modern: boolean): CatflapError | undefined {
+    return this.revisions.refusal(message, modern)
   }
 
   cursor(era: Era, prefer?: Conversation): Cursor | undefined {
@@ -142,10 +136,11 @@ export class Replay {
   }
 
   /** Where it is this client's turn to be refused: how. */
-  refusedBeginning({ method }: Message, modern: boolean): RecordedRequest | undefined {
+  refusedBeginning({ method }: Message, modern: boolean): Hit | undefined {
     const refused = method === 'initialize' && !modern ? this.#refused.take() : undefined
-    if (refused) this.hit(refused)
-    return refused
+    if (!refused) return undefined
+    this.hit(refused)
+    return { request: refused, again: false }
   }
 
   hit(request: RecordedRequest): void {
@@ -241,6 +236,13 @@ export class Replay {
     return this.#beginnings.like(initialize, name)
   }
 
+  /** What the server said of the session at large behind this. */
+  after(step: Step): readonly Said[] {
+    this.#moved ??= movedOf(this.recording.legacy)
+    const moved = this.#moved.size > 0 ? this.#moved.get(step.order) : undefined
+    return moved ? [...step.after, ...moved] : step.after
+  }
+
   indexOf(conversation: Conversation): ConversationIndex {
     let index = this.#indexes.get(conversation)
     if (!index) {
@@ -288,22 +290,8 @@ function matching(cursor: Cursor, message: Message): Match {
   }
 }
 
-function hasRequest(conversation: Conversation): boolean {
-  for (const [, step] of stepsInTurn(conversation)) if (step.kind === 'request') return true
-  return false
-}
-
 function nameOf(file: string): string {
   return path.basename(file)
-}
-
-function otherVersion(message: Message, requested: string, supported: readonly string[]): string {
-  const text = `The tape was recorded in revision ${supported.join(', ')}, not in '${requested.slice(0, 40)}'.`
-  return errorText(message, new CatflapError('unsupported_modern_version', text, { data: { supported, requested } }))
-}
-
-function errorText(message: Message, error: CatflapError): string {
-  return error.toJsonRpc(message.idText).toString()
 }
 
 function placeText({ place }: RecordedRequest): string {

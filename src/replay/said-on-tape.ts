@@ -14,6 +14,9 @@ export interface SaidFacts {
   readonly truncated: boolean
 }
 
+/** In the place of a method, of an error that answers nothing. */
+export const UNADDRESSED = 'error'
+
 export const IS_OWNED = 1
 export const IS_OWN = 2
 export const IS_TRUNCATED = 4
@@ -64,7 +67,7 @@ export class SaidOnTape implements Said {
   }
 
   get method(): string {
-    const onTape = (): string => ownText(this.#table.envelopeOf(this.row)?.method ?? '')
+    const onTape = (): string => ownText(this.#table.envelopeOf(this.row)?.method ?? UNADDRESSED)
     return this.#table.methods.get(this.row, onTape) ?? ''
   }
 

@@ -15,3 +15,8 @@ export function* stepsInTurn(conversation: Conversation): Generator<readonly [nu
 export function stepAt(conversation: Conversation, number: number): Step {
   return conversation instanceof ConversationBuilder ? conversation.table.at(number) : conversation.steps[number]!
 }
+
+export function hasStep(conversation: Conversation, is: (step: Step) => boolean): boolean {
+  for (const [, step] of stepsInTurn(conversation)) if (is(step)) return true
+  return false
+}

@@ -135,3 +135,23 @@ for (const wire of ['http', 'stdio'] as const)
     else await say(rpc(5, 'ping')).then(() => heard.until(m => m.id === 5))
     t.match(door.replay, { misses: 0 })
   })
+
+t.test("an error that answers nothing comes where it came, ends no request, and stays off HTTP's streams", async t => {
+  const file = pipeTape(t, [
+    said(call(1, 'lost')),
+    heard({ jsonrpc: '2.0', id: null, error: { code: -32_700, message: 'what?' } }),
+    said(call(2, 'b')),
+    heard(result(2, { n: 2 })),
+    said(notice('notifications/cancelled', { requestId: 1 }))
+  ])
+  const pipe = await byHand(t, 'stdio', file)
+  void pipe.say(call(1, 'lost'))
+  t.match(await pipe.next(), { id: null, error: { code: -32_700, message: 'what?' } })
+  void pipe.say(call(2, 'b'))
+  t.match(await pipe.next(), { id: 2, result: { n: 2 } }, 'and the first has no answer')
+  t.match(pipe.door.replay, { misses: 0, requests: 3 })
+  const http = await byHand(t, 'http', file)
+  void http.say(call(1, 'lost'))
+  void http.say(call(2, 'b'))
+  t.match(await http.next(), { id: 2, result: { n: 2 } })
+})
