@@ -15,8 +15,8 @@ export interface CutOptions {
   readonly methods?: readonly string[]
 }
 
-/** Streams and requests whose fate is remembered. Beyond twice that the oldest are judged anew, each frame by itself. */
-const MAX_REMEMBERED = 100_000
+/** Streams whose fate is remembered. Beyond twice that the oldest are judged anew, each frame by itself. */
+const MAX_REMEMBERED = 10_000
 
 /**
  * Says of each frame whether it stays. A request decides for its answer and for all that comes on its own HTTP stream; any other

@@ -63,7 +63,7 @@ export async function rewrite(file: string, edits: Edits): Promise<void> {
 async function* edited(file: string, edits: Edits): AsyncGenerator<Buffer> {
   const splitter = new LineSplitter(MAX_LINE)
   const editor = new Editor(file, edits)
-  for await (const chunk of fileChunks(file)) for (const line of splitter.push(chunk)) yield* editor.line(line)
+  for await (const chunk of fileChunks(file, { reuse: true })) for (const line of splitter.push(chunk)) yield* editor.line(line)
   // A torn end is no frame, and is left out.
   if (splitter.rest.length > 0 && isWhole(splitter.rest)) yield* editor.line(splitter.rest)
 }
