@@ -12,7 +12,7 @@ import { type VerifyOptions, VerifyRefusal } from '../verify/options.ts'
 import type { VerifyReport } from '../verify/report.ts'
 import { updateTapes } from '../verify/update.ts'
 import { type Verified, verifyOnce } from '../verify/verify.ts'
-import { ProgressBar } from './progress-bar.ts'
+import { Progress } from './progress.ts'
 import { untilInterrupted } from './tape-command.ts'
 import { type VerifyCall, verifyCallOf } from './verify-args.ts'
 import type { VerifyArgs } from './verify-options.ts'
@@ -36,7 +36,7 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
   const rulesFile = args.rules ?? rulesFileOf(call.tapes[0]!)
   const rules = args.rules === undefined ? await rulesBeside(call.tapes[0]!) : await rulesForLearning(args)
   const interrupt = untilInterrupted()
-  const bar = new ProgressBar(process.stderr)
+  const bar = new Progress()
   const recording = await readRecording(call.tapes, { signal: interrupt.signal, onProgress: bar.reading })
   const options = { ...call.options, rules, signal: interrupt.signal, onProgress: bar.sending }
   try {
