@@ -30,7 +30,7 @@ export const cutCommand: CommandModule<object, CutArgs> = {
         type: 'string',
         requiresArg: true,
         describe:
-          "only requests of this method, with their answers and their own HTTP streams; a glob; several behind commas: 'initialize,tools/*'"
+          "only requests of this method, and what came of them; a glob; several behind commas: 'initialize,tools/*'"
       })
       .example(
         '$0 tape cut a.tape.jsonl --from 90s --to 2m -o part.tape.jsonl',

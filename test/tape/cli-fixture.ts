@@ -1,7 +1,11 @@
+import { writeSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import yargs from 'yargs'
 import { tailCommand } from '../../src/cli/tail.ts'
 import { tapeCommand } from '../../src/cli/tape.ts'
+
+// How much memory was used, in kB, behind all else.
+if (process.env.CATFLAP_TEST_MEMORY) process.on('exit', () => writeSync(2, `\0${process.resourceUsage().maxRSS}`))
 
 if (process.env.CATFLAP_TEST_COMMANDS) {
   // Several, named on standard input; a zero byte ends what each has written, and its exit code.
