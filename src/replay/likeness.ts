@@ -2,6 +2,7 @@ import type { Message } from '../protocol/message.ts'
 import { canonicalText, parseJson } from './canonical.ts'
 import type { Conversation } from './recording.ts'
 import { textOf } from './spoken.ts'
+import { stepsInTurn } from './steps-of.ts'
 import { isObject } from './values.ts'
 
 /** Of so many names it is remembered which sessions they had. */
@@ -98,8 +99,8 @@ function likeness(recorded: Beginning, given: Beginning): number {
   return 1 + (alike('client') ? 4 : 0) + (alike('capabilities') ? 2 : 0) + (alike('version') ? 1 : 0)
 }
 
-function beginningOf({ steps }: Conversation): Beginning | undefined {
-  for (const step of steps)
+function beginningOf(conversation: Conversation): Beginning | undefined {
+  for (const [, step] of stepsInTurn(conversation))
     if (step.kind === 'request' && step.method === 'initialize') {
       const text = step.truncated ? undefined : textOf(step.text)
       return text === undefined ? undefined : beginningIn(text)

@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import { newHandle } from '../session/new-session.ts'
-import type { Frame } from '../tape/frame.ts'
+import type { Frame, HttpFacts } from '../tape/frame.ts'
 import type { TapeAppender } from './tape-appender.ts'
 
 /** One call that is written down, if it comes to an end that the client knows of. */
@@ -24,8 +24,9 @@ export interface TapedHow {
 }
 
 const POST = { method: 'POST', path: '/mcp', headers: ['Content-Type', 'application/json'] }
-const JSON_HEAD = { status: 200, headers: ['Content-Type', 'application/json'] }
-const SSE_HEAD = { status: 200, headers: ['Content-Type', 'text/event-stream'] }
+const JSON_TYPE = ['Content-Type', 'application/json']
+const SSE_TYPE = ['Content-Type', 'text/event-stream']
+const SSE_HEAD = { status: 200, headers: SSE_TYPE }
 
 /** Bytes that wait for what came before them. Beyond, the oldest call without an answer is given up. */
 const MAX_HELD = 8 * 1024 * 1024
@@ -86,12 +87,15 @@ export class LiveTape {
     if (request.method === 'initialize') this.#beginning = group
     const lane: Lane = { kind: 'post', session: modern ? undefined : this.#session }
     const isSubscription = request.method === 'subscriptions/listen'
+    // Without it, this would be a server without sessions, and all that clients asked of it one conversation.
+    const id = request.method === 'initialize' && lane.session !== undefined ? ['Mcp-Session-Id', lane.session] : []
+    const head = (type: readonly string[]): HttpFacts => ({ status: 200, headers: [...type, ...id] })
     let streaming = false
     const put = (facts: Facts): void => this.#put(group, lane, facts)
     put({ kind: 'message', dir: 'up', http: POST, bytes: request.bytes, ...(own && { own }) })
     return {
       said: message => {
-        if (!streaming) put({ kind: 'head', dir: 'down', http: SSE_HEAD })
+        if (!streaming) put({ kind: 'head', dir: 'down', http: head(SSE_TYPE) })
         streaming = true
         put({ kind: 'message', dir: 'down', bytes: message.bytes })
         // Its answer comes when it is over, if at all: what matters are its events.
@@ -102,7 +106,7 @@ export class LiveTape {
         // A session that was begun again for what is missing on the tape is of no use without that.
         if (own) group.ready = true
         else this.#settle(group, 'kept')
-        put({ kind: 'message', dir: 'down', bytes: message.bytes, ...(!streaming && { http: JSON_HEAD }) })
+        put({ kind: 'message', dir: 'down', bytes: message.bytes, ...(!streaming && { http: head(JSON_TYPE) }) })
         if (streaming) put({ kind: 'end', dir: 'down', outcome: 'complete' })
       },
       replied: message => this.#up(message, group),

@@ -57,6 +57,8 @@ export interface Conversation {
   readonly era: Era
   /** The session's handle on the tape. */
   readonly session: string | undefined
+  /** It holds what was missing on the tape, and was added later: catflap began it, as the client had begun that asked for it. */
+  readonly added: boolean
   /** The revision that was negotiated, or (modern) the one most requests named. */
   readonly version: string | undefined
   /** Modern: all that requests named and the server did not refuse. */
@@ -95,8 +97,6 @@ export interface RecordedRequest extends Base {
   readonly batch: number | undefined
   /** The tape holds only its beginning. */
   readonly truncated: boolean
-  /** catflap made it in the client's place: with it a session begins that adds to the tape what was missing there. */
-  readonly own: boolean
   /**
    * What the server said before the answer, in order: on the request's own stream or for its token, whatever else happened
    * meanwhile; and loose, behind this and before the next thing that happened.

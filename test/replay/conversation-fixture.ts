@@ -15,6 +15,7 @@ export interface Sketch {
 export function conversationOf(sketches: readonly Sketch[], { from = 0, session = 's1' } = {}): Conversation {
   return {
     era: 'legacy',
+    added: false,
     session,
     version: '2025-11-25',
     versions: [],
@@ -42,7 +43,6 @@ function requestOf({ method, params, text, span, open, truncated }: Sketch, i: n
     progressToken: undefined,
     batch: undefined,
     truncated: truncated === true,
-    own: false,
     said: [],
     after: [],
     outcome: open

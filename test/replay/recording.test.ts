@@ -48,7 +48,6 @@ for (const [client, server] of PAIRS)
       subject: 'do',
       batch: undefined,
       truncated: false,
-      own: false,
       cancelled: undefined
     })
     t.same(JSON.parse(call.text.get()).params.name, 'do')
