@@ -15,7 +15,7 @@ import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Hit, type Match, Matcher, type Miss } from './matching.ts'
 import { movedOf } from './moved.ts'
-import type { TapeTargetOptions } from './options.ts'
+import { type TapeTargetOptions, tapesOf } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said, Step } from './recording.ts'
 import { begunConversations, RefusedBeginnings, unbegunConversation } from './refused-beginnings.ts'
@@ -273,10 +273,6 @@ export class Replay {
     await Promise.all([...this.#sessions].map(session => session.close()))
     this.recording.close()
   }
-}
-
-export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly string[] {
-  return typeof tape === 'string' ? [tape] : tape
 }
 
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
