@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import path from 'node:path'
+import { basename } from 'node:path'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
@@ -79,7 +79,9 @@ export class Replay {
     this.recording = recording
     this.revisions = new Revisions(recording)
     this.divergences = new Divergences(recording, rules)
-    this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
+    this.label = `tape:${tapesOf(options)
+      .map(file => basename(file))
+      .join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
     this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
@@ -186,11 +188,11 @@ export class Replay {
     }
     const printed = this.report.missed(finding)
     this.#log.warn('replay-miss', `not on the tape: ${missText(printed)}`, { ...printed })
-    const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
+    const where = closest && `${basename(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
     const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
     // Clients are told no folders.
-    const told = closest ? text.replaceAll(closest.place.file, nameOf(closest.place.file)) : text
+    const told = closest ? text.replaceAll(closest.place.file, basename(closest.place.file)) : text
     return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
@@ -228,7 +230,7 @@ export class Replay {
     const { place } = request
     const text = 'the recorded answer is no JSON-RPC message, or the tape was changed'
     this.report.missed({ method: request.method, ...placed(place), text })
-    return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
+    return new CatflapError('replay_miss', `Not on the tape: ${text} (${basename(place.file)}:${place.line}).`)
   }
 
   /** The next session whose client began like this one. */
@@ -290,10 +292,6 @@ function matching(cursor: Cursor, message: Message): Match {
     if (!(error instanceof TapeError)) throw error
     return { miss: { text: 'the tape was changed while it is replayed', closest: undefined, difference: [] } }
   }
-}
-
-function nameOf(file: string): string {
-  return path.basename(file)
 }
 
 function placeText({ place }: RecordedRequest): string {
