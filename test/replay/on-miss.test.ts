@@ -95,6 +95,31 @@ async function eraOf(file: string): Promise<string> {
   return recording.modern ? 'modern' : 'legacy'
 }
 
+for (const era of ['legacy', 'modern'] as const)
+  t.test(`${era}: what a client gives up is given up on the tape`, async t => {
+    trackLeaks(t)
+    const server = await startHttpServer({ mode: era === 'legacy' ? 'stateful' : 'modern' })
+    t.teardown(() => server.close())
+    const file = path.join(t.testdir(), 'new.tape.jsonl')
+    for (const options of [{ onMiss: { url: server.url, record: true } }, {}]) {
+      const door = await replayDoor(t, file, options)
+      const { c, end } = await replayClient(t, 'http', door, AS[era])
+      const giveUp = new AbortController()
+      const slow = c.client.callTool({ name: 'slow', arguments: { key: 'never' } }, { signal: giveUp.signal })
+      const failed = t.rejects(slow)
+      if ('onMiss' in options) await server.state.tally.until('slow.started')
+      t.equal(await short(c), '3')
+      giveUp.abort()
+      await failed
+      if ('onMiss' in options) await server.state.tally.until('slow.cancelled')
+      await end()
+      await door.close()
+      t.match(door.replay, { misses: 0 })
+    }
+    t.match(await readFile(file, 'utf8'), era === 'legacy' ? /notifications\/cancelled/ : /"note":"disconnect"/)
+    for await (const finding of validateTape(file)) t.fail(`the tape is valid: ${JSON.stringify(finding)}`)
+  })
+
 t.test('a tape that does not exist is begun with what the server says', async t => {
   trackLeaks(t)
   const server = await startHttpServer({ mode: 'stateful' })
