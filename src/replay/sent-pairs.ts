@@ -51,7 +51,7 @@ function pairRedacted(
   const paired = new Set<Sent>()
   for (const sent of a) {
     const key = marked.keyOf(sent)
-    const partner = key === undefined ? undefined : waiting.next(key, other => marked.fit(sent, other))
+    const partner = key === undefined ? undefined : waiting.next(key, marked.fitting(sent))
     if (!partner) continue
     partners.set(sent.order, partner)
     paired.add(partner)
@@ -89,7 +89,7 @@ class Waiting {
 }
 
 /** Of many that differ in what surrounds a mark alone, no more are tried. */
-const MAX_LOOKED_AT = 64
+const MAX_LOOKED_AT = 16
 
 interface Place extends View {
   readonly named: Map<string, Place>
@@ -131,10 +131,11 @@ class MarkedPlaces {
     return place && canonicalKey(method, params, { views: [...viewsOf(sent, this.#views), place] })
   }
 
-  /** Of two of the same key: whether the marks of either may stand for what the other has in their place. */
-  fit(a: Sent, b: Sent): boolean {
-    const place = this.#byMethod.get(askedOf(a).method)
-    return place !== undefined && fitAt(place, countedParams(askedOf(a).params), countedParams(askedOf(b).params))
+  /** Of another of the same key: whether the marks of either may stand for what the other has in their place. */
+  fitting(sent: Sent): (other: Sent) => boolean {
+    const { method, params } = askedOf(sent)
+    const [place, own] = [this.#byMethod.get(method), countedParams(params)]
+    return other => place !== undefined && fitAt(place, own, countedParams(askedOf(other).params))
   }
 }
 
