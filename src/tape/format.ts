@@ -80,6 +80,7 @@ export type TapeErrorCode =
   | 'tape_too_new'
   | 'tape_line_too_long'
   | 'tape_replaced'
+  | 'tape_nothing_kept'
   | 'tape_pointer'
   | 'tape_missing'
   | 'tape_missed'
