@@ -8,7 +8,7 @@ const SHORTEST = 8
 /** Long and in one piece. */
 const TOKEN = /^[\w+/=~-]{20,}$/
 /** Of letters in one case, but for the first: people write such, and numbers. */
-const PLAIN = /(?:^|[^A-Za-z0-9])(?:[A-Za-z]?[a-z]{2,}|[A-Z]{3,}|\d+)(?![A-Za-z0-9])/
+const PLAIN = /(?:^|[^A-Za-z0-9])(?:[A-Za-z]?[a-z]{3,}|[A-Z]{4,}|\d{3,})(?![A-Za-z0-9])/
 
 /** Whether no person wrote it, by the look of it: it holds a UUID, or a long word of letters and digits without an order. */
 export function isRandom(text: string): boolean {

@@ -26,8 +26,8 @@ t.test('plain numbers never look made up', async t => {
   for (const text of ['1234567890', '4917600000000', '1767225600000']) t.notOk(isRandom(text), text)
 })
 
-t.test('nearly all tokens of 32 bytes count as such', async t => {
+t.test('most tokens of 32 bytes count as such', async t => {
   const token = (): string => randomBytes(32).toString('base64url')
   const found = Array.from({ length: 500 }, () => differInRandom(token(), token())).filter(is => is)
-  t.ok(found.length > 400, `${found.length}`)
+  t.ok(found.length > 430, `${found.length}`)
 })
