@@ -17,7 +17,6 @@ export class LiveSession {
   readonly counts = new Map<string, number>()
   /** What it says to the session at large. */
   readonly voices = new LiveVoices()
-  readonly onPipe: boolean
   /** The server has answered something, whatever it was. */
   answered = false
   readonly #leg: Leg
@@ -37,10 +36,14 @@ export class LiveSession {
     }
   ) {
     this.#target = target
-    this.onPipe = target.kind !== 'http'
     this.#era = options.era
     this.#onQuestion = options.onQuestion
     this.#leg = target.open(this.#events())
+  }
+
+  /** All comes on one stream, as far as is known: what a URL speaks shows when it is asked. */
+  get onPipe(): boolean {
+    return this.#target.kind !== 'http'
   }
 
   get lost(): CatflapError | undefined {
