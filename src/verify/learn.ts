@@ -7,6 +7,7 @@ import { pointerOf } from '../replay/pointer.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
 import { noiseOf } from '../replay/volatile.ts'
+import type { Minted } from './bindings.ts'
 import { bodyOf } from './compare.ts'
 import { belongingLive, type LiveRequest } from './live-request.ts'
 import type { Run } from './run.ts'
@@ -40,11 +41,9 @@ export function learn(
 
 /** Values that each run got anew from the server, and gave back to it; where they came from, only what looks made up. */
 function isRenamed(first: Run, second: Run, a: unknown, b: unknown, asked: RecordedRequest | undefined): boolean {
-  const isSame = ([minted, now]: (typeof first.bound.names)[number]): boolean =>
-    now === a &&
-    second.bound.nameOf(minted) === b &&
-    (minted.request !== asked || second.bound.isSame(minted.value, b, asked))
-  return first.bound.names.some(isSame)
+  const isSame = (minted: Minted): boolean =>
+    second.bound.nameOf(minted) === b && (minted.request !== asked || second.bound.isSame(minted.value, b, asked))
+  return first.bound.mintedAs(a).some(isSame)
 }
 
 /** Of one message. */

@@ -31,14 +31,20 @@ export class LiveRequest {
   /** JSON text of its progress token. */
   readonly token: string | undefined
   readonly sentAt = performance.now()
-  /** What the server said that belongs to it. */
+  /** What the server said that belongs to it: its beginning, where that is very much. */
   readonly said: LiveSaid[] = []
+  /** How much more came than is kept. */
+  unkept = 0
+  /** How much came that is its own for sure. */
+  owned = 0
   /** Never rejects. */
   readonly ended: Promise<LiveOutcome>
   outcome: LiveOutcome | undefined
   /** No other request was under way at any time. */
   alone = true
   readonly onPipe: boolean
+  /** How often the server had said, when this was sent, that its tools have changed. */
+  readonly toolChanges: number
   ms: number | undefined
   call: UpstreamCall | undefined
   #resolve!: (outcome: LiveOutcome) => void
@@ -46,8 +52,16 @@ export class LiveRequest {
   readonly #timeout: number
 
   /** A `timeout` of 0: it may stay open for as long as it likes. */
-  constructor(message: Message, { timeout, onPipe }: { readonly timeout: number; readonly onPipe: boolean }) {
+  constructor(
+    message: Message,
+    {
+      timeout,
+      onPipe,
+      toolChanges
+    }: { readonly timeout: number; readonly onPipe: boolean; readonly toolChanges: number }
+  ) {
     this.onPipe = onPipe
+    this.toolChanges = toolChanges
     this.idText = message.idText!
     this.token = message.progressTokenText
     this.#timeout = timeout
@@ -58,7 +72,9 @@ export class LiveRequest {
   }
 
   heard(said: LiveSaid): void {
+    if (said.owned) this.owned++
     if (this.said.length < MAX_SAID) this.said.push(said)
+    else this.unkept++
     if (!said.owned || this.#timeout === 0 || this.outcome) return
     const left = this.#timeout * LONGEST - (performance.now() - this.sentAt)
     this.#restart(Math.max(1, Math.min(this.#timeout, left)))
@@ -131,5 +147,5 @@ export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] 
 export function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
   if (live.outcome) return true
   const count = step.said.filter(s => s.owned && s.order < order).length
-  return live.said.filter(s => s.owned).length >= count
+  return live.owned >= count
 }

@@ -38,6 +38,11 @@ export class LiveSession {
     this.#leg = target.open(this.#events())
   }
 
+  /** How often the server has said by now that its tools have changed. */
+  get toolChanges(): number {
+    return this.counts.get('notifications/tools/list_changed') ?? 0
+  }
+
   get lost(): CatflapError | undefined {
     return this.#lost
   }
@@ -53,10 +58,12 @@ export class LiveSession {
     { timeout, headers }: { readonly timeout: number; readonly headers: readonly string[] }
   ): readonly LiveRequest[] {
     const onPipe = this.#target.kind !== 'http'
-    const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe }))
+    const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe, toolChanges: this.toolChanges }))
     for (const request of requests) {
       this.#open.add(request)
-      if (this.#open.size > 1) for (const one of this.#open) one.alone = false
+      // Of three or more, those before are known not to be alone.
+      if (this.#open.size === 2) for (const one of this.#open) one.alone = false
+      else if (this.#open.size > 2) request.alone = false
       void request.ended.then(outcome => {
         this.#open.delete(request)
         this.answered ||= outcome.kind === 'response' || (outcome.kind === 'failed' && hasStatus(outcome.error))

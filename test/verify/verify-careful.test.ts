@@ -52,8 +52,8 @@ t.test('the client chooses what is called: another tool in its place is another 
     'tools/call': () => text('x')
   })
   const report = await check(file, { url: server.url }, { ...CAREFUL, onlySafe: true })
-  t.equal(report.outcome, 'different')
-  t.same(server.calls, ['tools/call item_v1', 'prompts/get prompt_1'])
+  t.match(report, { outcome: 'refused', counts: { refused: 1, skipped: 1 } })
+  t.same(server.calls, ['prompts/get prompt_1'])
 })
 
 t.test('a tool named twice is not called: which of them is meant is for the server to guess', async t => {
