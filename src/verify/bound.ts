@@ -1,5 +1,4 @@
 import { pathText } from '../config/problems.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { DiffPath } from '../replay/json-diff.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
@@ -122,12 +121,11 @@ export class Bound {
     return found && this.#now.get(found)
   }
 
-  /** A message of now, with values that were made up anew as they were on the tape. */
-  asThen(text: string): string {
-    if (this.#then.size === 0) return text
+  /** A message of now, with values that were made up anew as they were on the tape. The message itself is changed. */
+  asThen(json: unknown): unknown {
+    if (this.#then.size === 0) return json
     const then = (now: Value, path: DiffPath): Value | undefined =>
       this.#then.get(now)?.findLast(minted => mayStandAt(path, minted, now))?.value
-    const json = parseJson(text)
     const changes: { readonly path: DiffPath; readonly value: Value }[] = []
     eachLeaf(json, (path, leaf) => {
       if (FRAMING.has(String(path[0]))) return
@@ -136,9 +134,8 @@ export class Bound {
         whole ?? (typeof leaf === 'string' ? leaf.replace(PARTS, part => String(then(part, path) ?? part)) : leaf)
       if (value !== leaf) changes.push({ path: [...path], value })
     })
-    if (changes.length === 0) return text
     for (const { path, value } of changes) replaceAt(json, path, value)
-    return JSON.stringify(json)
+    return json
   }
 
   report(): BindingReport[] {

@@ -111,11 +111,14 @@ export class LiveRequest {
 /** Hears what comes for one request, or for several that were sent as one batch. */
 export class Receiver implements CallReceiver {
   readonly requests: readonly LiveRequest[]
-  readonly #happened: () => void
+  readonly #parts: { readonly asOnTape: (message: Message) => Message; readonly happened: () => void }
 
-  constructor(requests: readonly LiveRequest[], happened: () => void) {
+  constructor(
+    requests: readonly LiveRequest[],
+    parts: { readonly asOnTape: (message: Message) => Message; readonly happened: () => void }
+  ) {
     this.requests = requests
-    this.#happened = happened
+    this.#parts = parts
   }
 
   onHead(): void {}
@@ -123,15 +126,15 @@ export class Receiver implements CallReceiver {
 
   onMessage(message: Message): void {
     const request = this.requests.find(r => r.idText === message.idText) ?? this.requests.find(r => !r.outcome)
-    request?.end({ kind: 'response', message, at: Date.now() })
-    this.#happened()
+    request?.end({ kind: 'response', message: this.#parts.asOnTape(message), at: Date.now() })
+    this.#parts.happened()
   }
 
   onEnd(): void {}
 
   onError(error: CatflapError): void {
     for (const request of this.requests) request.end({ kind: 'failed', error })
-    this.#happened()
+    this.#parts.happened()
   }
 }
 

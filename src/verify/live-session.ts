@@ -4,6 +4,7 @@ import type { Era } from '../protocol/versions.ts'
 import type { Target } from '../proxy/core.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead } from '../transport/upstream.ts'
 import { LiveRequest, Receiver } from './live-request.ts'
+import { SessionNames } from './session-names.ts'
 import { Happenings } from './signal.ts'
 
 /** How long a server may take to have a notification, and a stream to open, in ms. */
@@ -21,6 +22,7 @@ export class LiveSession {
   readonly #era: Era
   readonly #open = new Set<LiveRequest>()
   readonly #onQuestion: (message: Message, request: LiveRequest | undefined) => void
+  readonly #names: SessionNames
   #streamOpened = false
   #lost: CatflapError | undefined
 
@@ -28,6 +30,8 @@ export class LiveSession {
     target: Target,
     options: {
       readonly era: Era
+      /** What the session is called on the tape. */
+      readonly handle: string | undefined
       /** The server asks the client something. */
       readonly onQuestion: (message: Message, request: LiveRequest | undefined) => void
     }
@@ -35,6 +39,7 @@ export class LiveSession {
     this.#target = target
     this.#era = options.era
     this.#onQuestion = options.onQuestion
+    this.#names = new SessionNames(options.handle)
     this.#leg = target.open(this.#events())
   }
 
@@ -70,7 +75,10 @@ export class LiveSession {
         this.happenings.happened()
       })
     }
-    const receiver = new Receiver(requests, () => this.happenings.happened())
+    const receiver = new Receiver(requests, {
+      asOnTape: message => this.#asOnTape(message),
+      happened: () => this.happenings.happened()
+    })
     const call = this.#leg.call(this.#input(messages, 'request', headers), receiver)
     for (const request of requests) request.call = call
     return requests
@@ -96,7 +104,13 @@ export class LiveSession {
     await this.#leg.close()
   }
 
-  #input(messages: readonly Message[], kind: 'request' | 'notify', headers: readonly string[]): CallInput {
+  #asOnTape(message: Message): Message {
+    this.#names.learn(this.#leg.upstreamId)
+    return this.#names.asOnTape(message)
+  }
+
+  #input(recorded: readonly Message[], kind: 'request' | 'notify', headers: readonly string[]): CallInput {
+    const messages = recorded.map(message => this.#names.asNow(message))
     const [only] = messages
     const batch = messages.length > 1 ? messages : undefined
     return {
@@ -111,7 +125,7 @@ export class LiveSession {
 
   #events(): LegEvents {
     return {
-      message: (message, call) => this.#heard(message, call),
+      message: (message, call) => this.#heard(this.#asOnTape(message), call),
       late() {},
       noise() {},
       stderr() {},

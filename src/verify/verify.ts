@@ -2,7 +2,6 @@ import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
 import type { RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
-import { MARK } from '../tape/format.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
 import { Comparer } from './compare.ts'
 import { LISTS } from './drift.ts'
@@ -47,7 +46,7 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   if (problems.length > 0) throw new VerifyRefusal(problems)
   const connectTimeout = Math.min(CONNECT_TIMEOUT, options.timeout ?? CONNECT_TIMEOUT)
   const secrets = secretsOf(options)
-  const scrub = (text: string): string => secrets.reduce((left, secret) => left.replaceAll(secret, MARK), text)
+  const scrub = (text: string): string => secrets.scrub(text)
   const target = await openTarget(options.target, settings({ connectTimeout }), { scrub })
   const answers = new Map<RecordedRequest, LiveRequest>()
   const onAnswer = keep ? (r: RecordedRequest, live: LiveRequest): void => void answers.set(r, live) : undefined
