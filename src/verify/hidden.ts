@@ -9,7 +9,11 @@ export function withoutSecrets(report: VerifyReport, secrets: Literals): VerifyR
   if (secrets.size === 0) return report
   const hide = <T>(value: T): T => scrubbedValue(value, secrets) as T
   // Its text holds no part of what was cut off in the middle of a secret.
-  const difference = (d: FoundDifference): FoundDifference => withText({ ...hide(d), kind: d.kind })
+  // Long keys are cut off in it.
+  const path = (text: string): string =>
+    text.replace(CUT_KEY, (_, key: string) => `["${cut(secrets.trimTail(secrets.scrub(uncut(key))))}…"]`)
+  const difference = (d: FoundDifference): FoundDifference =>
+    withText({ ...hide({ ...d, path: path(d.path) }), kind: d.kind })
   const change = (c: DriftChange): DriftChange => ({ ...hide(c), what: c.what, change: c.change })
   const request = (r: RequestReport): RequestReport => ({
     ...r,
@@ -28,4 +32,14 @@ export function withoutSecrets(report: VerifyReport, secrets: Literals): VerifyR
     drift: { ...report.drift, changes: report.drift.changes.map(change) },
     ...(report.error !== undefined && { error: hide(report.error) })
   }
+}
+
+const CUT_KEY = /\["((?:[^"\\]|\\.)*)…"\]/g
+
+function uncut(key: string): string {
+  return JSON.parse(`"${key}"`) as string
+}
+
+function cut(key: string): string {
+  return JSON.stringify(key).slice(1, -1)
 }

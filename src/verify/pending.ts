@@ -10,10 +10,14 @@ export class Pending {
     this.#first = Math.min(this.#first, over)
   }
 
-  /** Waits for all that was over by then. Asked before each step: with thousands under way, looking through them would cost. */
+  async all(): Promise<void> {
+    await Promise.all(this.#over.keys())
+  }
+
+  /** Waits for all that was over before. Asked at each step: with thousands under way, looking through them would cost. */
   async earlier(order: number): Promise<void> {
-    if (this.#first > order) return
-    await Promise.all([...this.#over].filter(([, over]) => over <= order).map(([done]) => done))
+    if (this.#first >= order) return
+    await Promise.all([...this.#over].filter(([, over]) => over < order).map(([done]) => done))
     this.#first = Number.POSITIVE_INFINITY
     for (const over of this.#over.values()) this.#first = Math.min(this.#first, over)
   }

@@ -103,7 +103,7 @@ export class Run {
     } finally {
       signal?.removeEventListener('abort', stop)
       await this.#close()
-      await this.#pending.earlier(Number.POSITIVE_INFINITY)
+      await this.#pending.all()
     }
     if (!signal?.aborted) return
     for (const { step } of this.#plan.acts)

@@ -1,4 +1,4 @@
-import type { Message } from '../protocol/message.ts'
+import { Message } from '../protocol/message.ts'
 import { parseJson } from '../replay/canonical.ts'
 import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import type { DiffPath } from '../replay/json-diff.ts'
@@ -71,9 +71,9 @@ class Updater {
       return
     }
     if (this.#isSame(request, outcome.truncated)) return
-    this.#further(request)
     this.#said(request, live, outcome.place.line)
-    this.#edit(outcome.place.file, outcome.place.line, outcome.text.get(), now.message)
+    const message = this.#whole(request, now.message, this.#verified.run.further.get(request))
+    this.#edit(outcome.place.file, outcome.place.line, outcome.text.get(), message)
   }
 
   /** What changes by itself stays as it was. What lists hold is compared as a whole, and not answer by answer. */
@@ -81,10 +81,15 @@ class Updater {
     return !truncated && !LISTS.has(request.method) && this.#verified.run.requests.get(request)?.status === 'same'
   }
 
-  /** What nobody asked for on the tape has no place there. */
-  #further(request: RecordedRequest): void {
-    const pages = this.#verified.run.further.get(request)?.length ?? 0
-    if (pages > 0) this.left.push(`${nameOf(request)}: the list has more pages now than were asked for: record it anew`)
+  /** A list that has more pages now than its client asked for: what they hold is put on the last that it did ask for. */
+  #whole({ method }: RecordedRequest, message: Message, further: readonly unknown[] = []): Message {
+    const items = LISTS.get(method)?.items
+    if (items === undefined || further.length === 0) return message
+    const json = parseJson(message.bytes.toString('utf8')) as { readonly result: Record<string, unknown> }
+    const pages = [json, ...further].map(page => valueAt(page, ['result', items]))
+    const result = { ...json.result, [items]: pages.flatMap(page => (Array.isArray(page) ? page : [])) }
+    delete result.nextCursor
+    return Message.parse(Buffer.from(JSON.stringify({ ...json, result })))
   }
 
   #said(request: RecordedRequest, live: LiveRequest, line: number): void {
