@@ -9,7 +9,7 @@ import { Comparer } from './compare.ts'
 import { Consents } from './consents.ts'
 import { LISTS, Offers } from './drift.ts'
 import { valueAt } from './leaves.ts'
-import { hasHeard, type LiveRequest } from './live-request.ts'
+import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { Outgoing } from './outgoing.ts'
 import { furtherPages } from './pages.ts'
@@ -229,11 +229,11 @@ export class Run {
   }
 
   /** Compares once more, with other rules. */
-  recompare(answers: ReadonlyMap<RecordedRequest, LiveRequest>, comparer: Comparer): void {
+  recompare(answers: Iterable<readonly [RecordedRequest, LiveAnswer]>, comparer: Comparer): void {
     for (const [step, live] of answers) this.#compare(step, live, comparer)
   }
 
-  #compare(step: RecordedRequest, live: LiveRequest, comparer: Comparer): void {
+  #compare(step: RecordedRequest, live: LiveAnswer, comparer: Comparer): void {
     const all = comparer.request(step, live, this.wasAlone(step))
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
@@ -295,7 +295,7 @@ export class Run {
 }
 
 /** The tape ends before the answer, of which it can therefore say nothing. */
-function isNew({ outcome, cancelled }: RecordedRequest, live: LiveRequest): boolean {
+function isNew({ outcome, cancelled }: RecordedRequest, live: LiveAnswer): boolean {
   return outcome.kind === 'open' && !cancelled && live.outcome?.kind === 'response'
 }
 

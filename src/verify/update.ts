@@ -8,7 +8,7 @@ import type { Literals } from '../tape/literals.ts'
 import { belonging } from './compare.ts'
 import { LISTS } from './drift.ts'
 import { eachLeaf, replaceAt, valueAt } from './leaves.ts'
-import type { LiveRequest } from './live-request.ts'
+import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
 import { isRedactedFrom } from './redactions.ts'
@@ -49,6 +49,12 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
   return { changed: updater.changed, left: [...updater.left, ...questions] }
 }
 
+interface CleanText {
+  readonly text: string
+  /** Something secret was taken out of it. */
+  readonly isRedacted: boolean
+}
+
 class Updater {
   readonly files = new Map<string, Edits>()
   readonly left: string[] = []
@@ -61,7 +67,7 @@ class Updater {
     this.#secrets = secrets
   }
 
-  request(request: RecordedRequest, live: LiveRequest): void {
+  request(request: RecordedRequest, live: LiveAnswer): void {
     const { outcome } = request
     const now = live.outcome
     if (request.cancelled || outcome.kind === 'open') return
@@ -92,7 +98,7 @@ class Updater {
     return Message.parse(Buffer.from(JSON.stringify({ ...json, result })))
   }
 
-  #said(request: RecordedRequest, live: LiveRequest, line: number): void {
+  #said(request: RecordedRequest, live: LiveAnswer, line: number): void {
     const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
     let pending: Message[] = []
     let last: Said | undefined
@@ -119,26 +125,31 @@ class Updater {
 
   #add(file: string, line: number, messages: readonly Message[]): void {
     this.changed += messages.length
-    const texts = messages.map(m => this.#textOf(m))
     const { added } = this.#edits(file)
-    added.set(line, [...(added.get(line) ?? []), ...texts])
+    const texts = added.get(line) ?? []
+    for (const message of messages) texts.push(this.#newText(message, this.#textOf(message)))
+    added.set(line, texts)
   }
 
   #edit(file: string, line: number, before: string, message: Message): void {
-    const text = this.#textOf(message, before)
-    if (text.text === oneLine(before)) return
+    const clean = this.#textOf(message, before)
+    if (clean.text === oneLine(before)) return
     this.changed++
     const { texts } = this.#edits(file)
-    texts.set(line, [...(texts.get(line) ?? []), text])
+    texts.set(line, [...(texts.get(line) ?? []), this.#newText(message, clean)])
   }
 
   /** As it is to stand on the tape, in the place of `before`. */
-  #textOf(message: Message, before?: string): NewText {
+  #textOf(message: Message, before?: string): CleanText {
     const json = this.#verified.run.bound.asThen(parseJson(message.bytes.toString('utf8')))
     const marked = withMarks(before, json)
     const then = JSON.stringify(marked)
     const text = JSON.stringify(scrubbedMessage(marked, this.#secrets))
-    return new NewText(message.idText, text, text !== then)
+    return { text, isRedacted: text !== then }
+  }
+
+  #newText({ idText }: Message, { text, isRedacted }: CleanText): NewText {
+    return new NewText(idText, this.#verified.answers.spill.put(Buffer.from(text)), isRedacted)
   }
 
   #edits(file: string): Edits {
