@@ -12,6 +12,7 @@ import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
 import { isRedactedFrom } from './redactions.ts'
+import { SaidBetween } from './said-between.ts'
 import { scrubbedMessage } from './scrub.ts'
 import { secretsOf } from './secrets.ts'
 import { type Edits, NewText, rewrite } from './tape-edits.ts'
@@ -32,7 +33,10 @@ export interface Updated {
  */
 export async function updateTapes(recording: Recording, verified: Verified, options: VerifyOptions): Promise<Updated> {
   const report = verified.report()
-  const out = report.sessions.flatMap(s => s.requests).find(r => r.status === 'skipped' || r.status === 'refused')
+  // What was sent has its time, though there may have been nothing to compare with.
+  const out = report.sessions
+    .flatMap(s => s.requests)
+    .find(r => r.status === 'refused' || (r.status === 'skipped' && r.ms === undefined))
   if (out)
     throw new VerifyRefusal([
       `${requestText(out)} was not sent: ${out.reason}. The tape stays as it is, since it would hold old and new answers`
@@ -61,9 +65,11 @@ class Updater {
   changed = 0
   readonly #verified: Verified
   readonly #secrets: Literals
+  readonly #between: SaidBetween
 
   constructor(verified: Verified, secrets: Literals) {
     this.#verified = verified
+    this.#between = new SaidBetween(verified.run.played.keys())
     this.#secrets = secrets
   }
 
@@ -102,14 +108,20 @@ class Updater {
     const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
     let pending: Message[] = []
     let last: Said | undefined
+    let elsewhere: string[] | undefined
     for (const [old, now] of pairsInOrder(
       before,
       after,
       s => s.method,
       s => s.message.method ?? ''
     )) {
-      if (!old) pending.push(now!.message)
-      else if (!now) this.#edits(old.place.file).gone.add(old.place.line)
+      if (!old) {
+        // A tape may tell of it at another step than the request that it came with.
+        elsewhere ??= this.#elsewhere(request, before)
+        const at = elsewhere.indexOf(this.#textOf(now!.message).text)
+        if (at < 0) pending.push(now!.message)
+        else elsewhere.splice(at, 1)
+      } else if (!now) this.#edits(old.place.file).gone.add(old.place.line)
       else {
         const { message } = now
         const same = old.id === undefined || old.id === message.idText ? message : message.withId(old.id)
@@ -121,6 +133,12 @@ class Updater {
     }
     if (pending.length > 0) this.#add((last ?? request).place.file, line, pending)
     this.changed += before.filter(s => this.#edits(s.place.file).gone.has(s.place.line)).length
+  }
+
+  /** What the tape has between a request and its answer, and does not tell as the request's. */
+  #elsewhere(request: RecordedRequest, before: readonly Said[]): string[] {
+    const own = new Set(before.map(said => said.order))
+    return this.#between.of(request).flatMap(said => (own.has(said.order) ? [] : [oneLine(said.text.get())]))
   }
 
   #add(file: string, line: number, messages: readonly Message[]): void {
