@@ -242,7 +242,7 @@ export class Run {
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
     const more = { differences, ...ms, ...recordedMs }
     if (differences.length > 0) this.#tell(step, 'different', more)
-    else if (isNew(step, live)) this.#tell(step, 'skipped', { ...more, ...NOTHING_TO_COMPARE })
+    else if (isUnanswered(step)) this.#tell(step, 'skipped', { ...more, ...NOTHING_TO_COMPARE })
     else this.#tell(step, 'same', more)
   }
 
@@ -294,9 +294,9 @@ export class Run {
   }
 }
 
-/** The tape ends before the answer, of which it can therefore say nothing. */
-function isNew({ outcome, cancelled }: RecordedRequest, live: LiveAnswer): boolean {
-  return outcome.kind === 'open' && !cancelled && live.outcome?.kind === 'response'
+/** The tape ends before the answer, of which it can therefore say nothing. A subscription has none while it lasts. */
+function isUnanswered({ outcome, cancelled, method }: RecordedRequest): boolean {
+  return outcome.kind === 'open' && !cancelled && method !== 'subscriptions/listen'
 }
 
 /** To the microsecond. */

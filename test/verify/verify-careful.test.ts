@@ -12,27 +12,14 @@ import { verifyOnce } from '../../src/verify/verify.ts'
 import { type Asked, type Scripted, scripted } from '../fixtures/servers/scripted.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { down, type FrameFacts, request, result, tapeOf, up } from '../replay/recording-door.ts'
+import { text, tool, turns } from './spoken-to.ts'
 import { check, found } from './verify-stage.ts'
 
 const CAREFUL = { allowWrites: false } as const
-const tool = (name: string, readOnlyHint = true): object => ({
-  name,
-  inputSchema: { type: 'object' },
-  annotations: { readOnlyHint }
-})
-
-/** Requests of one client in turn, each with its result. */
-const turns = (...list: readonly (readonly [method: string, params: object, answer: object])[]): FrameFacts[] =>
-  list.flatMap(([method, params, answer], i) => [
-    up('stdio', request(i + 1, method, params)),
-    down('stdio', result(i + 1, answer))
-  ])
 
 /** A server that gives these results, by method, or else an empty one. */
 const serving = (t: Test, results: Readonly<Record<string, (asked: Asked) => object>>): Promise<Scripted> =>
   scripted(t, asked => results[asked.method]?.(asked) ?? {})
-
-const text = (value: string): object => ({ content: [{ type: 'text', text: value }] })
 
 t.test('the client chooses what is called: another tool in its place is another tool', async t => {
   trackLeaks(t)
