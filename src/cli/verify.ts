@@ -18,7 +18,13 @@ import { type VerifyCall, verifyCallOf } from './verify-args.ts'
 import type { VerifyArgs } from './verify-options.ts'
 import { writeReports } from './verify-report.ts'
 
-const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = { same: 0, different: 1, refused: 2, unreachable: 3 }
+const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = {
+  same: 0,
+  different: 1,
+  refused: 2,
+  unreachable: 3,
+  interrupted: 130
+}
 
 /** `catflap verify`: its options are in verify-options.ts. */
 export async function verify(args: VerifyArgs): Promise<void> {
@@ -52,7 +58,7 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
     process.exitCode = EXIT[report.outcome]
     if (args.update && report.outcome !== 'unreachable' && !interrupt.signal.aborted)
       await update(recording, first, options)
-    if (interrupt.signal.aborted) process.exitCode = 130
+    if (interrupt.signal.aborted) process.exitCode = EXIT.interrupted
   } finally {
     bar.end()
     first?.answers.close()

@@ -9,8 +9,8 @@ import type { Drift } from './drift.ts'
 export interface VerifyReport {
   readonly report: 'catflap-verify'
   readonly version: 1
-  /** `refused`: something would have been changed on the server that nobody allowed. `unreachable`: the server never answered. */
-  readonly outcome: 'same' | 'different' | 'refused' | 'unreachable'
+  /** `interrupted`: ended before all was asked. `refused`: something would have been changed on the server that nobody allowed. `unreachable`: the server never answered. */
+  readonly outcome: 'same' | 'different' | 'refused' | 'unreachable' | 'interrupted'
   readonly tapes: readonly string[]
   /** For people; without credentials. */
   readonly target: string

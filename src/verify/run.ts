@@ -18,6 +18,7 @@ import {
   type Act,
   answerOf,
   batchAt,
+  isUnanswered,
   jsonOf,
   lastOrderOf,
   overlapping,
@@ -35,7 +36,6 @@ const ANNOUNCEMENT = 2_000
 const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
-
 const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
 const NOTHING_TO_COMPARE = { reason: 'the tape ends before its answer: there is nothing to compare with' } as const
 const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
@@ -292,11 +292,6 @@ export class Run {
   wasAlone(request: RecordedRequest): boolean {
     return !this.#overlapping.has(request)
   }
-}
-
-/** The tape ends before the answer, of which it can therefore say nothing. A subscription has none while it lasts. */
-function isUnanswered({ outcome, cancelled, method }: RecordedRequest): boolean {
-  return outcome.kind === 'open' && !cancelled && method !== 'subscriptions/listen'
 }
 
 /** To the microsecond. */

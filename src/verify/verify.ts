@@ -87,7 +87,8 @@ function reportOf(
     return { ...(session !== undefined && { session }), era, requests, differences }
   })
   const all = sessions.flatMap(s => s.requests)
-  const error = unreachable(run)
+  const isInterrupted = options.signal?.aborted === true
+  const error = isInterrupted ? ENDED : unreachable(run)
   const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
   const { failOn = 'any' } = options
   // Of lists that were answered, what counts is what has changed in them.
@@ -102,7 +103,15 @@ function reportOf(
   return {
     report: 'catflap-verify',
     version: 1,
-    outcome: error !== undefined ? 'unreachable' : isRefused ? 'refused' : isDifferent ? 'different' : 'same',
+    outcome: isInterrupted
+      ? 'interrupted'
+      : error !== undefined
+        ? 'unreachable'
+        : isRefused
+          ? 'refused'
+          : isDifferent
+            ? 'different'
+            : 'same',
     tapes: recording.tapes.map(tape => tape.file),
     ...facts,
     counts: { requests: all.length, ...countsOf(all) },
@@ -112,6 +121,8 @@ function reportOf(
     ...(error !== undefined && { error })
   }
 }
+
+const ENDED = 'the check was ended before all was asked and answered'
 
 function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> {
   const counts = { same: 0, different: 0, skipped: 0, refused: 0 }

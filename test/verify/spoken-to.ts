@@ -35,7 +35,7 @@ export function spokenTo(t: Test, body: string): SpokenTo {
       if (handle(m, answer, fail, say, state) === true || m.id === undefined || !m.method) return
       if (m.method === 'tools/list') answer({ tools: [${JSON.stringify(tool('read'))}] })
       else if (m.method === 'tools/call') answer({ content: [{ type: 'text', text: 'x' }] })
-      else answer({})
+      else answer(m.method === 'initialize' ? { protocolVersion: m.params.protocolVersion } : {})
     })`
   const heard = (): SpokenTo['heard'] =>
     readFileSync(log, 'utf8')

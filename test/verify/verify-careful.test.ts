@@ -244,6 +244,7 @@ t.test('ended in the middle: what waits is left, and told', async t => {
     return undefined
   })
   const report = await check(file, { url: server.url }, { signal: abort.signal, timeout: 600_000 })
+  t.match(report, { outcome: 'interrupted', error: /ended before all/ })
   t.match(report.counts, { requests: 3, same: 1, skipped: 2, different: 0 })
   t.match(found(report), [/ping : skipped: .*before the answer came/, /ping : skipped: .*before it was sent/])
   t.equal(server.asked.length, 2)
