@@ -4,6 +4,7 @@ import type { Era } from '../protocol/versions.ts'
 import type { Target } from '../proxy/core.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead } from '../transport/upstream.ts'
 import { LiveRequest, Receiver } from './live-request.ts'
+import { LiveVoices } from './live-voices.ts'
 import { SessionNames } from './session-names.ts'
 import { Happenings } from './signal.ts'
 
@@ -15,6 +16,9 @@ export class LiveSession {
   readonly happenings = new Happenings()
   /** How many messages of each method came, whomever they belong to. */
   readonly counts = new Map<string, number>()
+  /** What it says to the session at large. */
+  readonly voices = new LiveVoices()
+  readonly onPipe: boolean
   /** The server has answered something, whatever it was. */
   answered = false
   readonly #leg: Leg
@@ -37,6 +41,7 @@ export class LiveSession {
     }
   ) {
     this.#target = target
+    this.onPipe = target.kind !== 'http'
     this.#era = options.era
     this.#onQuestion = options.onQuestion
     this.#names = new SessionNames(options.handle)
@@ -62,10 +67,11 @@ export class LiveSession {
     messages: readonly Message[],
     { timeout, headers }: { readonly timeout: number; readonly headers: readonly string[] }
   ): readonly LiveRequest[] {
-    const onPipe = this.#target.kind !== 'http'
+    const { onPipe } = this
     const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe, toolChanges: this.toolChanges }))
     for (const request of requests) {
       this.#open.add(request)
+      this.voices.began(request)
       // Of three or more, those before are known not to be alone.
       if (this.#open.size === 2) for (const one of this.#open) one.alone = false
       else if (this.#open.size > 2) request.alone = false
@@ -86,6 +92,7 @@ export class LiveSession {
 
   /** Sends a notification or an answer. Resolves once the server has it, has refused it, or took too long. */
   async say(message: Message, headers: readonly string[]): Promise<void> {
+    this.voices.touched()
     let done = false
     const end = (): void => {
       done = true
@@ -126,7 +133,7 @@ export class LiveSession {
   #events(): LegEvents {
     return {
       message: (message, call) => this.#heard(this.#asOnTape(message), call),
-      late() {},
+      late: message => this.voices.late(this.#asOnTape(message)),
       noise() {},
       stderr() {},
       lost: (error, facts) => {
@@ -150,6 +157,7 @@ export class LiveSession {
     this.counts.set(method, (this.counts.get(method) ?? 0) + 1)
     const request = this.#owner(message, call)
     request?.heard({ message, owned: call !== undefined })
+    if (!call && message.kind !== 'request') this.voices.heard(message)
     if (message.kind === 'request') this.#onQuestion(message, request)
     this.happenings.happened()
   }

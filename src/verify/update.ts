@@ -12,7 +12,6 @@ import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
 import { isRedactedFrom } from './redactions.ts'
-import { SaidBetween } from './said-between.ts'
 import { scrubbedMessage } from './scrub.ts'
 import { secretsOf } from './secrets.ts'
 import { type Edits, NewText, rewrite } from './tape-edits.ts'
@@ -43,7 +42,7 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     ])
   const questions = report.sessions
     .flatMap(s => s.differences)
-    .map(d => `questions of the server's are not written: ${d.text}`)
+    .map(d => `what the server asks, or says to a session at large, is not written: ${d.text}`)
   const updater = new Updater(verified, secretsOf(options))
   for (const [request, live] of verified.answers) updater.request(request, live)
   for (const { file } of recording.tapes) {
@@ -65,11 +64,9 @@ class Updater {
   changed = 0
   readonly #verified: Verified
   readonly #secrets: Literals
-  readonly #between: SaidBetween
 
   constructor(verified: Verified, secrets: Literals) {
     this.#verified = verified
-    this.#between = new SaidBetween(verified.run.played.keys())
     this.#secrets = secrets
   }
 
@@ -105,23 +102,17 @@ class Updater {
   }
 
   #said(request: RecordedRequest, live: LiveAnswer, line: number): void {
-    const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
+    const [before, after] = belonging(request, live)
     let pending: Message[] = []
     let last: Said | undefined
-    let elsewhere: string[] | undefined
     for (const [old, now] of pairsInOrder(
       before,
       after,
       s => s.method,
       s => s.message.method ?? ''
     )) {
-      if (!old) {
-        // A tape may tell of it at another step than the request that it came with.
-        elsewhere ??= this.#elsewhere(request, before)
-        const at = elsewhere.indexOf(this.#textOf(now!.message).text)
-        if (at < 0) pending.push(now!.message)
-        else elsewhere.splice(at, 1)
-      } else if (!now) this.#edits(old.place.file).gone.add(old.place.line)
+      if (!old) pending.push(now!.message)
+      else if (!now) this.#edits(old.place.file).gone.add(old.place.line)
       else {
         const { message } = now
         const same = old.id === undefined || old.id === message.idText ? message : message.withId(old.id)
@@ -133,12 +124,6 @@ class Updater {
     }
     if (pending.length > 0) this.#add((last ?? request).place.file, line, pending)
     this.changed += before.filter(s => this.#edits(s.place.file).gone.has(s.place.line)).length
-  }
-
-  /** What the tape has between a request and its answer, and does not tell as the request's. */
-  #elsewhere(request: RecordedRequest, before: readonly Said[]): string[] {
-    const own = new Set(before.map(said => said.order))
-    return this.#between.of(request).flatMap(said => (own.has(said.order) ? [] : [oneLine(said.text.get())]))
   }
 
   #add(file: string, line: number, messages: readonly Message[]): void {
