@@ -18,7 +18,6 @@ export class LiveSession {
   readonly counts = new Map<string, number>()
   /** What it says to the session at large. */
   readonly voices = new LiveVoices()
-  readonly onPipe: boolean
   /** The server has answered something, whatever it was. */
   answered = false
   readonly #leg: Leg
@@ -41,7 +40,6 @@ export class LiveSession {
     }
   ) {
     this.#target = target
-    this.onPipe = target.kind !== 'http'
     this.#era = options.era
     this.#onQuestion = options.onQuestion
     this.#names = new SessionNames(options.handle)
@@ -51,6 +49,11 @@ export class LiveSession {
   /** How often the server has said by now that its tools have changed. */
   get toolChanges(): number {
     return this.counts.get('notifications/tools/list_changed') ?? 0
+  }
+
+  /** All comes on one stream, as far as is known: what a URL speaks shows when it is asked. */
+  get onPipe(): boolean {
+    return this.#target.kind !== 'http'
   }
 
   get lost(): CatflapError | undefined {
