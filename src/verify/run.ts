@@ -6,22 +6,12 @@ import type { Conversation, RecordedNotification, RecordedRequest, Recording } f
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
-import { Comparer } from './compare.ts'
-import { LISTS, Offers } from './drift.ts'
+import { Comparer, withText } from './compare.ts'
 import { hasHeard, type LiveRequest } from './live-request.ts'
+import { Offers } from './offers.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { allPages, furtherPages } from './pages.ts'
-import {
-  type Act,
-  answerOf,
-  batchAt,
-  jsonOf,
-  lastOrderOf,
-  overlapping,
-  type Plan,
-  placeFacts,
-  type Spoken
-} from './plan.ts'
+import { type Act, batchAt, jsonOf, lastOrderOf, overlapping, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -40,7 +30,7 @@ const INTERRUPTED = { reason: 'the check was ended before the answer came' } as 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
-  readonly offers = new Offers()
+  readonly offers: Offers
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -80,6 +70,7 @@ export class Run {
     this.#target = parts.target
     this.#options = options
     this.#skipped = parts.skipped
+    this.offers = new Offers(parts.plan, parts.skipped)
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
     this.#overlapping = overlapping(parts.plan)
@@ -236,7 +227,7 @@ export class Run {
     const all = comparer.request(step, live, this.wasAlone(step))
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
-    const differences = isListed ? [] : all
+    const differences = [...(isListed ? [] : all), ...this.offers.troubleAt(step).map(withText)]
     const status = differences.length > 0 ? 'different' : 'same'
     const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
@@ -244,14 +235,12 @@ export class Run {
   }
 
   async #listed(played: Played, step: RecordedRequest, json: unknown): Promise<void> {
-    if (!LISTS.has(step.method)) return
-    this.offers.add(step.method, 'then', answerOf(step))
+    this.offers.answered(step, json)
     const more = { timeout: this.#timeout, headers: sentHeaders(step) }
-    for (const page of [json, ...(await furtherPages(played.session, step, json, more))]) {
-      this.offers.add(step.method, 'now', page)
-      if (step.method === 'tools/list') this.#liveTools.learn(page)
-    }
-    if (step.method === 'tools/list') this.#hasAskedTools = true
+    const further = await furtherPages(played.session, step, this.offers, json, more)
+    if (step.method !== 'tools/list') return
+    for (const page of [json, ...further]) this.#liveTools.learn(page)
+    this.#hasAskedTools = true
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {

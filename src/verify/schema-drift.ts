@@ -5,6 +5,8 @@ export interface Break {
   /** Within the schema: `.properties.path.type`. */
   readonly path: string
   readonly why: string
+  /** Where the schema refers to that place, and referred to another one before. */
+  readonly via?: readonly string[]
 }
 
 /**

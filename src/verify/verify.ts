@@ -12,6 +12,7 @@ import type { LiveRequest } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { type Plan, planOf } from './plan.ts'
 import { preparationOf } from './prepare.ts'
+import { isRedactedFrom } from './redactions.ts'
 import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
 import { secretsOf } from './secrets.ts'
@@ -84,7 +85,10 @@ function reportOf(
   })
   const all = sessions.flatMap(s => s.requests)
   const error = unreachable(run)
-  const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
+  const drift = run.offers.drift(
+    options.rules ?? DEFAULT_RULES,
+    (old, now, request) => isRedactedFrom(old, now) || run.bound.isSame(old, now, request)
+  )
   const { failOn = 'any' } = options
   // Of lists that were answered, what counts is what has changed in them.
   const isListed = (r: RequestReport): boolean =>
