@@ -123,19 +123,34 @@ function added(listed: Listed, kind: ListKind): DriftChange {
 
 function changed(old: Listed, now: Listed, { kind, compare }: Comparison): DriftChange[] {
   const { what, name, title } = about(old, kind)
-  const breaks = breaksOf(what, old.item, now.item)
-  return compare(old, now).map(difference => {
-    const { path } = difference
-    const why = breaks.filter(b => [b.path, ...(b.via ?? [])].some(p => isWithin(p, path) || isWithin(path, p)))
+  const found = compare(old, now)
+  const breaks = breaksOf(what, old.item, now.item).map(b => ({ ...b, at: placesOf(b, found) }))
+  return found.map(difference => {
+    const why = breaks.filter(b => b.at.has(difference)).map(b => b.why)
     return {
       what,
       name,
       change: 'changed',
-      path,
+      path: difference.path,
       text: `${title}: ${differenceText(difference)}`,
-      ...(why.length > 0 && { breaking: [...new Set(why.map(b => b.why))].join('; ') })
+      ...(why.length > 0 && { breaking: [...new Set(why)].join('; ') })
     }
   })
+}
+
+/** The differences that a break comes from: where it is, or else as near to it as there are any, within the same schema. */
+function placesOf({ path, via = [] }: Break, differences: readonly Difference[]): Set<Difference> {
+  const around = (place: string): Difference[] =>
+    differences.filter(d => isWithin(place, d.path) || isWithin(d.path, place))
+  const found = new Set([path, ...via].flatMap(around))
+  for (let place = path; found.size === 0 && place !== ''; place = parentOf(place))
+    for (const difference of around(place)) found.add(difference)
+  return found
+}
+
+/** `a.b[0]` of `a.b[0].c`. */
+function parentOf(path: string): string {
+  return path.replace(/(^|\.)[^.[]*$|\[[^[]*\]$/, '')
 }
 
 function isWithin(path: string, parent: string): boolean {
@@ -150,11 +165,13 @@ function breaksOf(what: DriftChange['what'], old: unknown, now: unknown): Break[
 function toolBreaks(old: unknown, now: unknown): Break[] {
   const at = (item: unknown, key: string): unknown => valueAt(item, [key])
   const within = (key: string, breaks: readonly Break[]): Break[] =>
-    breaks.map(b => ({ ...b, path: `${key}${b.path}` }))
-  const found = [
+    breaks.map(b => ({ ...b, path: `${key}${b.path}`, via: b.via?.map(place => `${key}${place}`) ?? [] }))
+  const found: Break[] = [
     ...within('inputSchema', schemaBreaks(at(old, 'inputSchema'), at(now, 'inputSchema'), 'input')),
     ...within('outputSchema', schemaBreaks(at(old, 'outputSchema'), at(now, 'outputSchema'), 'output'))
   ]
+  if (at(old, 'inputSchema') !== undefined && at(now, 'inputSchema') === undefined)
+    found.push({ path: 'inputSchema', why: 'clients refuse a tool that has none' })
   if (at(old, 'outputSchema') !== undefined && at(now, 'outputSchema') === undefined)
     found.push({ path: 'outputSchema', why: 'nothing is promised of its results any more' })
   const reads = (item: unknown): boolean => valueAt(item, ['annotations', 'readOnlyHint']) === true
