@@ -39,6 +39,19 @@ export const LISTS: ReadonlyMap<string, ListKind> = new Map([
   ['resources/templates/list', { what: 'template', items: 'resourceTemplates', key: 'uriTemplate' }]
 ])
 
+/** What a list holds is told once, by its drift. */
+export function isToldByDrift(
+  { method, differences }: { readonly method: string; readonly differences: readonly Difference[] },
+  { changes }: Drift
+): boolean {
+  const kind = LISTS.get(method)
+  return (
+    differences.length > 0 &&
+    changes.some(change => change.what === kind?.what) &&
+    differences.every(({ path }) => path.startsWith(`result.${kind!.items}[`))
+  )
+}
+
 /** Whether two values of an answer are the same, whatever they look like. */
 export type IsSame = (before: unknown, after: unknown, request: RecordedRequest | undefined) => boolean
 

@@ -11,3 +11,13 @@ export function secretsOf({ target, set = {} }: VerifyOptions): string[] {
   // The longest first: a secret may be part of another.
   return values.filter(isUsable).sort((a, b) => b.length - a.length)
 }
+
+const SECRET_NAME = /key|token|secret|sig|auth|pass|credential|code/i
+
+/** What the URL of the server holds: to be shown to nobody. */
+export function urlSecretsOf({ target }: VerifyOptions): string[] {
+  if (!('url' in target) || !URL.canParse(target.url)) return []
+  const { searchParams, username, password } = new URL(target.url)
+  const named = [...searchParams].filter(([name]) => SECRET_NAME.test(name)).map(([, value]) => value)
+  return [...named, username, password].flatMap(value => [value, encodeURIComponent(value)]).filter(isUsable)
+}

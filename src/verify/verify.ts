@@ -1,6 +1,6 @@
 import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
-import type { RecordedRequest, Recording } from '../replay/recording.ts'
+import type { Conversation, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
 import { MARK } from '../tape/format.ts'
 import { Answers } from './answers.ts'
@@ -11,12 +11,12 @@ import { withoutSecrets } from './hidden.ts'
 import { listsOf } from './lists-only.ts'
 import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
-import { type Plan, planOf } from './plan.ts'
+import { type Plan, placeFacts, planOf, type Spoken } from './plan.ts'
 import { preparationOf } from './prepare.ts'
 import { isRedactedFrom } from './redactions.ts'
-import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
+import type { RequestReport, RequestStatus, Unsent, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
-import { secretsOf } from './secrets.ts'
+import { secretsOf, urlSecretsOf } from './secrets.ts'
 
 const CONNECT_TIMEOUT = 10_000
 
@@ -49,7 +49,7 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   const { skipped, problems } = preparationOf(plan, bindings, options)
   if (problems.length > 0) throw new VerifyRefusal(problems)
   const connectTimeout = Math.min(CONNECT_TIMEOUT, options.timeout ?? CONNECT_TIMEOUT)
-  const secrets = secretsOf(options)
+  const secrets = [...secretsOf(options), ...urlSecretsOf(options)]
   const scrub = (text: string): string => secrets.reduce((left, secret) => left.replaceAll(secret, MARK), text)
   const target = await openTarget(options.target, settings({ connectTimeout }), { scrub })
   const answers = new Answers()
@@ -63,7 +63,7 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   } finally {
     await target.close()
   }
-  const facts = { target: target.label, started, ms: Math.round(performance.now() - from) }
+  const facts = { skipped, target: target.label, started, ms: Math.round(performance.now() - from) }
   return {
     run,
     answers,
@@ -80,13 +80,17 @@ function reportOf(
   plan: Plan,
   run: Run,
   options: VerifyOptions,
-  facts: Pick<VerifyReport, 'target' | 'started' | 'ms'>
+  { skipped, ...facts }: Pick<VerifyReport, 'target' | 'started' | 'ms'> & { skipped: ReadonlyMap<Spoken, string> }
 ): VerifyReport {
   const sessions = plan.conversations.map(conversation => {
     const { session, era } = conversation
     const requests = conversation.steps.map(step => run.requests.get(step as RecordedRequest)).filter(r => !!r)
-    const differences = run.played.get(conversation)?.differences ?? []
-    return { ...(session !== undefined && { session }), era, requests, differences }
+    const played = run.played.get(conversation)
+    // A server that answers nothing has not asked otherwise.
+    const differences = played && !played.isRefused ? played.differences : []
+    const unsent = unsentOf(conversation, skipped)
+    const more = unsent.length > 0 ? { unsent } : {}
+    return { ...(session !== undefined && { session }), era, requests, differences, ...more }
   })
   const all = sessions.flatMap(s => s.requests)
   const error = unreachable(run)
@@ -114,6 +118,7 @@ function reportOf(
     sessions,
     bindings: run.bound.report(),
     drift,
+    failOn,
     ...(error !== undefined && { error })
   }
 }
@@ -122,6 +127,14 @@ function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> 
   const counts = { same: 0, different: 0, skipped: 0, refused: 0 }
   for (const { status } of all) counts[status]++
   return counts
+}
+
+function unsentOf({ steps }: Conversation, skipped: ReadonlyMap<Spoken, string>): Unsent[] {
+  const notifications = steps.filter(step => step.kind === 'notification')
+  return notifications.flatMap(step => {
+    const reason = skipped.get(step)
+    return reason === undefined ? [] : [{ method: step.method, place: placeFacts(step.place), reason }]
+  })
 }
 
 /** What kept all from being answered. */

@@ -1,8 +1,10 @@
 /** Lists, page by page: what has changed in them is found, wherever the pages end. */
 import t, { type Test } from 'tap'
 import { parseRules, type Rules } from '../../src/replay/rules.ts'
+import { junitOf } from '../../src/verify/junit-report.ts'
 import type { VerifyOptions } from '../../src/verify/options.ts'
 import type { VerifyReport } from '../../src/verify/report.ts'
+import { reportLines } from '../../src/verify/text-report.ts'
 import { type Asked, scripted } from '../fixtures/servers/scripted.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { down, type FrameFacts, request, result, tapeOf, up } from '../replay/recording-door.ts'
@@ -170,4 +172,32 @@ t.test('rules for a place in a list count for what stood there on the tape', asy
   const fewer = await serving(t, [[[tool('c', 'then')]]])
   const report = await check(file, { url: fewer.url }, { rules: rules('/result/tools/0'), driftOnly: true })
   t.same(driftOf(report), ['removed b'], 'a rule for one of them hides no other')
+})
+
+t.test('what a list holds is told once, in the text and in JUnit', async t => {
+  trackLeaks(t)
+  const schema = (values: readonly string[]): object => ({
+    name: 'a',
+    inputSchema: { type: 'object', properties: { kind: { enum: values } } }
+  })
+  const file = asking(t, [[[schema(['x', 'y'])]]])
+  const narrowed = await serving(t, [[[schema(['x'])]]])
+  const report = await check(file, { url: narrowed.url })
+  const text = reportLines(report)
+  t.equal(text.filter(line => line.includes('enum')).length, 1)
+  t.match(text.join('\n'), /DIFFERENT {2}tools\/list .*: what it lists has changed, see below/)
+  t.match(text.join('\n'), /BREAKING {2}tool "a": .*"y" is accepted no more/)
+  const xml = junitOf(report)
+  t.equal(xml.filter(line => line.includes('<failure')).length, 1)
+  t.match(xml.join('\n'), /<testsuite name="drift" tests="1" failures="1"/)
+
+  const titled = await serving(t, [[[{ ...schema(['x', 'y']), title: 'T' }]]])
+  for (const [failOn, failures] of [
+    ['any', 1],
+    ['breaking', 0]
+  ] as const) {
+    const other = await check(file, { url: titled.url }, { failOn })
+    t.equal(other.outcome, failures > 0 ? 'different' : 'same')
+    t.equal(junitOf(other).filter(line => line.includes('<failure')).length, failures, failOn)
+  }
 })
