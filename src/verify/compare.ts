@@ -1,4 +1,5 @@
 import type { CatflapError } from '../errors.ts'
+import { excerpt, printable } from '../printable.ts'
 import { AnswerRules, type Subject } from '../replay/answer-rules.ts'
 import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import { type Difference, differenceText } from '../replay/json-diff.ts'
@@ -191,7 +192,17 @@ export function subjectsOf(requests: readonly (RecordedRequest | undefined)[]): 
 }
 
 export function withText(d: Difference): FoundDifference {
-  return { ...d, text: differenceText(d) }
+  return { ...d, text: d.path === 'outcome' ? outcomeText(d) : differenceText(d) }
+}
+
+const MAX_REASON = 1_000
+const WANTS_CREDENTIALS = /^HTTP 40[13]$/
+
+/** Why there is no answer is told as a whole: its end may be what helps. */
+function outcomeText({ old, new: now }: Difference): string {
+  const hint = WANTS_CREDENTIALS.test(String(now)) ? '; --token or --header supplies credentials' : ''
+  const [before, after] = [old, now].map(value => JSON.stringify(excerpt(String(value), MAX_REASON)))
+  return printable(`outcome: ${before} → ${after}${hint}`)
 }
 
 function change(path: string, old: unknown, now: unknown): Difference {

@@ -21,6 +21,8 @@ export interface VerifyReport {
   readonly sessions: readonly SessionReport[]
   readonly bindings: readonly BindingReport[]
   readonly drift: Drift
+  /** Which changes of lists make the outcome `different`. */
+  readonly failOn: 'any' | 'breaking'
   /** Why the server could not be reached. */
   readonly error?: string
 }
@@ -37,6 +39,14 @@ export interface SessionReport {
   readonly requests: readonly RequestReport[]
   /** Of what belongs to no request: questions of the server's that are new, or came no more. */
   readonly differences: readonly FoundDifference[]
+  /** Notifications of the client's that were not sent; undefined where all were. */
+  readonly unsent?: readonly Unsent[]
+}
+
+export interface Unsent {
+  readonly method: string
+  readonly place: TapePlace
+  readonly reason: string
 }
 
 export interface RequestReport {

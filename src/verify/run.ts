@@ -5,11 +5,11 @@ import type { Conversation, RecordedNotification, RecordedRequest, Recording } f
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
-import { Comparer } from './compare.ts'
+import { Comparer, withText } from './compare.ts'
 import { Consents } from './consents.ts'
-import { LISTS, Offers } from './drift.ts'
 import { valueAt } from './leaves.ts'
 import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
+import { Offers } from './offers.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { Outgoing } from './outgoing.ts'
 import { furtherPages } from './pages.ts'
@@ -43,7 +43,7 @@ const INTERRUPTED = { reason: 'the check was ended before the answer came' } as 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
-  readonly offers = new Offers()
+  readonly offers: Offers
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -83,6 +83,7 @@ export class Run {
     this.#target = parts.target
     this.#options = options
     this.#skipped = parts.skipped
+    this.offers = new Offers(parts.plan, parts.skipped)
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
     this.bound = new Bound(parts.bindings)
@@ -239,7 +240,7 @@ export class Run {
     const all = comparer.request(step, live)
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
-    const differences = isListed ? [] : all
+    const differences = [...(isListed ? [] : all), ...this.offers.troubleAt(step).map(withText)]
     const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
     const more = { differences, ...ms, ...recordedMs }
@@ -249,14 +250,13 @@ export class Run {
   }
 
   async #listed(played: Played, step: RecordedRequest, live: LiveRequest, json: unknown): Promise<void> {
-    if (!LISTS.has(step.method)) return
-    this.offers.add(step.method, 'then', answerOf(step))
+    this.offers.answered(step, json)
     const more = { timeout: this.#timeout, headers: sentHeaders(step) }
-    const further = await furtherPages(played.session, step, json, more)
-    if (further.length > 0) this.further.set(step, further)
-    const pages = [json, ...further]
-    for (const page of pages) this.offers.add(step.method, 'now', page)
+    const further = await furtherPages(played.session, step, this.offers, json, more)
+    const isLast = valueAt(answerOf(step), ['result', 'nextCursor']) === undefined
+    if (further.length > 0 && isLast) this.further.set(step, further)
     const isFirst = valueAt(jsonOf(step), ['params', 'cursor']) === undefined
+    const pages = [json, ...further]
     if (step.method === 'tools/list' && isFirst) this.#outgoing.gate.learn(played.session, pages, live.toolChanges)
   }
 

@@ -9,10 +9,21 @@ export function secretsOf(options: VerifyOptions): Literals {
   return literals
 }
 
-function valuesOf({ target, set = {} }: VerifyOptions): string[] {
+function valuesOf(options: VerifyOptions): string[] {
+  const { target, set = {} } = options
   const headers = 'url' in target ? (target.headers ?? []).filter((_, i) => i % 2 === 1) : []
   const env = 'command' in target ? Object.values(target.env ?? {}) : []
   const values = [...headers, ...headers.map(value => value.replace(/^\w+ /, '')), ...env]
   eachLeaf(Object.values(set), (_, leaf) => void values.push(String(leaf)))
-  return values
+  return [...values, ...urlSecretsOf(options)]
+}
+
+const SECRET_NAME = /key|token|secret|sig|auth|pass|credential|code/i
+
+/** What the URL of the server holds: to be shown to nobody. */
+function urlSecretsOf({ target }: VerifyOptions): string[] {
+  if (!('url' in target) || !URL.canParse(target.url)) return []
+  const { searchParams, username, password } = new URL(target.url)
+  const named = [...searchParams].filter(([name]) => SECRET_NAME.test(name)).map(([, value]) => value)
+  return [...named, username, password].flatMap(value => [value, encodeURIComponent(value)])
 }

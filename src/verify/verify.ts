@@ -1,6 +1,6 @@
 import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
-import type { RecordedRequest, Recording } from '../replay/recording.ts'
+import type { Conversation, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
 import { Answers } from './answers.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
@@ -10,9 +10,10 @@ import { withoutSecrets } from './hidden.ts'
 import { listsOf } from './lists-only.ts'
 import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
-import { type Plan, planOf } from './plan.ts'
+import { type Plan, placeFacts, planOf, type Spoken } from './plan.ts'
 import { preparationOf } from './prepare.ts'
-import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
+import { isRedactedFrom } from './redactions.ts'
+import type { RequestReport, RequestStatus, Unsent, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
 import { secretsOf } from './secrets.ts'
 
@@ -61,7 +62,7 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   } finally {
     await target.close()
   }
-  const facts = { target: target.label, started, ms: Math.round(performance.now() - from) }
+  const facts = { skipped, target: target.label, started, ms: Math.round(performance.now() - from) }
   return {
     run,
     answers,
@@ -78,18 +79,25 @@ function reportOf(
   plan: Plan,
   run: Run,
   options: VerifyOptions,
-  facts: Pick<VerifyReport, 'target' | 'started' | 'ms'>
+  { skipped, ...facts }: Pick<VerifyReport, 'target' | 'started' | 'ms'> & { skipped: ReadonlyMap<Spoken, string> }
 ): VerifyReport {
   const sessions = plan.conversations.map(conversation => {
     const { session, era } = conversation
     const requests = conversation.steps.map(step => run.requests.get(step as RecordedRequest)).filter(r => !!r)
-    const differences = run.played.get(conversation)?.differences ?? []
-    return { ...(session !== undefined && { session }), era, requests, differences }
+    const played = run.played.get(conversation)
+    // A server that answers nothing has not asked otherwise.
+    const differences = played && !played.isRefused ? played.differences : []
+    const unsent = unsentOf(conversation, skipped)
+    const more = unsent.length > 0 ? { unsent } : {}
+    return { ...(session !== undefined && { session }), era, requests, differences, ...more }
   })
   const all = sessions.flatMap(s => s.requests)
   const isInterrupted = options.signal?.aborted === true
   const error = isInterrupted ? ENDED : unreachable(run)
-  const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
+  const drift = run.offers.drift(
+    options.rules ?? DEFAULT_RULES,
+    (old, now, request) => isRedactedFrom(old, now) || run.bound.isSame(old, now, request)
+  )
   const { failOn = 'any' } = options
   // Of lists that were answered, what counts is what has changed in them.
   const isListed = (r: RequestReport): boolean =>
@@ -118,6 +126,7 @@ function reportOf(
     sessions,
     bindings: run.bound.report(),
     drift,
+    failOn,
     ...(error !== undefined && { error })
   }
 }
@@ -128,6 +137,14 @@ function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> 
   const counts = { same: 0, different: 0, skipped: 0, refused: 0 }
   for (const { status } of all) counts[status]++
   return counts
+}
+
+function unsentOf({ steps }: Conversation, skipped: ReadonlyMap<Spoken, string>): Unsent[] {
+  const notifications = steps.filter(step => step.kind === 'notification')
+  return notifications.flatMap(step => {
+    const reason = skipped.get(step)
+    return reason === undefined ? [] : [{ method: step.method, place: placeFacts(step.place), reason }]
+  })
 }
 
 /** What kept all from being answered. */

@@ -210,7 +210,7 @@ t.test('a check of which nothing is left is no check', async t => {
     message: /none .* would be sent.*in no tools/
   })
   const recording = await readRecording([file])
-  t.match(dryRun(recording, { target, ...options }).at(-1), /none of the tape's requests would be sent/)
+  t.match(dryRun(recording, { target, ...options }).lines.at(-1), /none of the tape's requests would be sent/)
   recording.close()
 })
 
