@@ -18,7 +18,13 @@ import { type VerifyCall, verifyCallOf } from './verify-args.ts'
 import type { VerifyArgs } from './verify-options.ts'
 import { writeReports } from './verify-report.ts'
 
-const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = { same: 0, different: 1, refused: 2, unreachable: 3 }
+const EXIT: Readonly<Record<VerifyReport['outcome'], number>> = {
+  same: 0,
+  different: 1,
+  refused: 2,
+  unreachable: 3,
+  interrupted: 130
+}
 
 /** `catflap verify`: its options are in verify-options.ts. */
 export async function verify(args: VerifyArgs): Promise<void> {
@@ -52,7 +58,7 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
     process.exitCode = EXIT[report.outcome]
     if (args.update && report.outcome !== 'unreachable' && !interrupt.signal.aborted)
       await update(recording, first, options)
-    if (interrupt.signal.aborted) process.exitCode = 130
+    if (interrupt.signal.aborted) process.exitCode = EXIT.interrupted
   } finally {
     bar.end()
     first?.answers.close()
@@ -68,8 +74,10 @@ async function rulesForLearning({ rules, learn }: VerifyArgs): Promise<Rules> {
 
 async function showDryRun(recording: Recording, options: VerifyOptions): Promise<void> {
   const out = new LineOutput(process.stdout)
-  for (const line of dryRun(recording, options)) await out.write(line)
+  const { lines, isEmpty } = dryRun(recording, options)
+  for (const line of lines) await out.write(line)
   await out.end()
+  if (isEmpty) process.exitCode = EXIT.refused
 }
 
 interface Learning {
@@ -101,18 +109,25 @@ async function learnBetween(first: Verified, second: Verified, { rules, rulesFil
   const told = (report: VerifyReport): VerifyReport =>
     learned.flaky.length > 0 && report.outcome === 'same' ? { ...report, outcome: 'different' } : report
   if (learned.count === 0) {
-    if (learned.flaky.length === 0) say(`nothing changes by itself; ${file} stays as it is`)
+    if (learned.flaky.length === 0)
+      say(`nothing changes by itself; ${existsSync(rulesFile) ? `${file} stays as it is` : 'no rules are written'}`)
     return told(second.report())
   }
   await writeRules(rulesFile, learned.rules, { commentOf: learned.exampleOf })
-  say(`${learned.count} ${learned.count === 1 ? 'place changes' : 'places change'} by themselves: see ${file}`)
+  say(
+    `${learned.count} ${learned.count === 1 ? 'place changes by itself' : 'places change by themselves'}: see ${file}`
+  )
   return told(second.report(await readRules(rulesFile)))
 }
 
 async function update(recording: Recording, verified: Verified, options: VerifyOptions): Promise<void> {
   const { changed, left } = await updateTapes(recording, verified, options)
   for (const text of left) say(text)
-  say(changed === 0 ? 'the tape says all that already' : `${changed} messages are written anew`)
+  say(
+    changed === 0
+      ? 'the tape says all that already'
+      : `${changed} ${changed === 1 ? 'message is' : 'messages are'} written anew`
+  )
   process.exitCode = left.length > 0 ? 1 : 0
 }
 

@@ -21,12 +21,12 @@ export class Answers implements Iterable<readonly [RecordedRequest, LiveAnswer]>
   }
 
   /** As it is now: what comes for it later is not seen. Throws TapeError `tape_unwritable`. */
-  add(request: RecordedRequest, { outcome, said, alone, onPipe, ms }: LiveAnswer): void {
+  add(request: RecordedRequest, { outcome, said, unkept, alone, onPipe, ms }: LiveAnswer): void {
     const kept = {
       outcome:
         outcome?.kind === 'response' ? { at: outcome.at, bytes: this.spill.put(outcome.message.bytes) } : outcome,
       said: said.map(({ message, owned }) => ({ owned, bytes: this.spill.put(message.bytes) })),
-      ...{ alone, onPipe, ms }
+      ...{ unkept, alone, onPipe, ms }
     }
     this.#kept.set(request, kept)
   }
@@ -45,13 +45,13 @@ export class Answers implements Iterable<readonly [RecordedRequest, LiveAnswer]>
   }
 }
 
-function answerOf({ outcome, said, alone, onPipe, ms }: Kept): LiveAnswer {
+function answerOf({ outcome, said, unkept, alone, onPipe, ms }: Kept): LiveAnswer {
   return {
     outcome:
       outcome && 'bytes' in outcome
         ? { kind: 'response', message: Message.parse(outcome.bytes()), at: outcome.at }
         : outcome,
     said: said.map(({ owned, bytes }) => ({ owned, message: Message.parse(bytes()) })),
-    ...{ alone, onPipe, ms }
+    ...{ unkept, alone, onPipe, ms }
   }
 }

@@ -1,4 +1,5 @@
 import type { CatflapError } from '../errors.ts'
+import { excerpt, printable } from '../printable.ts'
 import { AnswerRules, type Subject } from '../replay/answer-rules.ts'
 import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import { type Difference, differenceText } from '../replay/json-diff.ts'
@@ -11,7 +12,7 @@ import { LISTS } from './drift.ts'
 import { valueAt } from './leaves.ts'
 import type { LiveAnswer, LiveOutcome, LiveSaid } from './live-request.ts'
 import { isPage } from './pages.ts'
-import { nameOf } from './plan.ts'
+import { answerOf, nameOf } from './plan.ts'
 import { isRedactedFrom } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
 import { voicePairs } from './voice-pairs.ts'
@@ -43,11 +44,22 @@ export class Comparer {
     return this.#messages(recorded.method, jsonOf(recorded.text.get()), live, this.#momentsOf(recorded))
   }
 
+  /** Of what an answer asks the client (`inputRequests`); `live` is the whole message. */
+  inputRequests(recorded: RecordedRequest, live: unknown): Difference[] {
+    const { method, subject: name, outcome } = recorded
+    const asks = (message: unknown): unknown => ({
+      result: { inputRequests: valueAt(message, ['result', 'inputRequests']) }
+    })
+    const moments = outcome.kind === 'response' ? this.#moments(recorded.place, outcome.at, Date.now()) : undefined
+    return this.#differences(asks(answerOf(recorded)), asks(live), { method, name, moments, request: recorded })
+  }
+
   #outcome(recorded: RecordedRequest, live: LiveOutcome): Difference[] {
     const { outcome: before, method, subject: name } = recorded
     // Whether an answer overtakes its cancellation is left to chance.
     if (recorded.cancelled && (before.kind !== 'response' || live.kind !== 'response')) return []
-    if (before.kind === 'open' || live.kind === 'cancelled') return []
+    if (live.kind === 'cancelled') return []
+    if (before.kind === 'open') return staysOpen(recorded, live) ? [] : [change('outcome', 'open', liveText(live))]
     if (before.kind === 'response' && live.kind === 'response') {
       const now = jsonOf(live.message.bytes.toString('utf8'))
       if (before.truncated) {
@@ -180,7 +192,17 @@ export function subjectsOf(requests: readonly (RecordedRequest | undefined)[]): 
 }
 
 export function withText(d: Difference): FoundDifference {
-  return { ...d, text: differenceText(d) }
+  return { ...d, text: d.path === 'outcome' ? outcomeText(d) : differenceText(d) }
+}
+
+const MAX_REASON = 1_000
+const WANTS_CREDENTIALS = /^HTTP 40[13]$/
+
+/** Why there is no answer is told as a whole: its end may be what helps. */
+function outcomeText({ old, new: now }: Difference): string {
+  const hint = WANTS_CREDENTIALS.test(String(now)) ? '; --token or --header supplies credentials' : ''
+  const [before, after] = [old, now].map(value => JSON.stringify(excerpt(String(value), MAX_REASON)))
+  return printable(`outcome: ${before} → ${after}${hint}`)
 }
 
 function change(path: string, old: unknown, now: unknown): Difference {
@@ -215,7 +237,9 @@ export function belonging(recorded: RecordedRequest, live: LiveAnswer): [Said[],
     return method === LOG ? !isPipe && !isUnclear : isSubscription || !ANNOUNCEMENTS.test(method ?? '')
   }
   const before = recorded.said.filter(s => !s.own && s.id === undefined && counts(s.method, s.owned))
-  return [before, live.said.filter(({ message: m, owned }) => m.kind !== 'request' && counts(m.method, owned))]
+  const after = live.said.filter(({ message: m, owned }) => m.kind !== 'request' && counts(m.method, owned))
+  // What came beyond what is kept is not missing.
+  return [live.unkept > 0 ? before.slice(0, after.length) : before, after]
 }
 
 const LOG = 'notifications/message'
@@ -230,6 +254,11 @@ function liveText(outcome: LiveOutcome): string {
   if (outcome.kind === 'response') return outcome.message.isError ? 'an error' : 'a result'
   if (outcome.kind === 'late') return 'no answer in time'
   return outcome.kind === 'failed' ? failureText(outcome.error) : 'cancelled'
+}
+
+/** A tape may end before an answer comes, whatever it would have been; a subscription has none while it lasts. */
+function staysOpen({ method }: RecordedRequest, live: LiveOutcome): boolean {
+  return live.kind === 'response' && method !== 'subscriptions/listen'
 }
 
 /** A server that has lost a session says so with 404. */

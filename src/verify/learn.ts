@@ -8,6 +8,7 @@ import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
 import { type Moments, noiseOf } from '../replay/volatile.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Answers } from './answers.ts'
+import type { Minted } from './bindings.ts'
 import { subjectsOf } from './compare.ts'
 import { LISTS } from './drift.ts'
 import { valueAt } from './leaves.ts'
@@ -51,11 +52,9 @@ export function learn(
 
 /** Values that each run got anew from the server, and gave back to it; where they came from, only what looks made up. */
 function isRenamed(first: Run, second: Run, a: unknown, b: unknown, asked: RecordedRequest | undefined): boolean {
-  const isSame = ([minted, now]: (typeof first.bound.names)[number]): boolean =>
-    now === a &&
-    second.bound.nameOf(minted) === b &&
-    (minted.request !== asked || second.bound.isSame(minted.value, b, asked))
-  return first.bound.names.some(isSame)
+  const isSame = (minted: Minted): boolean =>
+    second.bound.nameOf(minted) === b && (minted.request !== asked || second.bound.isSame(minted.value, b, asked))
+  return first.bound.mintedAs(a).some(isSame)
 }
 
 /** Of one message. */

@@ -116,6 +116,11 @@ export function placeFacts({ file, line }: TapePlace): TapePlace {
   return { file, line }
 }
 
+/** The tape ends before the answer, of which it can therefore say nothing. A subscription has none while it lasts. */
+export function isUnanswered({ outcome, cancelled, method }: RecordedRequest): boolean {
+  return outcome.kind === 'open' && !cancelled && method !== 'subscriptions/listen'
+}
+
 /** The requests of one batch stand together. */
 export function batchAt(acts: readonly Act[], at: number): readonly Act[] {
   const { conversation, step } = acts[at]!

@@ -52,7 +52,8 @@ export class Played {
       },
       refuse: message => this.#say(message, undefined)
     })
-    this.session = new LiveSession(target, { era: conversation.era, onQuestion: m => this.questions.asked(m) })
+    const { era, session: handle } = conversation
+    this.session = new LiveSession(target, { era, handle, onQuestion: m => this.questions.asked(m) })
   }
 
   /** As many announcements have come as the client had heard by then, or it has been waited long enough. */

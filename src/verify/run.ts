@@ -1,21 +1,33 @@
 import type { CatflapError } from '../errors.ts'
-import { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
 import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
-import { Comparer } from './compare.ts'
-import { LISTS, Offers } from './drift.ts'
+import { Comparer, withText } from './compare.ts'
+import { Consents } from './consents.ts'
+import { valueAt } from './leaves.ts'
 import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
+import { Offers } from './offers.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
-import { allPages, furtherPages } from './pages.ts'
-import { type Act, answerOf, batchAt, jsonOf, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
+import { Outgoing } from './outgoing.ts'
+import { furtherPages } from './pages.ts'
+import { Pending } from './pending.ts'
+import {
+  type Act,
+  answerOf,
+  batchAt,
+  isUnanswered,
+  jsonOf,
+  lastOrderOf,
+  type Plan,
+  placeFacts,
+  type Spoken
+} from './plan.ts'
 import { Played } from './played.ts'
-import { sentHeaders, supplied } from './redactions.ts'
+import { sentHeaders } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
-import { ReadOnlyTools } from './writes.ts'
 
 /** How long what follows an announcement (of a changed list, say) waits for it, in ms. */
 const ANNOUNCEMENT = 2_000
@@ -23,15 +35,15 @@ const ANNOUNCEMENT = 2_000
 const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
-
 const NOT_SENT_STATUS: ReadonlySet<RequestStatus | undefined> = new Set(['skipped', 'refused'])
 const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
+const NOTHING_TO_COMPARE = { reason: 'the tape ends before its answer: there is nothing to compare with' } as const
 const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
-  readonly offers = new Offers()
+  readonly offers: Offers
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -39,13 +51,14 @@ export class Run {
   readonly #plan: Plan
   readonly #target: Target
   readonly #options: VerifyOptions
+  /** What lists held beyond where they had ended. */
+  readonly further = new Map<RecordedRequest, readonly unknown[]>()
   readonly #comparer: Comparer
   readonly #skipped: ReadonlyMap<Spoken, string>
-  readonly #liveTools = new ReadOnlyTools()
-  /** What they are is known, or was not told. */
-  #hasAskedTools = false
-  /** Begun, and when each was over on the tape. */
-  readonly #pending = new Map<Promise<void>, number>()
+  readonly #consents: Consents
+  readonly #outgoing: Outgoing
+  /** Requests that were begun. */
+  readonly #pending = new Pending()
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
   /** Conversations that are not over, and when they were over on the tape. */
@@ -70,10 +83,14 @@ export class Run {
     this.#target = parts.target
     this.#options = options
     this.#skipped = parts.skipped
+    this.offers = new Offers(parts.plan, parts.skipped)
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
     this.bound = new Bound(parts.bindings)
     this.#comparer = new Comparer(parts.recording, options.rules ?? DEFAULT_RULES, this.bound)
+    this.#consents = new Consents(parts.plan, (asking, live) => this.#comparer.inputRequests(asking, live))
+    const { skipped } = parts
+    this.#outgoing = new Outgoing({ bound: this.bound, consents: this.#consents, skipped }, options)
   }
 
   async run(): Promise<void> {
@@ -85,7 +102,7 @@ export class Run {
     } finally {
       signal?.removeEventListener('abort', stop)
       await this.#close()
-      await Promise.all(this.#pending.keys())
+      await this.#pending.all()
     }
     if (!signal?.aborted) return
     for (const { step } of this.#plan.acts)
@@ -113,7 +130,7 @@ export class Run {
 
   /** Waits until all is answered that had been answered by then, and ends the sessions that had ended. */
   async #earlier(order: number): Promise<void> {
-    await Promise.all([...this.#pending].filter(([, over]) => over < order).map(([done]) => done))
+    await this.#pending.earlier(order)
     const ended = [...this.#open].filter(([, last]) => last < order).map(([conversation]) => conversation)
     for (const conversation of ended) this.#open.delete(conversation)
     await Promise.all(ended.map(conversation => this.#end(this.played.get(conversation)!)))
@@ -153,7 +170,7 @@ export class Run {
     if (!played) {
       const isSent = (step: RecordedRequest): boolean =>
         !this.#skipped.has(step) && !step.cancelled && !NOT_SENT_STATUS.has(this.requests.get(step)?.status)
-      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step), isSent)
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#outgoing.sending(step), isSent)
       this.played.set(conversation, played)
       this.#open.set(conversation, lastOrderOf(conversation))
     }
@@ -162,12 +179,15 @@ export class Run {
 
   async #request(played: Played, steps: readonly RecordedRequest[]): Promise<void> {
     const call = steps.find(step => step.method === 'tools/call' && !this.#skipped.has(step))
-    if (call && !played.isRefused && !this.#options.allowWrites) await this.#askTools(played, call)
+    if (call && !played.isRefused && !this.#options.allowWrites) {
+      this.hasSent = true
+      await this.#outgoing.askTools(played.session, call)
+    }
     if (this.#options.signal?.aborted) return
     const sent: RecordedRequest[] = []
     for (const step of steps) {
-      const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
-      if (why) this.#tell(step, why.status, { reason: why.reason })
+      const why = played.isRefused ? NOT_BEGUN : this.#outgoing.whyNot(played.session, step)
+      if (why) this.#tell(step, why.status, why)
       else sent.push(step)
     }
     if (sent.length === 0) return
@@ -175,19 +195,10 @@ export class Run {
     this.hasSent = true
     const options = { timeout: long ? 0 : this.#timeout, headers: sentHeaders(sent[0]!) }
     const live = played.session.request(
-      sent.map(step => this.#messageOf(step)!),
+      sent.map(step => this.#outgoing.sending(step)),
       options
     )
     for (const [i, step] of sent.entries()) this.#await(played, step, live[i]!)
-  }
-
-  /** What the tools do is known before the first of them is called, whenever the client asked. */
-  async #askTools(played: Played, call: RecordedRequest): Promise<void> {
-    if (this.#hasAskedTools) return
-    this.#hasAskedTools = true
-    this.hasSent = true
-    const options = { timeout: this.#timeout, headers: sentHeaders(call) }
-    for (const page of await allPages(played.session, 'tools/list', call, options)) this.#liveTools.learn(page)
   }
 
   #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
@@ -197,12 +208,11 @@ export class Run {
     // Closed with its session: nobody waits for what was open to the end.
     const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
     const over = cancelled ? Math.max(cancelled.order, outcome.kind === 'open' ? 0 : end) : end
-    const done = live.ended.then(async () => {
+    const done = live.ended.then(() => {
       this.#live.delete(step)
-      await this.#ended(played, step, live)
-      this.#pending.delete(done)
+      return this.#ended(played, step, live)
     })
-    this.#pending.set(done, over)
+    this.#pending.add(done, over)
   }
 
   async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
@@ -213,7 +223,8 @@ export class Run {
     if (outcome?.kind === 'response') {
       const json = parseJson(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
-      await this.#listed(played, step, json)
+      this.#consents.answered(step, json)
+      await this.#listed(played, step, live, json)
     }
     this.onAnswer?.(step, live)
     this.#compare(step, live, this.#comparer)
@@ -229,22 +240,24 @@ export class Run {
     const all = comparer.request(step, live)
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
-    const differences = isListed ? [] : all
-    const status = differences.length > 0 ? 'different' : 'same'
+    const differences = [...(isListed ? [] : all), ...this.offers.troubleAt(step).map(withText)]
     const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
-    this.#tell(step, status, { differences, ...ms, ...recordedMs })
+    const more = { differences, ...ms, ...recordedMs }
+    if (differences.length > 0) this.#tell(step, 'different', more)
+    else if (isUnanswered(step)) this.#tell(step, 'skipped', { ...more, ...NOTHING_TO_COMPARE })
+    else this.#tell(step, 'same', more)
   }
 
-  async #listed(played: Played, step: RecordedRequest, json: unknown): Promise<void> {
-    if (!LISTS.has(step.method)) return
-    this.offers.add(step.method, 'then', answerOf(step))
+  async #listed(played: Played, step: RecordedRequest, live: LiveRequest, json: unknown): Promise<void> {
+    this.offers.answered(step, json)
     const more = { timeout: this.#timeout, headers: sentHeaders(step) }
-    for (const page of [json, ...(await furtherPages(played.session, step, json, more))]) {
-      this.offers.add(step.method, 'now', page)
-      if (step.method === 'tools/list') this.#liveTools.learn(page)
-    }
-    if (step.method === 'tools/list') this.#hasAskedTools = true
+    const further = await furtherPages(played.session, step, this.offers, json, more)
+    const isLast = valueAt(answerOf(step), ['result', 'nextCursor']) === undefined
+    if (further.length > 0 && isLast) this.further.set(step, further)
+    const isFirst = valueAt(jsonOf(step), ['params', 'cursor']) === undefined
+    const pages = [json, ...further]
+    if (step.method === 'tools/list' && isFirst) this.#outgoing.gate.learn(played.session, pages, live.toolChanges)
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
@@ -253,8 +266,9 @@ export class Run {
     // What is to be cancelled was not sent, or is over.
     if (cancels && !live) return
     if (cancels && live) await this.#progressed(played, cancels, live, step.order)
-    const message = this.#messageOf(step)
-    if (message) await played.session.say(message, sentHeaders(step))
+    if (this.bound.missing(step) !== undefined) return
+    const message = this.#outgoing.sending(step)
+    await played.session.say(message, sentHeaders(step))
     if (cancels && live) live.giveUpAfter(cancels.outcome.kind === 'response' ? OVERTAKE : 0)
   }
 
@@ -270,38 +284,10 @@ export class Run {
     await played.session.happenings.until(() => hasHeard(step, live, order), this.#timeout)
   }
 
-  /** Why a request is not sent. */
-  #whyNot(step: RecordedRequest): { readonly status: RequestStatus; readonly reason: string } | undefined {
-    const skipped = this.#skipped.get(step)
-    if (skipped !== undefined) return { status: 'skipped', reason: skipped }
-    const missing = this.bound.missing(step)
-    if (missing) {
-      const reason = `the server's answer to ${missing.request.method} has no ${missing.path.at(-1)} any more`
-      return { status: 'skipped', reason }
-    }
-    if (step.method !== 'tools/call' || this.#options.allowWrites) return undefined
-    // Of the very message that is sent.
-    const name = this.#messageOf(step)?.name
-    const says = this.#liveTools.says(name)
-    if (says === true || (says === undefined && name === step.subject)) return undefined
-    const reason = 'the server does not mark the tool read-only any more; --allow-writes calls it all the same'
-    return { status: 'refused', reason }
-  }
-
   #tell(step: RecordedRequest, status: RequestStatus, more: Partial<RequestReport>): void {
     const { method, subject: name, place } = step
     const about = { method, ...(name !== undefined && { name }), place: placeFacts(place) }
     this.requests.set(step, { ...about, status, differences: [], ...more })
-  }
-
-  /** As recorded, with what the server made up anew, and with what redaction took out. */
-  #messageOf(step: Spoken): Message | undefined {
-    const text = step.text.get()
-    const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
-    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
-    const json = supplied(jsonOf(step), this.#options.set)
-    this.bound.apply(step, json)
-    return Message.parse(Buffer.from(JSON.stringify(json)))
   }
 }
 
