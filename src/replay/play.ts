@@ -50,6 +50,8 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
   /** Up to here, nothing of the session at large is left to be told. */
   #loose = 0
   #told = 0
+  /** When the client was last told of progress. */
+  #progressed: number | undefined
   #live = true
 
   constructor(session: ReplaySession, recorded: RecordedRequest, asked: Asked) {
@@ -181,6 +183,9 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     if (this.#cuts()) return this.#break()
     this.#told++
     readText(this.#session, said, this)
+    if (said.method === 'notifications/progress') this.#progressed = performance.now()
+    if (this.#progressed !== undefined && said === this.#said.at(-1))
+      this.#sequence.notBefore(this.#progressed + APART)
   }
 
   #cuts(): boolean {
@@ -258,6 +263,12 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#session.ended(this, answered)
   }
 }
+
+/**
+ * Of progress and the answer behind it, in ms. The SDKs take an answer at once but a notification in a later microtask, and by then
+ * have forgotten who wanted progress: where both come in one read, progress is lost.
+ */
+const APART = 8
 
 /** On the tape it was the client that ended it: it got no answer, or one of catflap's own. */
 function endsByClient({ cancelled, outcome }: RecordedRequest): boolean {

@@ -78,13 +78,13 @@ export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
 
   /** Nothing is told for so long, in ms. */
   delay(ms: number): void {
-    this.keepApart(ms)
+    this.notBefore(performance.now() + ms)
     this.#realTime += ms
   }
 
-  /** What is next is told no sooner than in so many ms. */
-  keepApart(ms: number): void {
-    this.#notBefore = performance.now() + ms
+  /** What is next is told then, at the earliest. */
+  notBefore(time: number): void {
+    this.#notBefore = time
   }
 
   /** From now on, pauses count from here: what happened at that time of the tape has just happened. */
