@@ -45,6 +45,8 @@ export class ReplaySession implements Stage {
   /** While the reader asks for a pause. */
   readonly #resting = new Set<Waiting>()
   #woken: Waiting[] = []
+  /** Requests that have been made, and of which nothing has been told. */
+  #starting = 0
   #declared: Capabilities = {}
   #initialize: Message | undefined
   #live: LiveServer | undefined
@@ -140,11 +142,19 @@ export class ReplaySession implements Stage {
     if (faults.some(isInstead)) this.owes(play)
     this.#plays.add(play)
     this.#reached(recorded.order)
-    // Not at once, as whoever calls has the call by then; and what was read together is there together: each finds its place among
-    // the others.
-    if (play.isAlone) queueMicrotask(() => play.start())
-    else setImmediate(() => play.start())
+    this.#start(play)
     return play
+  }
+
+  /** Not at once, as whoever calls has the call by then. */
+  #start(play: Play): void {
+    if (play.isAlone && this.#starting === 0) return queueMicrotask(() => play.start())
+    // What was read together is there together: each finds its place among the others.
+    this.#starting++
+    setImmediate(() => {
+      this.#starting--
+      play.start()
+    })
   }
 
   /** A subscription's events come behind what they came behind on the tape. */
