@@ -8,6 +8,7 @@ import { runForward } from './forward.ts'
 import { optionsFor, urlTargetOf } from './forward-args.ts'
 import type { ForwardArgs } from './forward-options.ts'
 import { lineWriter } from './line-writer.ts'
+import { Progress } from './progress.ts'
 import type { ReplayArgs } from './replay-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -78,17 +79,9 @@ function seedOf(text: string): number {
   return Number(text)
 }
 
-/** One line that is written over itself, and taken away at the end. */
 function showProgress(): (read: number, total: number) => void {
-  const startedAt = performance.now()
-  let shownAt = startedAt
-  return (read, total) => {
-    const now = performance.now()
-    if (read >= total) return void (shownAt > startedAt && process.stderr.write('\r\x1b[K'))
-    if (now - shownAt < 200) return
-    shownAt = now
-    process.stderr.write(`\r\x1b[Kreading the tape: ${Math.floor((100 * read) / Math.max(1, total))} %`)
-  }
+  const progress = new Progress()
+  return (read, total) => (read >= total ? progress.end() : progress.reading(read, total))
 }
 
 /** The closing summary, and the exit code that follows from it. */

@@ -1,9 +1,11 @@
 import { printable } from '../printable.ts'
 import { errnoOf, reasonOf, TapeError, type TapeTarget } from '../tape/format.ts'
 import type { TapeReader } from '../tape/reader.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 /** Runs a command whose failures are one line on stderr and exit code 1. */
 export async function reporting(run: () => Promise<void>): Promise<void> {
+  keepHeapSmall()
   try {
     await run()
   } catch (error) {

@@ -30,7 +30,7 @@ export const cutCommand: CommandModule<object, CutArgs> = {
         type: 'string',
         requiresArg: true,
         describe:
-          "only requests of this method, with their answers and their own HTTP streams; a glob; several behind commas: 'initialize,tools/*'"
+          "only requests of this method, and what came of them; a glob; several behind commas: 'initialize,tools/*'"
       })
       .example(
         '$0 tape cut a.tape.jsonl --from 90s --to 2m -o part.tape.jsonl',
@@ -49,7 +49,7 @@ async function cut(args: CutArgs): Promise<void> {
   try {
     const tape = await TapeReader.open(file, { signal: interrupt.signal, onBytes: progress.add })
     out = await TapeOutput.create(args.out, { force: args.force })
-    out.line(Buffer.from(JSON.stringify(tape.header)))
+    out.add(JSON.stringify(tape.header))
     const cutting = new Cut({
       from: markOf('from', args.from, tape.header.started),
       to: markOf('to', args.to, tape.header.started),
@@ -57,10 +57,9 @@ async function cut(args: CutArgs): Promise<void> {
       methods: args.method?.split(',')
     })
     let kept = 0
-    const staying = tape.parsed(line => (cutting.keeps(parseFrame(line)) ? Buffer.from(line) : undefined))
-    for await (const lines of staying) {
-      kept += lines.length
-      for (const line of lines) await out.line(line)
+    for await (const staying of tape.parsed(line => keptBy(cutting, line, out!))) {
+      kept += staying.length
+      await out.room()
     }
     if (interrupt.signal.aborted) return endEarly()
     await out.finish()
@@ -73,6 +72,12 @@ async function cut(args: CutArgs): Promise<void> {
     interrupt.release()
     await out?.discard()
   }
+}
+
+function keptBy(cutting: Cut, line: Buffer, out: TapeOutput): true | undefined {
+  if (!cutting.keeps(parseFrame(line))) return undefined
+  out.add(line)
+  return true
 }
 
 function endEarly(): void {

@@ -8,6 +8,7 @@ import { type DiffedRequest, diffRecordings, type TapeDifference } from '../repl
 import { errnoOf, reasonOf, TapeError } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { Progress } from './progress.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 interface DiffArgs {
   a: string
@@ -41,6 +42,7 @@ export const diffCommand: CommandModule<object, DiffArgs> = {
 
 async function diff(args: DiffArgs): Promise<void> {
   const open: Recording[] = []
+  keepHeapSmall()
   try {
     const rules = args.rules === undefined ? await rulesBeside(args.a) : await readRules(args.rules)
     for (const file of [args.a, args.b]) open.push(await readWithProgress(file))
@@ -61,15 +63,9 @@ async function diff(args: DiffArgs): Promise<void> {
 }
 
 async function readWithProgress(file: string): Promise<Recording> {
-  const progress = await Progress.of(file)
-  let done = 0
+  const progress = new Progress()
   try {
-    return await readRecording([file], {
-      onProgress: read => {
-        progress.add(read - done)
-        done = read
-      }
-    })
+    return await readRecording([file], { onProgress: progress.reading })
   } finally {
     progress.end()
   }

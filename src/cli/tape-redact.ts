@@ -99,13 +99,14 @@ async function write(
   try {
     const tape = await TapeReader.open(file, { signal, onBytes: progress.add })
     out = await TapeOutput.create(to, { force })
-    out.line(Buffer.from(JSON.stringify(secrets.redaction.header(tape.header))))
+    out.add(JSON.stringify(secrets.redaction.header(tape.header)))
     const lines = tape.parsed(line => {
       const clean = secrets.redaction.frame(parseFrame(line))
       if (clean) changed++
-      return clean ? Buffer.from(JSON.stringify(clean)) : Buffer.from(line)
+      out!.add(clean ? JSON.stringify(clean) : line)
+      return true
     })
-    for await (const some of lines) for (const line of some) await out.line(line)
+    for await (const _ of lines) await out.room()
     if (signal.aborted) return
     await out.finish()
     out = undefined

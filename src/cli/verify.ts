@@ -12,7 +12,7 @@ import { type VerifyOptions, VerifyRefusal } from '../verify/options.ts'
 import type { VerifyReport } from '../verify/report.ts'
 import { updateTapes } from '../verify/update.ts'
 import { type Verified, verifyOnce } from '../verify/verify.ts'
-import { ProgressBar } from './progress-bar.ts'
+import { Progress } from './progress.ts'
 import { untilInterrupted } from './tape-command.ts'
 import { type VerifyCall, verifyCallOf } from './verify-args.ts'
 import type { VerifyArgs } from './verify-options.ts'
@@ -36,12 +36,13 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
   const rulesFile = args.rules ?? rulesFileOf(call.tapes[0]!)
   const rules = args.rules === undefined ? await rulesBeside(call.tapes[0]!) : await rulesForLearning(args)
   const interrupt = untilInterrupted()
-  const bar = new ProgressBar(process.stderr)
+  const bar = new Progress()
   const recording = await readRecording(call.tapes, { signal: interrupt.signal, onProgress: bar.reading })
   const options = { ...call.options, rules, signal: interrupt.signal, onProgress: bar.sending }
+  let first: Verified | undefined
   try {
     if (args['dry-run']) return await showDryRun(recording, options)
-    const first = await verifyOnce(recording, options, args.learn || args.update)
+    first = await verifyOnce(recording, options, args.learn || args.update)
     const report =
       args.learn && !interrupt.signal.aborted
         ? await learnFrom(first, { recording, options, rules, rulesFile })
@@ -54,6 +55,7 @@ async function run(args: VerifyArgs, call: VerifyCall): Promise<void> {
     if (interrupt.signal.aborted) process.exitCode = 130
   } finally {
     bar.end()
+    first?.answers.close()
     recording.close()
     interrupt.release()
   }
@@ -82,8 +84,17 @@ async function learnFrom(first: Verified, { recording, options, rules, rulesFile
   const report = first.report()
   if (report.outcome === 'unreachable' || report.outcome === 'refused') return report
   const second = await verifyOnce(recording, options, true)
-  // What half a run did not see is no reason to forget, nor to learn.
-  if (options.signal?.aborted) return report
+  try {
+    // What half a run did not see is no reason to forget, nor to learn.
+    return options.signal?.aborted
+      ? report
+      : await learnBetween(first, second, { recording, options, rules, rulesFile })
+  } finally {
+    second.answers.close()
+  }
+}
+
+async function learnBetween(first: Verified, second: Verified, { rules, rulesFile }: Learning): Promise<VerifyReport> {
   const learned = learn(first, second, rules)
   const file = printable(rulesFile)
   if (learned.count === 0) {

@@ -3,6 +3,7 @@ import type { Message } from '../protocol/message.ts'
 import { parseJson } from './canonical.ts'
 import type { Conversation } from './recording.ts'
 import { textOf } from './spoken.ts'
+import { stepsInTurn } from './steps-of.ts'
 import { isObject, type JsonObject } from './values.ts'
 
 /** Of so many names it is remembered which sessions they had. */
@@ -56,8 +57,8 @@ function likeness(recorded: JsonObject, given: JsonObject): number {
   return 1 + (alike('clientInfo') ? 4 : 0) + (alike('capabilities') ? 2 : 0) + (alike('protocolVersion') ? 1 : 0)
 }
 
-function beginningOf({ steps }: Conversation): JsonObject | undefined {
-  for (const step of steps)
+function beginningOf(conversation: Conversation): JsonObject | undefined {
+  for (const [, step] of stepsInTurn(conversation))
     if (step.kind === 'request' && step.method === 'initialize') {
       const text = step.truncated ? undefined : textOf(step.text)
       return text === undefined ? undefined : paramsOf(text)

@@ -1,4 +1,5 @@
 import type { Conversation, RecordedRequest, Step } from './recording.ts'
+import { hasStep, stepAt, stepsInTurn } from './steps-of.ts'
 
 /** An `initialize` that began nothing: 401, 503, an error, a connection that broke. */
 export function isRefusedBeginning({ method, outcome }: RecordedRequest): boolean {
@@ -41,9 +42,7 @@ export function begunConversations(conversations: readonly Conversation[]): read
 
 /** The first in which something was answered though nobody had begun: a server without sessions, or the later part of one. */
 export function unbegunConversation(conversations: readonly Conversation[]): Conversation | undefined {
-  return conversations.find(
-    conversation => initializesOf(conversation).length === 0 && conversation.steps.some(isServed)
-  )
+  return conversations.find(conversation => initializesOf(conversation).length === 0 && hasStep(conversation, isServed))
 }
 
 /** Servers with sessions refuse who has none (spec 2025-11-25 basic/transports, "Session Management"). */
@@ -53,6 +52,10 @@ function isServed(step: Step): boolean {
   return outcome.kind === 'response' && !outcome.own && (outcome.status ?? 200) === 200
 }
 
-function initializesOf({ steps }: Conversation): RecordedRequest[] {
-  return steps.filter(step => step.kind === 'request').filter(({ method }) => method === 'initialize')
+function initializesOf(conversation: Conversation): RecordedRequest[] {
+  const found: RecordedRequest[] = []
+  for (const [number, step] of stepsInTurn(conversation))
+    if (step.kind === 'request' && step.method === 'initialize')
+      found.push(stepAt(conversation, number) as RecordedRequest)
+  return found
 }

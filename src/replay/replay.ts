@@ -6,6 +6,7 @@ import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
 import { TapeError } from '../tape/format.ts'
+import { Bits } from './bits.ts'
 import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
 import { Divergences } from './divergences.ts'
@@ -59,9 +60,10 @@ export class Replay {
   readonly #beginnings: Beginnings
   readonly #refused: RefusedBeginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
+  /** Orders of the requests that somebody made. */
+  readonly #used = new Bits()
   /** Read when it is first needed. */
   #moved: ReadonlyMap<number, readonly Said[]> | undefined
-  readonly #used = new Set<RecordedRequest>()
   readonly #sessions = new Set<ReplaySession>()
 
   /** Throws a TapeError for a tape that cannot be read, and what `readRules` throws. */
@@ -143,7 +145,7 @@ export class Replay {
 
   hit(request: RecordedRequest): void {
     this.report.hits++
-    this.#used.add(request)
+    this.#used.add(request.order)
   }
 
   /** What the tape does not have of an answer. */
@@ -257,7 +259,7 @@ export class Replay {
   summary(): ReplaySummary {
     const { legacy, modern } = this.#matchers
     const isDone = (request: RecordedRequest): boolean =>
-      this.#used.has(request) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
+      this.#used.has(request.order) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
     return this.report.summary(this.recording, isDone, this.faults.any ? this.faults.seed : undefined)
   }
 

@@ -2,7 +2,8 @@ import { CatflapError } from '../errors.ts'
 import { getHeader, VERSION_HEADER } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
 import { ASSUMED_VERSION, eraOf } from '../protocol/versions.ts'
-import type { Conversation, RecordedRequest, Recording } from './recording.ts'
+import type { Conversation, Recording, Step } from './recording.ts'
+import { hasStep, stepsInTurn } from './steps-of.ts'
 
 /** Which revisions were recorded, and what clients of others are told. */
 export class Revisions {
@@ -16,7 +17,7 @@ export class Revisions {
     const versions = modern?.versions ?? []
     this.modern = versions.length > 0 ? versions : undefined
     this.#hasModern = modern !== undefined
-    const asked = legacy.filter(({ steps }) => steps.some(({ kind }) => kind === 'request'))
+    const asked = legacy.filter(conversation => hasStep(conversation, isRequest))
     this.legacy = asked.length > 0 ? [...new Set(asked.flatMap(spokenIn))].sort() : undefined
   }
 
@@ -55,9 +56,17 @@ function otherVersion(requested: string, supported: readonly string[]): CatflapE
 }
 
 /** What was negotiated; else what the client's requests named. */
-function spokenIn({ versions, steps }: Conversation): readonly string[] {
-  if (versions.length > 0) return versions
-  const first = steps.find(step => step.kind === 'request') as RecordedRequest
-  const named = getHeader(first.headers ?? [], VERSION_HEADER)
+function spokenIn(conversation: Conversation): readonly string[] {
+  if (conversation.versions.length > 0) return conversation.versions
+  const named = getHeader(firstHeaders(conversation), VERSION_HEADER)
   return [named !== undefined && eraOf(named) === 'legacy' ? named : ASSUMED_VERSION]
+}
+
+function firstHeaders(conversation: Conversation): readonly string[] {
+  for (const [, step] of stepsInTurn(conversation)) if (isRequest(step)) return step.headers ?? []
+  return []
+}
+
+function isRequest({ kind }: Step): boolean {
+  return kind === 'request'
 }

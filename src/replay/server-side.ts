@@ -1,8 +1,9 @@
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
+import { RefusalOnTape, ResponseOnTape, StatusOnTape } from './on-tape.ts'
 import type { Room } from './room.ts'
+import { UNADDRESSED } from './said-on-tape.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TextRange } from './tape-source.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
@@ -99,16 +100,17 @@ export class ServerSide {
   }
 
   #said({ at, room, stream, e, part }: Heard): void {
-    const { names, conversations } = this.#state
+    const { names, conversations, table } = this.#state
+    const named = room.named(e)
     const owner = room.ownerOf(e, stream)
     // What looked broken goes on.
     owner?.revive()
     const waits = owner !== undefined && !owner.isAnswered
-    const said = new SaidOnTape(this.#state.mark(at, part), {
+    const said = table.sayings.add(this.#state.mark(at, part), {
       method: names.of(e.method ?? UNADDRESSED),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
-      names: room.named(e),
+      names: named?.row,
       own: at.frame.own === true,
       truncated: at.frame.truncated !== undefined
     })
@@ -148,9 +150,6 @@ export class ServerSide {
     }
   }
 }
-
-/** In the place of a method, of an error that answers nothing. */
-const UNADDRESSED = 'error'
 
 /** On a pipe, a server's error that could not say whose it is ends no request; catflap says its own again by itself. */
 function isUnaddressed({ at, room, stream, e }: Heard): boolean {

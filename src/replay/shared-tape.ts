@@ -7,6 +7,7 @@ import { NamedSessions } from './named-sessions.ts'
 import type { Replay } from './replay.ts'
 import type { Outlet } from './replay-session.ts'
 import { messageOf } from './spoken.ts'
+import { stepsInTurn } from './steps-of.ts'
 import { overHttp, tell, tellAny } from './tape-leg.ts'
 
 /** A tape as one server for many clients over HTTP that have no sessions. */
@@ -91,7 +92,7 @@ function recordedTools({ recording }: Replay): SharedServer['tools'] {
   return {
     known(name): ToolHeaders | undefined {
       if (catalog) return catalog.get(name)
-      for (const step of recording.modern?.steps ?? []) {
+      for (const [, step] of recording.modern ? stepsInTurn(recording.modern) : []) {
         if (step.kind !== 'request' || step.method !== 'tools/list' || step.outcome.kind !== 'response') continue
         const { result } = (messageOf(step.outcome.text)?.json ?? {}) as { result?: { tools?: unknown } | null }
         learned().learn(result?.tools)

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { type FileHandle, link, lstat, open, realpath, rename, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { errnoOf, reasonOf, TapeError } from './format.ts'
+import { LineBuffer } from './line-buffer.ts'
 
 const CHUNK = 256 * 1024
-const NEWLINE = Buffer.from('\n')
 
 export interface TapeOutputOptions {
   /** Replace a file that exists. */
@@ -20,8 +20,7 @@ export class TapeOutput {
   readonly #draft: string
   readonly #handle: FileHandle
   readonly #force: boolean
-  #pending: Buffer[] = []
-  #length = 0
+  readonly #lines = new LineBuffer(CHUNK)
 
   private constructor(file: string, draft: string, handle: FileHandle, force: boolean) {
     this.path = file
@@ -42,11 +41,16 @@ export class TapeOutput {
     }
   }
 
-  /** Without line end. Written, or copied, when the promise resolves; most often at once. */
-  line(line: Buffer): Promise<void> | undefined {
-    this.#pending.push(Buffer.from(line), NEWLINE)
-    this.#length += line.length + 1
-    return this.#length < CHUNK ? undefined : this.#flush()
+  /** Without line end; a copy is taken. */
+  add(line: Buffer | string): void {
+    if (typeof line === 'string') this.#lines.utf8(line)
+    else this.#lines.raw(line)
+    this.#lines.ascii('\n')
+  }
+
+  /** To be waited for between chunks of lines: writes what has come together, once it is worth it. */
+  room(): Promise<void> | undefined {
+    return this.#lines.length < CHUNK ? undefined : this.#flush()
   }
 
   /** Puts the file in its place. */
@@ -83,12 +87,10 @@ export class TapeOutput {
   }
 
   async #flush(): Promise<void> {
-    const pending = this.#pending
-    this.#pending = []
-    this.#length = 0
     try {
-      const data = Buffer.concat(pending)
+      const data = this.#lines.view()
       for (let at = 0; at < data.length; ) at += (await this.#handle.write(data, at)).bytesWritten
+      this.#lines.clear()
     } catch (error) {
       throw unwritable(this.path, error)
     }

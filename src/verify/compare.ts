@@ -10,7 +10,7 @@ import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Bound } from './bound.ts'
 import { LISTS } from './drift.ts'
 import { valueAt } from './leaves.ts'
-import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
+import type { LiveAnswer, LiveOutcome, LiveSaid } from './live-request.ts'
 import { isPage } from './pages.ts'
 import { isRedactedFrom } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
@@ -30,7 +30,7 @@ export class Comparer {
   }
 
   /** Of a request with all that came of it. `alone`: no other was under way when it was recorded. */
-  request(recorded: RecordedRequest, live: LiveRequest, alone: boolean): FoundDifference[] {
+  request(recorded: RecordedRequest, live: LiveAnswer, alone: boolean): FoundDifference[] {
     const outcome = this.#outcome(recorded, live.outcome!)
     const said = this.#said(recorded, live, alone).slice(0, MAX_DIFFERENCES - outcome.length)
     return [...said, ...outcome].map(withText)
@@ -78,7 +78,7 @@ export class Comparer {
   }
 
   /** Progress and logs, in their order. */
-  #said(recorded: RecordedRequest, live: LiveRequest, alone: boolean): Difference[] {
+  #said(recorded: RecordedRequest, live: LiveAnswer, alone: boolean): Difference[] {
     const [before, after] = belonging(recorded, live, alone)
     const { method, subject: name } = recorded
     const found: Difference[] = []
@@ -168,7 +168,7 @@ function jsonOf(text: string): unknown {
  * progress says whose it is: there those logs count that came while the request alone was under way. Logs are not compared
  * where one side is a pipe and the other is not.
  */
-export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
+export function belonging(recorded: RecordedRequest, live: LiveAnswer, alone: boolean): [Said[], LiveSaid[]] {
   const single = alone && live.alone
   const isSubscription = recorded.method === 'subscriptions/listen'
   const pipe = recorded.headers === undefined

@@ -7,12 +7,10 @@ import { pointerOf } from '../replay/pointer.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
 import { noiseOf } from '../replay/volatile.ts'
+import type { Answers } from './answers.ts'
 import { bodyOf } from './compare.ts'
-import { belongingLive, type LiveRequest } from './live-request.ts'
+import { belongingLive, type LiveAnswer } from './live-request.ts'
 import type { Run } from './run.ts'
-
-/** What one run brought. */
-export type Answers = ReadonlyMap<RecordedRequest, LiveRequest>
 
 export interface Learned {
   readonly rules: Rules
@@ -69,7 +67,7 @@ class Learner {
     this.#isRenamed = isRenamed
   }
 
-  compare(request: RecordedRequest, before: LiveRequest, after: LiveRequest): void {
+  compare(request: RecordedRequest, before: LiveAnswer, after: LiveAnswer): void {
     const { method, subject: name } = request
     const subject = { method, ...(name !== undefined && { name }) }
     const [old, now] = [before.outcome, after.outcome]

@@ -19,6 +19,17 @@ export interface LiveSaid {
   readonly owned: boolean
 }
 
+/** What came of a request, once it is over. */
+export interface LiveAnswer {
+  readonly outcome: LiveOutcome | undefined
+  /** What the server said that belongs to it. */
+  readonly said: readonly LiveSaid[]
+  /** No other request was under way at any time. */
+  readonly alone: boolean
+  readonly onPipe: boolean
+  readonly ms: number | undefined
+}
+
 /** More of one request than this is counted, not kept. */
 const MAX_SAID = 10_000
 
@@ -26,7 +37,7 @@ const MAX_SAID = 10_000
 const LONGEST = 20
 
 /** One request that is on its way to the server. */
-export class LiveRequest {
+export class LiveRequest implements LiveAnswer {
   readonly idText: string
   /** JSON text of its progress token. */
   readonly token: string | undefined
@@ -120,7 +131,7 @@ export class Receiver implements CallReceiver {
 }
 
 /** Of what came while a request was under way, that which belongs to it as far as can be told without a recording. */
-export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] {
+export function belongingLive({ said, alone, onPipe }: LiveAnswer): LiveSaid[] {
   return said.filter(({ message, owned }) => {
     if (ANNOUNCEMENTS.test(message.method ?? '') || message.kind === 'request') return false
     return owned || (alone && onPipe)

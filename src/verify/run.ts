@@ -8,7 +8,7 @@ import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer } from './compare.ts'
 import { LISTS, Offers } from './drift.ts'
-import { hasHeard, type LiveRequest } from './live-request.ts'
+import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { allPages, furtherPages } from './pages.ts'
 import {
@@ -228,11 +228,11 @@ export class Run {
   }
 
   /** Compares once more, with other rules. */
-  recompare(answers: ReadonlyMap<RecordedRequest, LiveRequest>, comparer: Comparer): void {
+  recompare(answers: Iterable<readonly [RecordedRequest, LiveAnswer]>, comparer: Comparer): void {
     for (const [step, live] of answers) this.#compare(step, live, comparer)
   }
 
-  #compare(step: RecordedRequest, live: LiveRequest, comparer: Comparer): void {
+  #compare(step: RecordedRequest, live: LiveAnswer, comparer: Comparer): void {
     const all = comparer.request(step, live, this.wasAlone(step))
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError

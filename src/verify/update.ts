@@ -3,7 +3,7 @@ import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import type { RecordedRequest, Recording, Said } from '../replay/recording.ts'
 import { MARK } from '../tape/format.ts'
 import { belonging } from './compare.ts'
-import type { LiveRequest } from './live-request.ts'
+import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { nameOf } from './plan.ts'
 import { secretsOf } from './secrets.ts'
@@ -42,6 +42,12 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
   return { changed: updater.changed, left: [...updater.left, ...questions] }
 }
 
+interface CleanText {
+  readonly text: string
+  /** Something secret was taken out of it. */
+  readonly isRedacted: boolean
+}
+
 class Updater {
   readonly files = new Map<string, Edits>()
   readonly left: string[] = []
@@ -54,7 +60,7 @@ class Updater {
     this.#secrets = secrets
   }
 
-  request(request: RecordedRequest, live: LiveRequest): void {
+  request(request: RecordedRequest, live: LiveAnswer): void {
     const { outcome } = request
     const now = live.outcome
     if (request.cancelled || outcome.kind === 'open') return
@@ -67,7 +73,7 @@ class Updater {
     this.#edit(outcome.place.file, outcome.place.line, outcome.text.get(), now.message)
   }
 
-  #said(request: RecordedRequest, live: LiveRequest, line: number): void {
+  #said(request: RecordedRequest, live: LiveAnswer, line: number): void {
     const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
     let pending: Message[] = []
     let last: Said | undefined
@@ -94,24 +100,29 @@ class Updater {
 
   #add(file: string, line: number, messages: readonly Message[]): void {
     this.changed += messages.length
-    const texts = messages.map(m => this.#textOf(m))
     const { added } = this.#edits(file)
-    added.set(line, [...(added.get(line) ?? []), ...texts])
+    const texts = added.get(line) ?? []
+    for (const message of messages) texts.push(this.#newText(message, this.#textOf(message)))
+    added.set(line, texts)
   }
 
   #edit(file: string, line: number, before: string, message: Message): void {
-    const text = this.#textOf(message)
-    if (text.text === before) return
+    const clean = this.#textOf(message)
+    if (clean.text === before) return
     this.changed++
     const { texts } = this.#edits(file)
-    texts.set(line, [...(texts.get(line) ?? []), text])
+    texts.set(line, [...(texts.get(line) ?? []), this.#newText(message, clean)])
   }
 
-  #textOf(message: Message): NewText {
+  #textOf(message: Message): CleanText {
     const then = this.#verified.run.bound.asThen(message.oneLine().toString('utf8'))
     let text = then
     for (const secret of this.#secrets) text = text.replaceAll(JSON.stringify(secret).slice(1, -1), MARK)
-    return new NewText(message.idText, text, text !== then)
+    return { text, isRedacted: text !== then }
+  }
+
+  #newText({ idText }: Message, { text, isRedacted }: CleanText): NewText {
+    return new NewText(idText, this.#verified.answers.spill.put(Buffer.from(text)), isRedacted)
   }
 
   #edits(file: string): Edits {

@@ -3,12 +3,13 @@ import { openTarget } from '../proxy/target.ts'
 import type { RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
 import { MARK } from '../tape/format.ts'
+import { Answers } from './answers.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
 import { Comparer } from './compare.ts'
 import { LISTS } from './drift.ts'
 import { withoutSecrets } from './hidden.ts'
 import { listsOf } from './lists-only.ts'
-import type { LiveRequest } from './live-request.ts'
+import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
 import { type Plan, planOf } from './plan.ts'
 import { preparationOf } from './prepare.ts'
@@ -30,7 +31,8 @@ export async function verify(recording: Recording, options: VerifyOptions): Prom
 /** One run, and what it leaves. */
 export interface Verified {
   readonly run: Run
-  readonly answers: Map<RecordedRequest, LiveRequest>
+  /** To be closed. */
+  readonly answers: Answers
   /** As the rules have it. */
   report(rules?: Rules): VerifyReport
 }
@@ -49,11 +51,14 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   const secrets = secretsOf(options)
   const scrub = (text: string): string => secrets.reduce((left, secret) => left.replaceAll(secret, MARK), text)
   const target = await openTarget(options.target, settings({ connectTimeout }), { scrub })
-  const answers = new Map<RecordedRequest, LiveRequest>()
-  const onAnswer = keep ? (r: RecordedRequest, live: LiveRequest): void => void answers.set(r, live) : undefined
+  const answers = new Answers()
+  const onAnswer = keep ? (r: RecordedRequest, live: LiveAnswer): void => answers.add(r, live) : undefined
   const run = new Run({ recording, plan, target, skipped, bindings, onAnswer }, options)
   try {
     await run.run()
+  } catch (error) {
+    answers.close()
+    throw error
   } finally {
     await target.close()
   }
