@@ -45,6 +45,9 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
   readonly #faults: readonly FaultRule[]
   readonly #sequence: Sequence<Cue>
   readonly #said: readonly Said[]
+  readonly #isSubscription: boolean
+  /** Where the client cancelled it. */
+  readonly #patientUntil: number
   /** Undefined: none that the server told. */
   readonly #outcome: Exclude<Outcome, { readonly kind: 'open' }> | undefined
   /** Up to here, nothing of the session at large is left to be told. */
@@ -71,6 +74,8 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#outcome = endsByClient(recorded) || outcome.kind === 'open' ? undefined : outcome
     const cues: readonly Cue[] = this.#outcome ? [...this.#said, this.#outcome] : this.#said
     const until = this.#tailOrder(asked.after.at(-1)) ?? cues.at(-1)?.order ?? recorded.order
+    this.#isSubscription = recorded.method === 'subscriptions/listen'
+    this.#patientUntil = recorded.cancelled?.order ?? Number.POSITIVE_INFINITY
     this.place = new Standing(until)
     this.loosePlace = this.#isLoose ? new Standing(until) : undefined
     this.#sequence = new Sequence<Cue>(session, cues, at, this)
@@ -102,9 +107,8 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
 
   /** What waits for more than others in the replay. */
   waitsFor(order: number): number {
-    const { cancelled } = this.recorded
-    if (cancelled && order > cancelled.order && !this.cancelled) return Number.POSITIVE_INFINITY
-    return this.recorded.method === 'subscriptions/listen' ? this.#session.momentBefore(order) : 0
+    if (order > this.#patientUntil && !this.cancelled) return Number.POSITIVE_INFINITY
+    return this.#isSubscription ? this.#session.momentBefore(order) : 0
   }
 
   /** Whether, on the tape, this answer came behind the answer to that question. */
@@ -184,8 +188,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#told++
     readText(this.#session, said, this)
     if (said.method === 'notifications/progress') this.#progressed = performance.now()
-    if (this.#progressed !== undefined && said === this.#said.at(-1))
-      this.#sequence.notBefore(this.#progressed + APART)
+    if (this.#progressed !== undefined && said === this.#said.at(-1)) this.#sequence.notBefore(this.#progressed + APART)
   }
 
   #cuts(): boolean {
@@ -276,9 +279,13 @@ function endsByClient({ cancelled, outcome }: RecordedRequest): boolean {
   return outcome.kind === 'cut' || (outcome.kind !== 'open' && outcome.own)
 }
 
-/** What changed did so once: a client that asks anew would be told so again, and again. */
-function isSaidAgain({ method }: Said): boolean {
-  return !method.endsWith('/list_changed') && method !== 'notifications/resources/updated'
+/**
+ * What was said to the session at large is said once, and what has changed on the call's own stream did so once: a client that asks anew
+ * would be told so again, and again. A question is part of what comes of the request.
+ */
+function isSaidAgain({ owned, method, id }: Said): boolean {
+  if (id !== undefined) return true
+  return owned && !method.endsWith('/list_changed') && method !== 'notifications/resources/updated'
 }
 
 /** As this client knows it. An error that could not say whose it is gets the id of the one whose it was. */

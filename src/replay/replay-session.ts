@@ -3,7 +3,7 @@ import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
 import { Asides } from './asides.ts'
 import { Asks } from './asks.ts'
 import { type Capabilities, declaredIn } from './capabilities.ts'
-import { isInstead } from './faults.ts'
+import { type FaultRule, isInstead } from './faults.ts'
 import type { Standing } from './line.ts'
 import type { LiveServer } from './live-server.ts'
 import type { Hit } from './matching.ts'
@@ -11,7 +11,7 @@ import { OpenPlays } from './open-plays.ts'
 import { OwnRecordings } from './own-recordings.ts'
 import { Patience, type Patient } from './patience.ts'
 import { Play } from './play.ts'
-import type { Said } from './recording.ts'
+import type { RecordedRequest, Said } from './recording.ts'
 import type { Replay } from './replay.ts'
 import { ReplayTokens } from './replay-tokens.ts'
 import { Schedule } from './schedule.ts'
@@ -122,8 +122,8 @@ export class ReplaySession implements Stage {
   }
 
   /** The client has to make the request once more to get its recording. */
-  owes({ message, recorded, again }: Play): void {
-    this.#own.owes(message, { request: recorded, again })
+  owes({ message, modern, recorded, again }: Play): void {
+    this.#own.owes(message, modern, { request: recorded, again })
   }
 
   #play(
@@ -135,15 +135,19 @@ export class ReplaySession implements Stage {
     const declared = modern ? declaredIn(message) : this.#declared
     const token = message.progressTokenText
     if (token !== undefined && recorded.progressToken !== undefined) this.tokens.know(recorded.progressToken, token)
-    const faults = replay.faults.any
-      ? replay.faults.of(recorded.method, this.#own.count(`fault ${recorded.method}`))
-      : []
+    const faults = replay.faults.any ? this.#faultsOf(recorded) : NONE
     const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults, again, after })
     if (faults.some(isInstead)) this.owes(play)
     this.#plays.add(play)
     this.#reached(recorded.order)
     this.#start(play)
     return play
+  }
+
+  /** Clients that try again begin in a session of their own: their beginnings are counted over the whole tape. */
+  #faultsOf({ method }: RecordedRequest): readonly FaultRule[] {
+    const { faults, counts } = this.replay
+    return faults.of(method, (method === 'initialize' ? counts : this.#own.counts).next(`fault ${method}`))
   }
 
   /** Not at once, as whoever calls has the call by then. */
@@ -292,3 +296,4 @@ export class ReplaySession implements Stage {
 }
 
 const NOTHING: readonly Said[] = []
+const NONE: readonly FaultRule[] = []
