@@ -45,7 +45,7 @@ export interface SequenceEvents<C extends Cue> {
 export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
   due: number | undefined
   readonly #stage: Stage
-  readonly #cues: readonly C[]
+  #cues: readonly C[]
   readonly #events: SequenceEvents<C>
   #next = 0
   /** From here on pauses count: a time on the tape, and when that was here. */
@@ -130,7 +130,10 @@ export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
     if (this.#over) return
     if (this.#next >= this.#cues.length) return this.#finish()
     // Each in a turn of its own: a reader has to get the chance to say that it is too much.
-    this.#turn = setImmediate(this.#inTurn)
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined
+      this.advance()
+    })
   }
 
   /** Whether it may be told; else it is known when to look again. */
@@ -147,11 +150,6 @@ export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
     if (due === 0 || due <= performance.now()) return true
     if (this.due === undefined) stage.schedule.add(this, due)
     return false
-  }
-
-  readonly #inTurn = (): void => {
-    this.#turn = undefined
-    this.advance()
   }
 
   #isPatient(order: number): boolean {
@@ -183,6 +181,8 @@ export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
   stop(): void {
     if (this.#over) return
     this.#over = true
+    // Of requests that are never answered, many may stay.
+    this.#cues = NONE
     if (this.#turn) clearImmediate(this.#turn)
     this.#turn = undefined
     this.#behind?.forget(this)
@@ -192,3 +192,5 @@ export class Sequence<C extends Cue> implements Timed, Waiting, Patient {
     this.#events.moved?.()
   }
 }
+
+const NONE: readonly never[] = []
