@@ -69,7 +69,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#faults = asked.faults
     this.again = asked.again
     this.after = asked.after
-    const { outcome, at } = recorded
+    const { outcome } = recorded
     this.#said = this.again ? recorded.said.filter(isSaidAgain) : recorded.said
     this.#outcome = endsByClient(recorded) || outcome.kind === 'open' ? undefined : outcome
     const cues: readonly Cue[] = this.#outcome ? [...this.#said, this.#outcome] : this.#said
@@ -78,7 +78,8 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#patientUntil = recorded.cancelled?.order ?? Number.POSITIVE_INFINITY
     this.place = new Standing(until)
     this.loosePlace = this.#isLoose ? new Standing(until) : undefined
-    this.#sequence = new Sequence<Cue>(session, cues, at, this)
+    const from = session.speed === Number.POSITIVE_INFINITY ? 0 : recorded.at
+    this.#sequence = new Sequence<Cue>(session, cues, from, this)
   }
 
   start(): void {
