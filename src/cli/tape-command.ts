@@ -32,6 +32,11 @@ export function untilInterrupted(): {
   return { signal: controller.signal, stop, release }
 }
 
+/** `1 frame`, `2 frames`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
 export function targetText(target: TapeTarget): string {
   return printable(target.url ?? target.argv?.join(' ') ?? target.kind)
 }

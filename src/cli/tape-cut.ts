@@ -1,9 +1,10 @@
 import type { Argv, CommandModule } from 'yargs'
 import { Cut, parseMark, type TapeMark } from '../tape/cut.ts'
+import { TapeError } from '../tape/format.ts'
 import { parseFrame, TapeReader } from '../tape/reader.ts'
 import { TapeOutput } from '../tape/tape-output.ts'
 import { Progress } from './progress.ts'
-import { inputOf, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
+import { counted, inputOf, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
 import { type OutputArgs, outputOptions } from './tape-output-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -45,9 +46,10 @@ async function cut(args: CutArgs): Promise<void> {
   const file = inputOf(args.file)
   const interrupt = untilInterrupted()
   const progress = await Progress.of(file)
+  let tape: TapeReader | undefined
   let out: TapeOutput | undefined
   try {
-    const tape = await TapeReader.open(file, { signal: interrupt.signal, onBytes: progress.add })
+    tape = await TapeReader.open(file, { signal: interrupt.signal, onBytes: progress.add })
     out = await TapeOutput.create(args.out, { force: args.force })
     out.add(JSON.stringify(tape.header))
     const cutting = new Cut({
@@ -62,14 +64,20 @@ async function cut(args: CutArgs): Promise<void> {
       await out.room()
     }
     if (interrupt.signal.aborted) return endEarly()
+    if (kept === 0)
+      throw new TapeError(
+        'tape_nothing_kept',
+        `nothing of ${tape.name} is kept, so nothing was written: ${adviceOn(args)}`
+      )
     await out.finish()
     out = undefined
     progress.end()
-    process.stderr.write(`${kept} frames\n`)
+    process.stderr.write(`${counted(kept, 'frame')}\n`)
     warnOfTornEnd(tape)
   } finally {
     progress.end()
     interrupt.release()
+    await tape?.close()
     await out?.discard()
   }
 }
@@ -78,6 +86,11 @@ function keptBy(cutting: Cut, line: Buffer, out: TapeOutput): true | undefined {
   if (!cutting.keeps(parseFrame(line))) return undefined
   out.add(line)
   return true
+}
+
+function adviceOn({ session }: CutArgs): string {
+  const looks = "'catflap tape show' prints what there is"
+  return session === undefined ? looks : `--session takes a session's handle; ${looks}`
 }
 
 function endEarly(): void {

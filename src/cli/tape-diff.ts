@@ -4,7 +4,7 @@ import { differenceText } from '../replay/json-diff.ts'
 import { readRecording } from '../replay/read-recording.ts'
 import type { Recording } from '../replay/recording.ts'
 import { RulesError, readRules, rulesBeside } from '../replay/rules.ts'
-import { type DiffedRequest, diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
+import { type Diffed, diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
 import { errnoOf, reasonOf, TapeError } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { Progress } from './progress.ts'
@@ -22,7 +22,7 @@ const TROUBLE = 2
 
 export const diffCommand: CommandModule<object, DiffArgs> = {
   command: 'diff <a> <b>',
-  describe: 'compare two tapes, request by request',
+  describe: 'compare two tapes, request by request: what the client sent, and what came of it',
   builder: args =>
     args
       .positional('a', { type: 'string', demandOption: true, describe: 'a tape, or a folder of tapes' })
@@ -89,16 +89,16 @@ function jsonOf(found: TapeDifference): string {
   return printableJson(JSON.stringify({ ...about, lines, differences: found.differences }))
 }
 
-function titleOf(request: DiffedRequest): string {
+function titleOf(request: Diffed): string {
   const { method } = request
   const subject = subjectOf(request)
   return printable(excerpt(subject === undefined ? method : `${method} ${subject}`, 200))
 }
 
-function subjectOf(request: DiffedRequest): string | undefined {
+function subjectOf(request: Diffed): string | undefined {
   return 'subject' in request ? request.subject : undefined
 }
 
-function placeOf({ place }: DiffedRequest): string {
+function placeOf({ place }: Diffed): string {
   return printable(`${place.file}:${place.line}`)
 }

@@ -4,7 +4,7 @@ import { fileChunks } from '../tape/file-chunks.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { type Finding, validateTape } from '../tape/validate.ts'
 import { Progress } from './progress.ts'
-import { inputOf, reporting } from './tape-command.ts'
+import { counted, inputOf, reporting } from './tape-command.ts'
 
 interface ValidateArgs {
   file: string
@@ -37,7 +37,7 @@ async function validate(file: string): Promise<void> {
       await out.write(`${printable(file)}:${line}: ${severity === 'error' ? '' : 'warning: '}${printable(text)}`)
   }
   if (shown > MAX_FINDINGS) await out.write(`… and ${shown - MAX_FINDINGS} more`)
-  if (errors === 0) await out.write(`${printable(file)}: valid, ${step.value} frames`)
+  if (errors === 0) await out.write(`${printable(file)}: valid, ${counted(step.value, 'frame')}`)
   else process.exitCode = 1
   await out.end()
 }

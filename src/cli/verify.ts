@@ -97,13 +97,16 @@ async function learnFrom(first: Verified, { recording, options, rules, rulesFile
 async function learnBetween(first: Verified, second: Verified, { rules, rulesFile }: Learning): Promise<VerifyReport> {
   const learned = learn(first, second, rules)
   const file = printable(rulesFile)
+  for (const text of learned.flaky) say(`the server is flaky, which no rule hides: ${text}`)
+  const told = (report: VerifyReport): VerifyReport =>
+    learned.flaky.length > 0 && report.outcome === 'same' ? { ...report, outcome: 'different' } : report
   if (learned.count === 0) {
-    say(`nothing changes by itself; ${file} stays as it is`)
-    return second.report()
+    if (learned.flaky.length === 0) say(`nothing changes by itself; ${file} stays as it is`)
+    return told(second.report())
   }
   await writeRules(rulesFile, learned.rules, { commentOf: learned.exampleOf })
   say(`${learned.count} ${learned.count === 1 ? 'place changes' : 'places change'} by themselves: see ${file}`)
-  return second.report(await readRules(rulesFile))
+  return told(second.report(await readRules(rulesFile)))
 }
 
 async function update(recording: Recording, verified: Verified, options: VerifyOptions): Promise<void> {

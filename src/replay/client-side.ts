@@ -68,6 +68,7 @@ export class ClientSide {
       batch,
       truncated: at.frame.truncated !== undefined
     })
+    if (at.frame.own && e.method === 'initialize') conversation.added = true
     const version = e.metaVersion === undefined ? undefined : names.of(e.metaVersion)
     if (version !== undefined) conversation.named(version)
     const pending: Pending = { request, conversation, key: keyOf(e.id!), version, done: false, cancelled: false }

@@ -12,6 +12,7 @@ const MAX_VERSIONS = 100
 export class ConversationBuilder implements Conversation {
   readonly era: Era
   readonly session: string | undefined
+  added = false
   /** The server gave no session to the client that had asked for this one. */
   unassigned = false
   readonly table: StepTable

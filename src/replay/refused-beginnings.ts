@@ -17,7 +17,11 @@ export class RefusedBeginnings {
   #next = 0
 
   constructor(conversations: readonly Conversation[]) {
-    const all = conversations.flatMap(initializesOf).filter(({ outcome }) => outcome.kind !== 'open')
+    const added = addedSessions(conversations)
+    const all = conversations
+      .filter(one => !added.has(one))
+      .flatMap(initializesOf)
+      .filter(({ outcome }) => outcome.kind !== 'open')
     this.#beginnings = all.sort((a, b) => a.order - b.order)
     this.#always = all.every(isRefusedBeginning) ? all.at(-1) : undefined
   }
@@ -31,9 +35,22 @@ export class RefusedBeginnings {
   }
 }
 
+/** Sessions that only add what was missing, where there are others: what they have is no client's way through a conversation. */
+export function addedSessions(conversations: readonly Conversation[]): ReadonlySet<Conversation> {
+  const added = conversations.filter(one => one.added)
+  return new Set(added.length < conversations.length ? added : [])
+}
+
+/** The `initialize` of such a session, which no client is to make again. */
+export function isOwnBeginning({ added }: Conversation, { method }: RecordedRequest): boolean {
+  return added && method === 'initialize'
+}
+
 /** Those where a client was let in, or none ever asked; all, where there are none of these. */
 export function begunConversations(conversations: readonly Conversation[]): readonly Conversation[] {
+  const added = addedSessions(conversations)
   const begun = conversations.filter(conversation => {
+    if (added.has(conversation)) return false
     const all = initializesOf(conversation)
     return all.length === 0 || !all.every(isRefusedBeginning)
   })

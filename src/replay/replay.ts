@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import path from 'node:path'
+import { basename } from 'node:path'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
@@ -15,7 +15,7 @@ import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Hit, type Match, Matcher, type Miss } from './matching.ts'
 import { movedOf } from './moved.ts'
-import type { TapeTargetOptions } from './options.ts'
+import { type TapeTargetOptions, tapesOf } from './options.ts'
 import { readRecording } from './read-recording.ts'
 import type { Conversation, RecordedRequest, Recording, Said, Step } from './recording.ts'
 import { begunConversations, RefusedBeginnings, unbegunConversation } from './refused-beginnings.ts'
@@ -54,7 +54,7 @@ export class Replay {
   readonly faults: Faults
   /** Of what is counted over all sessions. */
   readonly counts: NamedCounts = new NamedCounts()
-  readonly speed: number
+  speed: number
   readonly onDivergence: 'continue' | 'error'
   readonly #log: Log
   readonly #openLive: OpenLive | undefined
@@ -81,7 +81,9 @@ export class Replay {
     this.recording = recording
     this.revisions = new Revisions(recording)
     this.divergences = new Divergences(recording, rules)
-    this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
+    this.label = `tape:${tapesOf(options)
+      .map(file => basename(file))
+      .join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
     this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
@@ -188,11 +190,11 @@ export class Replay {
     }
     const printed = this.report.missed(finding)
     this.#log.warn('replay-miss', `not on the tape: ${missText(printed)}`, { ...printed })
-    const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
+    const where = closest && `${basename(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
     const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
     // Clients are told no folders.
-    const told = closest ? text.replaceAll(closest.place.file, nameOf(closest.place.file)) : text
+    const told = closest ? text.replaceAll(closest.place.file, basename(closest.place.file)) : text
     return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
@@ -230,7 +232,7 @@ export class Replay {
     const { place } = request
     const text = 'the recorded answer is no JSON-RPC message, or the tape was changed'
     this.report.missed({ method: request.method, ...placed(place), text })
-    return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
+    return new CatflapError('replay_miss', `Not on the tape: ${text} (${basename(place.file)}:${place.line}).`)
   }
 
   /** The next session whose client began like this one. */
@@ -265,23 +267,21 @@ export class Replay {
     return this.report.summary(this.recording, isDone, this.faults.any ? this.faults.seed : undefined)
   }
 
+  /** What clients wait for comes without its pauses. */
+  hurry(): void {
+    this.speed = Number.POSITIVE_INFINITY
+    for (const { schedule } of this.#sessions) schedule.hurry()
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#sessions].map(session => session.close()))
     this.recording.close()
   }
 }
 
-export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly string[] {
-  return typeof tape === 'string' ? [tape] : tape
-}
-
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
   if (rules !== undefined) return await readRules(rules)
   return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
-}
-
-function nameOf(file: string): string {
-  return path.basename(file)
 }
 
 function placeText({ place }: RecordedRequest): string {

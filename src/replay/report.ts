@@ -3,6 +3,7 @@ import { MARK } from '../tape/format.ts'
 import { isSecretName } from '../tape/secret-names.ts'
 import type { FaultKind } from './faults.ts'
 import type { RecordedRequest, Recording, TapePlace } from './recording.ts'
+import { isOwnBeginning } from './refused-beginnings.ts'
 import { stepsInTurn } from './steps-of.ts'
 
 /** What became of a replay so far. */
@@ -116,7 +117,7 @@ function unusedOf(
   let count = 0
   for (const conversation of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
     for (const [, step] of stepsInTurn(conversation)) {
-      if (step.kind !== 'request' || isDone(step)) continue
+      if (step.kind !== 'request' || isDone(step) || isOwnBeginning(conversation, step)) continue
       if (++count > MAX_DETAILS) continue
       const { method, subject } = step
       first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })

@@ -1,5 +1,6 @@
 import { uint32s } from './column.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
+import { addedSessions, isOwnBeginning } from './refused-beginnings.ts'
 import { stepAt, stepsInTurn } from './steps-of.ts'
 
 /** The requests of some conversations, one conversation after the other, each at its position. */
@@ -18,12 +19,13 @@ export class RequestList {
   ) {
     this.#conversations = conversations
     this.#starts = new Uint32Array(conversations.length)
+    const added = addedSessions(conversations)
     let position = 0
     for (const [number, conversation] of conversations.entries()) {
       this.#starts[number] = position
       this.#numbers.set(conversation, number)
       for (const [number, step] of stepsInTurn(conversation)) {
-        if (step.kind !== 'request') continue
+        if (step.kind !== 'request' || (added.has(conversation) && isOwnBeginning(conversation, step))) continue
         onRequest(step, position, conversation)
         this.#steps.set(position++, number)
       }

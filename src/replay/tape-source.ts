@@ -1,8 +1,9 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
-import { errnoOf, reasonOf, TapeError, type TapeFrame } from '../tape/format.ts'
+import { errnoOf, TapeError, type TapeFrame } from '../tape/format.ts'
 import { parseFrame } from '../tape/reader.ts'
+import { unreadable } from '../tape/unreadable.ts'
 import { uint32s } from './column.ts'
 import { NearColumn } from './near-column.ts'
 import type { TapePlace, TapeText } from './recording.ts'
@@ -68,7 +69,7 @@ export class TapeSource {
       source.#descriptor = await openFile(file, 'r')
       held++
       const stat = fs.fstatSync(source.#descriptor)
-      if (stat.isDirectory()) throw new Error('EISDIR: it is a folder')
+      if (stat.isDirectory()) throw new Error('it is a folder')
       source.#isFile = stat.isFile()
       source.#size = stat.size
     } catch (error) {
@@ -262,8 +263,4 @@ function readAll(descriptor: number, into: Buffer, offset: number): boolean {
     done += n
   }
   return true
-}
-
-function unreadable(file: string, error: unknown): TapeError {
-  return new TapeError('tape_unreadable', `cannot read ${file}: ${reasonOf(error)}`, error)
 }

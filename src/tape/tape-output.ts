@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, link, lstat, open, realpath, rename, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import { errnoOf, reasonOf, TapeError } from './format.ts'
+import { errnoOf, TapeError } from './format.ts'
 import { LineBuffer } from './line-buffer.ts'
+import { unwritable } from './unreadable.ts'
 
 const CHUNK = 256 * 1024
 
@@ -37,7 +38,7 @@ export class TapeOutput {
       const draft = path.join(path.dirname(target), `.catflap-${process.pid}-${randomUUID()}.part`)
       return new TapeOutput(target, draft, await open(draft, 'wx', 0o600), force)
     } catch (error) {
-      throw unwritable(file, error)
+      throw failure(file, error)
     }
   }
 
@@ -63,7 +64,7 @@ export class TapeOutput {
       else await this.#claim()
     } catch (error) {
       await this.discard()
-      throw unwritable(this.path, error)
+      throw failure(this.path, error)
     }
   }
 
@@ -92,7 +93,7 @@ export class TapeOutput {
       for (let at = 0; at < data.length; ) at += (await this.#handle.write(data, at)).bytesWritten
       this.#lines.clear()
     } catch (error) {
-      throw unwritable(this.path, error)
+      throw failure(this.path, error)
     }
   }
 }
@@ -108,9 +109,6 @@ async function refuseToReplace(file: string, force: boolean): Promise<void> {
     throw new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
 }
 
-function unwritable(file: string, error: unknown): TapeError {
-  if (error instanceof TapeError) return error
-  if (errnoOf(error) === 'EEXIST')
-    return new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
-  return new TapeError('tape_unwritable', `cannot write ${file}: ${reasonOf(error)}`, error)
+function failure(file: string, error: unknown): TapeError {
+  return error instanceof TapeError ? error : unwritable(file, error)
 }

@@ -56,7 +56,7 @@ function suiteOf({ session, era, requests, differences }: SessionReport): Suite 
   const name = session ?? (era === 'modern' ? 'modern' : 'no session')
   const cases = requests.map(request => caseOf(request, name))
   const asked = differences.map(d => ({
-    name: `asked by the server: ${d.path}`,
+    name: `asked or said by the server: ${d.path}`,
     classname: name,
     verdict: { tag: 'failure' as const, message: d.text }
   }))

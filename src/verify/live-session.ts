@@ -4,6 +4,7 @@ import type { Era } from '../protocol/versions.ts'
 import type { Target } from '../proxy/core.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead } from '../transport/upstream.ts'
 import { LiveRequest, Receiver } from './live-request.ts'
+import { LiveVoices } from './live-voices.ts'
 import { Happenings } from './signal.ts'
 
 /** How long a server may take to have a notification, and a stream to open, in ms. */
@@ -14,6 +15,8 @@ export class LiveSession {
   readonly happenings = new Happenings()
   /** How many messages of each method came, whomever they belong to. */
   readonly counts = new Map<string, number>()
+  /** What it says to the session at large. */
+  readonly voices = new LiveVoices()
   /** The server has answered something, whatever it was. */
   answered = false
   readonly #leg: Leg
@@ -38,6 +41,11 @@ export class LiveSession {
     this.#leg = target.open(this.#events())
   }
 
+  /** All comes on one stream, as far as is known: what a URL speaks shows when it is asked. */
+  get onPipe(): boolean {
+    return this.#target.kind !== 'http'
+  }
+
   get lost(): CatflapError | undefined {
     return this.#lost
   }
@@ -52,10 +60,11 @@ export class LiveSession {
     messages: readonly Message[],
     { timeout, headers }: { readonly timeout: number; readonly headers: readonly string[] }
   ): readonly LiveRequest[] {
-    const onPipe = this.#target.kind !== 'http'
+    const { onPipe } = this
     const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe }))
     for (const request of requests) {
       this.#open.add(request)
+      this.voices.began(request)
       if (this.#open.size > 1) for (const one of this.#open) one.alone = false
       void request.ended.then(outcome => {
         this.#open.delete(request)
@@ -71,6 +80,7 @@ export class LiveSession {
 
   /** Sends a notification or an answer. Resolves once the server has it, has refused it, or took too long. */
   async say(message: Message, headers: readonly string[]): Promise<void> {
+    this.voices.touched()
     let done = false
     const end = (): void => {
       done = true
@@ -105,7 +115,7 @@ export class LiveSession {
   #events(): LegEvents {
     return {
       message: (message, call) => this.#heard(message, call),
-      late() {},
+      late: message => this.voices.late(message),
       noise() {},
       stderr() {},
       lost: (error, facts) => {
@@ -129,6 +139,7 @@ export class LiveSession {
     this.counts.set(method, (this.counts.get(method) ?? 0) + 1)
     const request = this.#owner(message, call)
     request?.heard({ message, owned: call !== undefined })
+    if (!call && message.kind !== 'request') this.voices.heard(message)
     if (message.kind === 'request') this.#onQuestion(message, request)
     this.happenings.happened()
   }

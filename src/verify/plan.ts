@@ -116,22 +116,6 @@ export function placeFacts({ file, line }: TapePlace): TapePlace {
   return { file, line }
 }
 
-/** Requests that were under way together with another one. */
-export function overlapping({ acts }: Plan): Set<RecordedRequest> {
-  const found = new Set<RecordedRequest>()
-  let longest: RecordedRequest | undefined
-  for (const { step } of acts) {
-    if (step.kind !== 'request') continue
-    if (longest && endOf(longest) > step.order) found.add(longest).add(step)
-    if (!longest || endOf(step) > endOf(longest)) longest = step
-  }
-  return found
-}
-
-function endOf({ outcome }: RecordedRequest): number {
-  return outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
-}
-
 /** The requests of one batch stand together. */
 export function batchAt(acts: readonly Act[], at: number): readonly Act[] {
   const { conversation, step } = acts[at]!

@@ -11,17 +11,7 @@ import { LISTS, Offers } from './drift.ts'
 import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { allPages, furtherPages } from './pages.ts'
-import {
-  type Act,
-  answerOf,
-  batchAt,
-  jsonOf,
-  lastOrderOf,
-  overlapping,
-  type Plan,
-  placeFacts,
-  type Spoken
-} from './plan.ts'
+import { type Act, answerOf, batchAt, jsonOf, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders, supplied } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -34,6 +24,7 @@ const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
 
+const NOT_SENT_STATUS: ReadonlySet<RequestStatus | undefined> = new Set(['skipped', 'refused'])
 const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
 const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
 
@@ -57,7 +48,6 @@ export class Run {
   readonly #pending = new Map<Promise<void>, number>()
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
-  readonly #overlapping: ReadonlySet<RecordedRequest>
   /** Conversations that are not over, and when they were over on the tape. */
   readonly #open = new Map<Conversation, number>()
   /** Anything that wants an answer. */
@@ -82,7 +72,6 @@ export class Run {
     this.#skipped = parts.skipped
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
-    this.#overlapping = overlapping(parts.plan)
     this.bound = new Bound(parts.bindings)
     this.#comparer = new Comparer(parts.recording, options.rules ?? DEFAULT_RULES, this.bound)
   }
@@ -135,6 +124,7 @@ export class Run {
     const open = [...this.#live].filter(([, one]) => one.played === played)
     const all = (): boolean => open.every(([step, { live }]) => hasHeard(step, live, Number.POSITIVE_INFINITY))
     await played.session.happenings.until(() => all() || played.session.lost !== undefined, ANNOUNCEMENT)
+    if (!this.#options.driftOnly && !this.#options.signal?.aborted) await played.voicesCame(ANNOUNCEMENT)
     await played.close()
   }
 
@@ -161,7 +151,8 @@ export class Run {
   #played(conversation: Conversation): Played {
     let played = this.played.get(conversation)
     if (!played) {
-      const isSent = (step: RecordedRequest): boolean => !this.#skipped.has(step) && !step.cancelled
+      const isSent = (step: RecordedRequest): boolean =>
+        !this.#skipped.has(step) && !step.cancelled && !NOT_SENT_STATUS.has(this.requests.get(step)?.status)
       played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step), isSent)
       this.played.set(conversation, played)
       this.#open.set(conversation, lastOrderOf(conversation))
@@ -201,6 +192,7 @@ export class Run {
 
   #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
     this.#live.set(step, { live, played })
+    played.session.voices.isOf(live, step)
     const { outcome, cancelled } = step
     // Closed with its session: nobody waits for what was open to the end.
     const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
@@ -230,10 +222,11 @@ export class Run {
   /** Compares once more, with other rules. */
   recompare(answers: Iterable<readonly [RecordedRequest, LiveAnswer]>, comparer: Comparer): void {
     for (const [step, live] of answers) this.#compare(step, live, comparer)
+    for (const played of this.played.values()) played.comparer = comparer
   }
 
   #compare(step: RecordedRequest, live: LiveAnswer, comparer: Comparer): void {
-    const all = comparer.request(step, live, this.wasAlone(step))
+    const all = comparer.request(step, live)
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
     const differences = isListed ? [] : all
@@ -309,11 +302,6 @@ export class Run {
     const json = supplied(jsonOf(step), this.#options.set)
     this.bound.apply(step, json)
     return Message.parse(Buffer.from(JSON.stringify(json)))
-  }
-
-  /** No other request was under way when this one was recorded. */
-  wasAlone(request: RecordedRequest): boolean {
-    return !this.#overlapping.has(request)
   }
 }
 

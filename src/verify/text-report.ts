@@ -28,7 +28,7 @@ function sessionLines({ session, era, requests, differences }: SessionReport, pa
   return [
     paint('bold', printable(title)),
     ...told.flatMap(request => requestLines(request, paint)),
-    ...differences.map(d => `  ${paint('red', MARKS.different)}  the server asked otherwise: ${d.text}`)
+    ...differences.map(d => `  ${paint('red', MARKS.different)}  the server asked or said otherwise: ${d.text}`)
   ]
 }
 

@@ -32,7 +32,7 @@ export async function updateTapes(recording: Recording, verified: Verified, opti
     ])
   const questions = report.sessions
     .flatMap(s => s.differences)
-    .map(d => `questions of the server's are not written: ${d.text}`)
+    .map(d => `what the server asks, or says to a session at large, is not written: ${d.text}`)
   const updater = new Updater(verified, secretsOf(options))
   for (const [request, live] of verified.answers) updater.request(request, live)
   for (const { file } of recording.tapes) {
@@ -74,7 +74,7 @@ class Updater {
   }
 
   #said(request: RecordedRequest, live: LiveAnswer, line: number): void {
-    const [before, after] = belonging(request, live, this.#verified.run.wasAlone(request))
+    const [before, after] = belonging(request, live)
     let pending: Message[] = []
     let last: Said | undefined
     for (const [old, now] of pairsInOrder(

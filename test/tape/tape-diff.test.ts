@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
-import { answer, call, conversation, run, tapeIn, tapeOf } from './tool-fixtures.ts'
+import { answer, call, conversation, run, runEach, tapeIn, tapeOf } from './tool-fixtures.ts'
 
 t.test('diff: 0 for the same, 1 for different, 2 for trouble; equal requests in order', async t => {
   const file = await tapeIn(t)
@@ -30,4 +30,16 @@ t.test('diff: 0 for the same, 1 for different, 2 for trouble; equal requests in 
   t.notMatch(ruled.out, '~ ')
   t.equal((await run(t, ['diff', file, '/nowhere'])).code, 2)
   t.equal((await run(t, ['diff', file])).code, 2)
+})
+
+t.test('diff: a tape does not differ from its own redacted copy', async t => {
+  const file = await tapeIn(t)
+  const clean = path.join(path.dirname(file), 'clean.tape.jsonl')
+  const [redacted, ...compared] = await runEach(t, [
+    ['redact', file, '-o', clean, '--redact-json', '/params/arguments/password'],
+    ['diff', file, clean],
+    ['diff', clean, file]
+  ])
+  t.match(redacted!.err, /: 2 frames changed\n$/, 'in the parameters and in the answer')
+  for (const { out, err, code } of compared) t.strictSame([out, err, code], ['', '', 0])
 })

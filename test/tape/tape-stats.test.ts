@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Histogram } from '../../src/tape/histogram.ts'
 import { TapeStats } from '../../src/tape/stats.ts'
-import { call, conversation, run, tapeIn } from './tool-fixtures.ts'
+import { duration } from '../../src/tape/timeline.ts'
+import { answer, call, conversation, run, runEach, tapeIn } from './tool-fixtures.ts'
 
 t.test('stats: counts, errors of both kinds, latencies and bytes by method and tool', async t => {
   const file = await tapeIn(t)
@@ -27,6 +28,32 @@ t.test('stats: counts, errors of both kinds, latencies and bytes by method and t
   t.equal(failing.up, 2 * Buffer.byteLength(conversation[2]!.text!))
   const table = await run(t, ['stats', file, '--sort', 'errors'])
   t.match(table.out.split('\n')[1], /^█+ +tools\/call (echo|fail) /)
+})
+
+t.test('stats: of a hundred latencies, p50 is the 50th, p95 the 95th and p99 the 99th', async t => {
+  const slow = Array.from({ length: 100 }, (_, i) => ({ id: i + 1, ms: (i + 1) * 10 }))
+  // The slowest comes first, so that no order of answers is taken for an order of latencies.
+  const file = await tapeIn(
+    t,
+    slow.toReversed().flatMap(({ id, ms }, i) => {
+      const start = i * 2000
+      return [call(2 * i + 1, id, 'echo', {}, { t: start }), answer(2 * i + 2, id, {}, { t: start + ms })]
+    })
+  )
+  const [json, table] = await runEach(t, [
+    ['stats', file, '--json'],
+    ['stats', file]
+  ])
+  const row = JSON.parse(json!.out)
+  for (const [name, exact] of Object.entries({ p50: 500, p95: 950, p99: 990 }))
+    t.ok(Math.abs(row[name] - exact) <= exact / 100, `${name}: ${row[name]}`)
+  const [head, cells] = table!.out.split('\n').map(line => line.trim().split(/ {2,}/))
+  const shown = ['p50', 'p95', 'p99'].map(name => cells!.at(head!.indexOf(name) - head!.length))
+  t.strictSame(
+    shown,
+    [row.p50, row.p95, row.p99].map(ms => duration(ms))
+  )
+  t.equal(new Set(shown).size, 3)
 })
 
 t.test('stats hold a bounded number of names, and percentiles are right within 1 %', t => {

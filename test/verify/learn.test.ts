@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { readRecording } from '../../src/replay/recording.ts'
-import { DEFAULT_RULES } from '../../src/replay/rules.ts'
+import { DEFAULT_RULES, parseRules } from '../../src/replay/rules.ts'
+import { withRules } from '../../src/replay/rules-writer.ts'
 import { learn } from '../../src/verify/learn.ts'
 import { verifyOnce } from '../../src/verify/verify.ts'
 import { down, request, result, tapeOf, up } from '../replay/recording-door.ts'
@@ -12,14 +13,26 @@ const VERSION = { protocolVersion: '2025-06-18', capabilities: { tools: {} } }
 
 /** A server whose items have other names in each of its lives, in the order that it is told. */
 const SERVER = `
+import { existsSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-const [title, order] = process.argv.slice(2)
+const [title, order, state] = process.argv.slice(2)
+const first = state !== undefined && !existsSync(state)
+if (first) writeFileSync(state, '')
+const say = message => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...message }) + '\\n')
+const log = data => say({ method: 'notifications/message', params: { level: 'info', data } })
 const life = Math.random().toString(36).slice(2, 10) + 'q'
 createInterface({ input: process.stdin }).on('line', line => {
   const { id, method } = JSON.parse(line)
   if (id === undefined) return
   const made = ['a', 'b'].map(end => ({ id: 'item_' + life + end, title, v: 1 }))
   const known = [{ name: 'x', v: 1 }, { name: 'y', v: 2 }]
+  if (method !== 'initialize' && order === 'speaks') {
+    log('life ' + life)
+    if (first) log('only now and then')
+  }
+  const isBad = method !== 'initialize' && !first
+  if (isBad && order === 'fails') return say({ id, error: { code: -31000, message: 'too busy' } })
+  if (isBad && order === 'errs') return say({ id, result: { content: [], isError: true } })
   const items = method === 'initialize' ? undefined : { made, known: order === 'turned' ? known.reverse() : known }
   const result = items ? { content: [], structuredContent: items } : ${JSON.stringify({ ...VERSION, serverInfo: { name: 's', version: '1' } })}
   process.stdout.write(JSON.stringify({ jsonrpc: '2.0', id, result }) + '\\n')
@@ -70,3 +83,39 @@ t.test('of a list that comes in another order, the order is learned', async t =>
   const { rules } = learn(await once('straight'), await once('turned'), DEFAULT_RULES)
   t.strictSame(rules.answers[0]?.unordered, ['/result/structuredContent/known'])
 })
+
+t.test('of notifications the rules are of the request that brought them', async t => {
+  const { tape, server } = stage(t)
+  const recording = await readRecording([tape])
+  t.teardown(() => recording.close())
+  const options = {
+    target: server('a', 'speaks', path.join(t.testdirName, 'state')),
+    allowWrites: true,
+    timeout: 20_000
+  }
+  const first = await verifyOnce(recording, options, true)
+  const second = await verifyOnce(recording, options, true)
+  const learned = learn(first, second, DEFAULT_RULES)
+  t.strictSame(learned.flaky, [])
+  const [rule, ...more] = learned.rules.answers
+  t.strictSame(more, [])
+  t.match(rule, { method: 'tools/call', name: 'read' })
+  const ignore = ['/notifications', '/notifications/*/params/data', '/result/structuredContent/made/*/id']
+  t.strictSame([...rule!.ignore!].sort(), ignore)
+  t.strictSame(found(second.report(parseRules(withRules(undefined, learned.rules, { file: 'a' }), 'a'))), [])
+})
+
+for (const [how, kinds] of [
+  ['fails', 'a result in the first run, an error in the second'],
+  ['errs', 'a result in the first run, isError in the second']
+] as const)
+  t.test(`a flip from a result is no noise: ${how}`, async t => {
+    const { tape, server } = stage(t)
+    const recording = await readRecording([tape])
+    t.teardown(() => recording.close())
+    const options = { target: server('a', how, path.join(t.testdirName, 'state')), allowWrites: true, timeout: 20_000 }
+    const first = await verifyOnce(recording, options, true)
+    const learned = learn(first, await verifyOnce(recording, options, true), DEFAULT_RULES)
+    t.strictSame(learned.rules.answers, [])
+    t.match(learned.flaky, [kinds])
+  })
