@@ -1,10 +1,13 @@
+import { Line, Standing } from './line.ts'
 import type { Said } from './recording.ts'
 import { type Cue, Sequence, type Stage, type Waiting } from './sequence.ts'
 
 export interface AsidesEvents {
   tell(said: Said): void
   /** An answer that is still to be told comes before it. */
-  holds(cue: Cue): boolean
+  ahead(cue: Cue): Standing | undefined
+  /** It may tell what it has, in its turn. */
+  wake(one: Waiting): void
 }
 
 /** What the server says that belongs to no request, as far as it is not told yet. */
@@ -12,33 +15,37 @@ export class Asides {
   readonly #stage: Stage
   readonly #events: AsidesEvents
   readonly #open = new Set<Sequence<Said>>()
-  readonly #goOn: () => void
+  readonly #line: Line
 
-  constructor(stage: Stage, events: AsidesEvents, goOn: () => void) {
+  constructor(stage: Stage, events: AsidesEvents) {
     this.#stage = stage
     this.#events = events
-    this.#goOn = goOn
+    this.#line = new Line(one => events.wake(one))
   }
 
   get size(): number {
     return this.#open.size
   }
 
-  /** From a time on the tape, which is now. */
-  add(said: readonly Said[], from: number, waits?: (order: number) => boolean): void {
-    const done = (): void => {
-      this.#open.delete(aside)
-      this.#goOn()
-    }
-    const aside: Sequence<Said> = new Sequence<Said>(this.#stage, said, from, { ...this.#events, done }, waits)
+  /** From a time on the tape, which is now. `waitsFor`: the place that the client has to come to before one of them. */
+  add(said: readonly Said[], from: number, waitsFor?: (order: number) => number): void {
+    const { tell, ahead, wake } = this.#events
+    const place = new Standing()
+    const aside: Sequence<Said> = new Sequence<Said>(this.#stage, said, from, {
+      tell,
+      ahead,
+      waitsFor,
+      moved: () => this.#line.move(place, aside.next),
+      done: () => void this.#open.delete(aside)
+    })
     this.#open.add(aside)
-    aside.advance()
+    this.#line.move(place, aside.next)
+    wake(aside)
   }
 
-  /** One of them, other than who asks, has something to tell that comes before this. */
-  before(order: number, by: Waiting): boolean {
-    for (const aside of this.#open) if (aside !== by && aside.next < order) return true
-    return false
+  /** One of them has something to tell that comes before this. */
+  before(order: number): Standing | undefined {
+    return this.#line.before(order)
   }
 
   stop(): void {

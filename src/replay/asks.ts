@@ -1,15 +1,19 @@
 import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import { declares, needs } from './capabilities.ts'
+import { Line, Standing } from './line.ts'
 import type { Play } from './play.ts'
 import type { Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { divergence, placed } from './report.ts'
+import type { Waiting } from './sequence.ts'
 
 interface Ask {
   readonly said: Said
   readonly play: Play | undefined
   readonly idText: string
+  /** Where the client's answer came. */
+  readonly place: Standing
 }
 
 /** Servers that ask and ask without being answered. */
@@ -19,10 +23,12 @@ const MAX_ASKS = 1024
 export class Asks {
   readonly #session: ReplaySession
   readonly #open = new Map<string, Ask>()
+  readonly #line: Line
   #minted = 0
 
-  constructor(session: ReplaySession) {
+  constructor(session: ReplaySession, wake: (one: Waiting) => void) {
     this.#session = session
+    this.#line = new Line(wake)
   }
 
   /** Only clients that have said they can answer are asked; with others, all goes on as if they had. */
@@ -31,7 +37,9 @@ export class Asks {
     const needed = needs(said.method, (message.json as { params?: unknown }).params)
     if (needed && !declares(play?.declared ?? session.declared, needed)) return session.settled(said)
     const idText = this.mint(message.idText!)
-    this.#open.set(idKey(idText), { said, play, idText })
+    const place = new Standing()
+    this.#open.set(idKey(idText), { said, play, idText, place })
+    if (said.answer) this.#line.move(place, said.answer.order)
     if (this.#open.size > MAX_ASKS) this.#forgetOldest()
     session.say(message.withId(idText), said.owned ? play : undefined)
   }
@@ -42,17 +50,16 @@ export class Asks {
     return like.startsWith('"') ? `"replay-${this.#minted}"` : String(this.#minted)
   }
 
-  unansweredBefore(order: number): boolean {
-    if (this.#open.size === 0) return false
-    for (const { said } of this.#open.values()) if (said.answer && said.answer.order < order) return true
-    return false
+  /** One whose answer came before this. */
+  before(order: number): Standing | undefined {
+    return this.#line.before(order)
   }
 
   answer(message: Message): void {
     const key = message.idText === undefined ? undefined : idKey(message.idText)
     const ask = key === undefined ? undefined : this.#open.get(key)
     if (key === undefined || !ask) return
-    this.#open.delete(key)
+    this.#close(key, ask)
     const { said } = ask
     const found = said.answer ? this.#session.replay.divergences.of(said, said.answer, message) : []
     if (found.length > 0) this.#diverged(ask, found)
@@ -62,9 +69,10 @@ export class Asks {
   /** The server takes its question back. Returns the name that the client has for it. */
   takeBack(recordedId: string): string | undefined {
     const wanted = idKey(recordedId)
-    for (const [key, { said, idText }] of this.#open) {
+    for (const [key, ask] of this.#open) {
+      const { said, idText } = ask
       if (said.id === undefined || idKey(said.id) !== wanted) continue
-      this.#open.delete(key)
+      this.#close(key, ask)
       this.#session.settled(said)
       return idText
     }
@@ -74,14 +82,18 @@ export class Asks {
   /** Nobody waits for the answers to what this request brought. */
   drop(play: Play): void {
     if (this.#open.size === 0) return
-    for (const [key, ask] of this.#open) if (ask.play === play) this.#open.delete(key)
-    this.#session.goOn()
+    for (const [key, ask] of this.#open) if (ask.play === play) this.#close(key, ask)
+  }
+
+  #close(key: string, { place }: Ask): void {
+    this.#open.delete(key)
+    this.#line.leave(place)
   }
 
   #forgetOldest(): void {
-    for (const [key, { said }] of this.#open) {
-      this.#open.delete(key)
-      return this.#session.settled(said)
+    for (const [key, ask] of this.#open) {
+      this.#close(key, ask)
+      return this.#session.settled(ask.said)
     }
   }
 

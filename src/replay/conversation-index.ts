@@ -1,5 +1,5 @@
 import { uint32s } from './column.ts'
-import type { Conversation, RecordedNotification, Said, Step } from './recording.ts'
+import type { Conversation, RecordedNotification, Said } from './recording.ts'
 import { stepAt, stepsInTurn } from './steps-of.ts'
 
 /** What a replay looks up in a conversation. Built once, when somebody first replays it. */
@@ -9,8 +9,6 @@ export class ConversationIndex {
   readonly #conversation: Conversation
   /** By method: which of the steps. */
   readonly #notifications = new Map<string, number[]>()
-  /** Behind GETs and ends, which a replay may not have: it counts as said behind what the client did before them, told by its order. */
-  readonly #moved = new Map<number, Said[]>()
   /** When the client did something and when it was answered, in order. */
   readonly #moments: Uint32Array
   /** When the client did something that a replay does again. */
@@ -18,19 +16,18 @@ export class ConversationIndex {
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
-    let last: number | undefined
     let before: readonly Said[] = conversation.before
+    let isFirst = true
     const moments = new Orders()
     const begins = new Orders()
     for (const [number, step] of stepsInTurn(conversation)) {
       moments.add(step.order)
       if (step.kind === 'listen' || step.kind === 'end') {
-        if (step.after.length === 0 || step.kind === 'end') continue
-        if (last !== undefined) this.#moved.set(last, [...(this.#moved.get(last) ?? []), ...step.after])
-        else before = [...before, ...step.after]
+        // A replay may have no GET.
+        if (isFirst && step.kind === 'listen' && step.after.length > 0) before = [...before, ...step.after]
         continue
       }
-      last = step.order
+      isFirst = false
       begins.add(step.order)
       if (step.kind === 'request' && step.outcome.kind !== 'open') moments.add(step.outcome.order)
       if (step.kind === 'notification') this.#notification(step.method, number)
@@ -50,12 +47,6 @@ export class ConversationIndex {
   notification(method: string, n: number): RecordedNotification | undefined {
     const number = this.#notifications.get(method)?.[n]
     return number === undefined ? undefined : (stepAt(this.#conversation, number) as RecordedNotification)
-  }
-
-  /** What the server said, of the session at large, behind this. */
-  after(step: Step): readonly Said[] {
-    const moved = this.#moved.get(step.order)
-    return moved ? [...step.after, ...moved] : step.after
   }
 
   /** The last thing that happened before then; 0: nothing did. */

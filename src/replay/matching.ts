@@ -37,10 +37,17 @@ export interface MatcherOptions {
   readonly rules: Rules
 }
 
+export interface AskedMessage {
+  readonly method: string
+  /** As `parseJson` gives them. */
+  readonly params: unknown
+}
+
 /** One for each replay session: what others use up does not count here. */
 export interface Cursor {
-  /** `params` as `parseJson` gives them. */
-  match(message: { readonly method: string; readonly params: unknown }): Match
+  match(message: AskedMessage): Match
+  /** A number that all requests have which get the same recordings; undefined: there are none. */
+  kindOf(message: AskedMessage): number | undefined
   /** How many of the recorded requests it has used. */
   used(): { readonly size: number }
 }
@@ -104,7 +111,7 @@ class KeyedCursor implements Cursor {
     this.#onUse = onUse
   }
 
-  match({ method, params }: { readonly method: string; readonly params: unknown }): Match {
+  match({ method, params }: AskedMessage): Match {
     const asked = askedBy({ method, params })
     const bucket = this.#index.bucketOf(method, params)
     if (!bucket) return this.#otherwise(asked) ?? { miss: missOf(this.#index, asked) }
@@ -139,6 +146,10 @@ class KeyedCursor implements Cursor {
     this.#used.add(position)
     this.#onUse(position)
     return this.#index.all.at(position)
+  }
+
+  kindOf({ method, params }: AskedMessage): number | undefined {
+    return this.#index.kindOf(method, params)
   }
 
   used(): { readonly size: number } {
@@ -202,7 +213,7 @@ class StrictCursor implements Cursor {
     })
   }
 
-  match(message: { readonly method: string; readonly params: unknown }): Match {
+  match(message: AskedMessage): Match {
     if (message.method === 'ping') return this.#pings.match(message)
     const keys = this.#index.keysOf(message.method, message.params)
     let again = this.#order.laps > 0
@@ -224,7 +235,7 @@ class StrictCursor implements Cursor {
     return this.#index.all.at(position)
   }
 
-  #other(message: { readonly method: string; readonly params: unknown }): Match {
+  #other(message: AskedMessage): Match {
     const asked = askedBy(message)
     const bucket = this.#index.bucketOf(message.method, message.params)
     if (!bucket) return { miss: missOf(this.#index, asked) }
@@ -235,11 +246,15 @@ class StrictCursor implements Cursor {
     return { miss: outOfOrder(this.#index, asked, bucket, this.#index.all.at(next)) }
   }
 
+  kindOf({ method, params }: AskedMessage): number | undefined {
+    return this.#index.kindOf(method, params)
+  }
+
   used(): { readonly size: number } {
     return this.#used
   }
 }
 
-function askedBy({ method, params }: { readonly method: string; readonly params: unknown }): AskedRequest {
+function askedBy({ method, params }: AskedMessage): AskedRequest {
   return { method, name: subjectOf(params), params }
 }

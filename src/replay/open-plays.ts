@@ -1,13 +1,21 @@
 import { idKey } from '../protocol/id.ts'
+import { Line, type Standing } from './line.ts'
 import type { Play } from './play.ts'
 import type { RecordedAnswer, Said } from './recording.ts'
-import type { Cue } from './sequence.ts'
+import type { Cue, Waiting } from './sequence.ts'
 
 /** The requests of one replay that are open, and how they wait for one another. */
 export class OpenPlays {
   readonly #plays = new Set<Play>()
-  /** Those that bring something of the session at large. */
-  readonly #loose = new Set<Play>()
+  /** By what comes of them next. */
+  readonly #line: Line
+  /** By what comes of them next that is of the session at large. */
+  readonly #loose: Line
+
+  constructor(wake: (one: Waiting) => void) {
+    this.#line = new Line(wake)
+    this.#loose = new Line(wake)
+  }
 
   get size(): number {
     return this.#plays.size
@@ -19,13 +27,21 @@ export class OpenPlays {
 
   add(play: Play): void {
     this.#plays.add(play)
-    if (play.isLoose) this.#loose.add(play)
+    this.moved(play)
+  }
+
+  /** What comes of it next is another thing. One that is made again keeps nobody waiting. */
+  moved(play: Play): void {
+    if (play.again) return
+    this.#line.move(play.place, play.next)
+    if (play.loosePlace) this.#loose.move(play.loosePlace, play.nextLoose)
   }
 
   /** False: it was none of them. */
   delete(play: Play): boolean {
     if (!this.#plays.delete(play)) return false
-    this.#loose.delete(play)
+    this.#line.leave(play.place)
+    if (play.loosePlace) this.#loose.leave(play.loosePlace)
     return true
   }
 
@@ -48,19 +64,12 @@ export class OpenPlays {
   }
 
   /** What was said at large between requests that were open at one time waits for all, and all wait for it. */
-  holdsBack(play: Play, cue: Cue, isLoose: boolean): boolean {
-    if (play.again) return false
-    const { order } = play.recorded
-    for (const other of isLoose ? this.#plays : this.#loose) {
-      if (other === play || other.again || other.until < order) continue
-      if ((isLoose ? other.next : other.nextLoose) < cue.order) return true
-    }
-    return false
+  ahead(play: Play, { order }: Cue, isLoose: boolean): Standing | undefined {
+    return play.again ? undefined : (isLoose ? this.#line : this.#loose).before(order, play.recorded.order)
   }
 
   /** One of them has something to tell that comes first. */
-  before({ order }: Cue): boolean {
-    for (const play of this.#plays) if (!play.again && play.next < order) return true
-    return false
+  before({ order }: Cue): Standing | undefined {
+    return this.#line.before(order)
   }
 }

@@ -1,12 +1,11 @@
 import type { Message } from '../protocol/message.ts'
+import { kindOf } from './asking.ts'
 import type { ConversationIndex } from './conversation-index.ts'
+import { NamedCounts } from './counts.ts'
 import type { Cursor, Hit, Match } from './matching.ts'
 import { Owed } from './owed.ts'
 import type { Conversation, RecordedNotification, Said } from './recording.ts'
 import type { Replay } from './replay.ts'
-
-/** Methods that are remembered. */
-const MAX_NAMES = 1024
 
 /** Which of the recordings are one client's next. */
 export class OwnRecordings {
@@ -14,9 +13,9 @@ export class OwnRecordings {
   readonly #name: string | undefined
   readonly #before: (said: readonly Said[]) => void
   readonly #cursors: { legacy?: Cursor; modern?: Cursor } = {}
-  readonly #owed = new Owed()
+  readonly #owed = { legacy: new Owed(), modern: new Owed() }
   /** How often a method was used: of notifications, and of requests where faults depend on it. */
-  readonly #times = new Map<string, number>()
+  readonly counts: NamedCounts = new NamedCounts()
   #index: ConversationIndex | undefined
   #begun = false
 
@@ -40,33 +39,34 @@ export class OwnRecordings {
 
   /** What is due whatever the cursors say: what was told something else in its place before, and who is refused at the door. */
   due(message: Message, modern: boolean): Hit | undefined {
-    const owed = this.#owed.take(message)
-    if (!owed) return this.#replay.refusedBeginning(message, modern)
-    this.#replay.hit(owed.request)
-    return owed
+    const owed = this.#owed[modern ? 'modern' : 'legacy']
+    const kind = owed.any ? this.#kindOf(message, modern) : undefined
+    const hit = kind === undefined ? undefined : owed.take(kind)
+    if (!hit) return this.#replay.refusedBeginning(message, modern)
+    this.#replay.hit(hit.request)
+    return hit
   }
 
   /** The client has to make the request once more to get its recording. */
-  owes(message: Message, hit: Hit): void {
-    this.#owed.give(message, hit)
+  owes(message: Message, modern: boolean, hit: Hit): void {
+    const kind = this.#kindOf(message, modern)
+    if (kind !== undefined) this.#owed[modern ? 'modern' : 'legacy'].give(kind, hit)
+  }
+
+  #kindOf(message: Message, modern: boolean): number | undefined {
+    const cursor = modern ? this.#cursors.modern : this.#cursors.legacy
+    return cursor && kindOf(cursor, message)
   }
 
   /** The client's next of that method. */
   notification(method: string): RecordedNotification | undefined {
-    return this.index?.notification(method, this.count(method))
+    return this.index?.notification(method, this.counts.next(method))
   }
 
   /** Of what the client plays; undefined while that is not known. */
   get index(): ConversationIndex | undefined {
     const { modern } = this.#replay.recording
     return this.#index ?? (modern && !this.#begun ? this.#replay.indexOf(modern) : undefined)
-  }
-
-  /** How often it was counted before. */
-  count(what: string): number {
-    const n = this.#times.get(what) ?? 0
-    if (n > 0 || this.#times.size < MAX_NAMES) this.#times.set(what, n + 1)
-    return n
   }
 
   #beginAs(conversation: Conversation): void {

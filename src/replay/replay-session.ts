@@ -3,11 +3,13 @@ import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
 import { Asides } from './asides.ts'
 import { Asks } from './asks.ts'
 import { type Capabilities, declaredIn } from './capabilities.ts'
-import { isInstead } from './faults.ts'
+import { type FaultRule, isInstead } from './faults.ts'
+import type { Standing } from './line.ts'
 import type { LiveServer } from './live-server.ts'
 import type { Hit } from './matching.ts'
 import { OpenPlays } from './open-plays.ts'
 import { OwnRecordings } from './own-recordings.ts'
+import { Patience, type Patient } from './patience.ts'
 import { Play } from './play.ts'
 import type { RecordedRequest, Said } from './recording.ts'
 import type { Replay } from './replay.ts'
@@ -33,13 +35,19 @@ export class ReplaySession implements Stage {
   readonly asks: Asks
   readonly tokens: ReplayTokens = new ReplayTokens()
   paused = false
+  /** The client has come so far on the tape. */
+  place = 0
   readonly #outlet: Outlet
   readonly #own: OwnRecordings
-  readonly #plays = new OpenPlays()
-  readonly #waiting = new Set<Waiting>()
+  readonly #plays: OpenPlays
   readonly #asides: Asides
+  readonly #patience = new Patience()
+  /** While the reader asks for a pause. */
+  readonly #resting = new Set<Waiting>()
+  #woken: Waiting[] = []
+  /** Requests that have been made, and of which nothing has been told. */
+  #starting = 0
   #declared: Capabilities = {}
-  #reached = 0
   #initialize: Message | undefined
   #live: LiveServer | undefined
   #closed = false
@@ -47,9 +55,11 @@ export class ReplaySession implements Stage {
   constructor(replay: Replay, outlet: Outlet, name?: string) {
     this.replay = replay
     this.#outlet = outlet
-    this.asks = new Asks(this)
+    const wake = (one: Waiting): void => this.#wake(one)
+    this.asks = new Asks(this, wake)
+    this.#plays = new OpenPlays(wake)
     const tell = (said: Said): void => readText(this, said, undefined)
-    this.#asides = new Asides(this, { tell, holds: cue => this.#plays.before(cue) }, () => this.goOn())
+    this.#asides = new Asides(this, { tell, wake, ahead: cue => this.#plays.before(cue) })
     this.#own = new OwnRecordings(replay, name, before => this.#aside(before, before[0]!))
     replay.report.sessions++
   }
@@ -96,7 +106,7 @@ export class ReplaySession implements Stage {
     if (method === 'notifications/cancelled') this.#cancelled(message)
     this.#live?.tell(message)
     const recorded = this.#own.notification(method)
-    if (recorded) this.#reachedWith(recorded.order, this.replay.after(recorded), recorded)
+    if (recorded) this.#reached(recorded.order, this.replay.after(recorded), recorded)
   }
 
   /** The client answers a question of the server's. */
@@ -112,8 +122,8 @@ export class ReplaySession implements Stage {
   }
 
   /** The client has to make the request once more to get its recording. */
-  owes({ message, recorded, again }: Play): void {
-    this.#own.owes(message, { request: recorded, again })
+  owes({ message, modern, recorded, again }: Play): void {
+    this.#own.owes(message, modern, { request: recorded, again })
   }
 
   #play(
@@ -125,29 +135,35 @@ export class ReplaySession implements Stage {
     const declared = modern ? declaredIn(message) : this.#declared
     const token = message.progressTokenText
     if (token !== undefined && recorded.progressToken !== undefined) this.tokens.know(recorded.progressToken, token)
-    const faults = replay.faults.any
-      ? replay.faults.of(recorded.method, this.#own.count(`fault ${recorded.method}`))
-      : []
+    const faults = replay.faults.any ? this.#faultsOf(recorded) : NONE
     const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults, again, after })
     if (faults.some(isInstead)) this.owes(play)
     this.#plays.add(play)
-    this.reached(recorded.order)
+    this.#reached(recorded.order)
     this.#start(play)
     return play
   }
 
-  /** In a turn of its own, as whoever calls has the call by then. */
+  /** Clients that try again begin in a session of their own: their beginnings are counted over the whole tape. */
+  #faultsOf({ method }: RecordedRequest): readonly FaultRule[] {
+    const { faults, counts } = this.replay
+    return faults.of(method, (method === 'initialize' ? counts : this.#own.counts).next(`fault ${method}`))
+  }
+
+  /** Not at once, as whoever calls has the call by then. */
   #start(play: Play): void {
-    if (this.#plays.size === 1 && this.#asides.size === 0 && play.isAlone) queueMicrotask(() => play.start())
+    if (play.isAlone && this.#starting === 0) return queueMicrotask(() => play.start())
     // What was read together is there together: each finds its place among the others.
-    else setImmediate(() => play.start())
+    this.#starting++
+    setImmediate(() => {
+      this.#starting--
+      play.start()
+    })
   }
 
   /** A subscription's events come behind what they came behind on the tape. */
-  patience(recorded: RecordedRequest): ((order: number) => boolean) | undefined {
-    if (recorded.method !== 'subscriptions/listen') return undefined
-    const index = this.replay.indexOf(this.replay.recording.modern!)
-    return order => index.momentBefore(order) > this.#reached
+  momentBefore(order: number): number {
+    return this.replay.indexOf(this.replay.recording.modern!).momentBefore(order)
   }
 
   /** This request is over: what the server said behind its answer follows. */
@@ -158,46 +174,31 @@ export class ReplaySession implements Stage {
     const { outcome } = recorded
     if (answered && !this.#closed) {
       const end = outcome.kind === 'open' ? recorded : outcome
-      this.#reachedWith(end.order, after, end)
-    } else {
-      if (!play.cancelled) this.left(play)
-      this.goOn()
-    }
+      this.#reached(end.order, after, end)
+    } else if (!play.cancelled) this.left(play)
   }
 
   /** A client left it, as on the tape. What was said behind an end that nobody is told comes when the client has come as far as then. */
   left({ recorded, after }: Play): void {
     if (!recorded.cancelled) return
     const { index } = this.#own
-    this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order) > this.#reached))
+    this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order)))
   }
 
   /** A question of the recording is settled: the client has answered it, or could not be asked. */
   settled(said: Said): void {
     const { answer } = said
     if (!answer) return
-    this.#plays.rebase(answer)
-    this.#reachedWith(answer.order, this.replay.after(answer), answer)
-    this.goOn()
+    if (this.speed !== Number.POSITIVE_INFINITY) this.#plays.rebase(answer)
+    this.#reached(answer.order, this.replay.after(answer), answer)
   }
 
-  /** The client has come so far, and what the server said then is in its place before anything goes on. */
-  #reachedWith(order: number, said: readonly Said[], behind: { readonly at: number }): void {
-    const isFurther = order > this.#reached
-    if (isFurther) this.#reached = order
-    this.#aside(said, behind)
-    if (isFurther) this.goOn()
-  }
-
-  /** The client has come so far on the tape. */
-  reached(order: number): void {
-    if (order <= this.#reached) return
-    this.#reached = order
-    this.goOn()
-  }
-
-  goOn(): void {
-    if (this.#waiting.size > 0) for (const one of [...this.#waiting]) one.advance()
+  /** The client has come so far on the tape, and what the server said then is in its place before anything goes on. */
+  #reached(order: number, said: readonly Said[] = NOTHING, behind?: { readonly at: number }): void {
+    if (behind) this.#aside(said, behind)
+    if (order <= this.place) return
+    this.place = order
+    this.#patience.reached(order)
   }
 
   /** The live request that waits for this question's answer. */
@@ -205,27 +206,43 @@ export class ReplaySession implements Stage {
     return this.#plays.behind(said)
   }
 
+  /** What it waited for may have come. It looks when all that happens now has happened, however much waits for one another. */
+  #wake(one: Waiting): void {
+    if (this.#woken.push(one) === 1) queueMicrotask(this.#goOn)
+  }
+
+  readonly #goOn = (): void => {
+    const woken = this.#woken
+    this.#woken = []
+    for (const one of woken) one.advance()
+  }
+
   // What sequences ask of their stage.
 
   /** What was said of the session at large keeps its place among all that is being told; answers need not wait for one another. */
-  holds(order: number, by: Waiting): boolean {
-    return this.asks.unansweredBefore(order) || this.#asides.before(order, by)
+  ahead(order: number): Standing | undefined {
+    return this.asks.before(order) ?? this.#asides.before(order)
   }
 
-  holdsBack(play: Play, cue: Cue, isLoose: boolean): boolean {
-    return this.#plays.holdsBack(play, cue, isLoose)
+  aheadOf(play: Play, cue: Cue, isLoose: boolean): Standing | undefined {
+    return this.#plays.ahead(play, cue, isLoose)
   }
 
-  told(): void {
-    this.goOn()
+  moved(play: Play): void {
+    this.#plays.moved(play)
   }
 
-  wait(one: Waiting): void {
-    this.#waiting.add(one)
+  rests(one: Waiting): boolean {
+    if (this.paused) this.#resting.add(one)
+    return this.paused
   }
 
-  leave(one: Waiting): void {
-    this.#waiting.delete(one)
+  wait(one: Patient, place: number): void {
+    this.#patience.wait(one, place)
+  }
+
+  leave(one: Patient): void {
+    this.#patience.leave(one)
   }
 
   say(message: Message, play: Play | undefined): void {
@@ -245,7 +262,12 @@ export class ReplaySession implements Stage {
   resume(): void {
     if (!this.paused) return
     this.paused = false
-    this.goOn()
+    for (const one of this.#resting) {
+      // What the first of them tell may be too much again.
+      if (this.paused) return
+      this.#resting.delete(one)
+      one.advance()
+    }
     this.#live?.resume()
   }
 
@@ -259,8 +281,8 @@ export class ReplaySession implements Stage {
   }
 
   /** What was said of the session at large, behind something that has just happened. */
-  #aside(said: readonly Said[], behind: { readonly at: number }, waits?: (order: number) => boolean): void {
-    if (said.length > 0 && !this.#closed) this.#asides.add(said, behind.at, waits)
+  #aside(said: readonly Said[], behind: { readonly at: number }, waitsFor?: (order: number) => number): void {
+    if (said.length > 0 && !this.#closed) this.#asides.add(said, behind.at, waitsFor)
   }
 
   #cancelled(message: Message): void {
@@ -274,3 +296,4 @@ export class ReplaySession implements Stage {
 }
 
 const NOTHING: readonly Said[] = []
+const NONE: readonly FaultRule[] = []

@@ -5,10 +5,10 @@ import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
-import { TapeError } from '../tape/format.ts'
+import { matching } from './asking.ts'
 import { Bits } from './bits.ts'
-import { parseJson } from './canonical.ts'
 import { ConversationIndex } from './conversation-index.ts'
+import { NamedCounts } from './counts.ts'
 import { Divergences } from './divergences.ts'
 import { type FaultRule, Faults } from './faults.ts'
 import { Beginnings } from './likeness.ts'
@@ -52,6 +52,8 @@ export class Replay {
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
   readonly faults: Faults
+  /** Of what is counted over all sessions. */
+  readonly counts: NamedCounts = new NamedCounts()
   speed: number
   readonly onDivergence: 'continue' | 'error'
   readonly #log: Log
@@ -280,18 +282,6 @@ export class Replay {
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
   if (rules !== undefined) return await readRules(rules)
   return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
-}
-
-/** What cannot be compared is on no tape. */
-function matching(cursor: Cursor, message: Message): Match {
-  try {
-    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
-    return cursor.match({ method: message.method!, params })
-  } catch (error) {
-    if (error instanceof SyntaxError) return { miss: { text: error.message, closest: undefined, difference: [] } }
-    if (!(error instanceof TapeError)) throw error
-    return { miss: { text: 'the tape was changed while it is replayed', closest: undefined, difference: [] } }
-  }
 }
 
 function placeText({ place }: RecordedRequest): string {

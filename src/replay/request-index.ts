@@ -132,6 +132,11 @@ export class RequestIndex {
     return this.#firstOf(this.unansweredKeysOf(method, params))
   }
 
+  /** A number that all requests have which get the same recordings; undefined: there are none. */
+  kindOf(method: string, params: unknown): number | undefined {
+    return (this.bucketOf(method, params) ?? this.unansweredBucketOf(method, params))?.id
+  }
+
   #firstOf(keys: readonly string[]): Bucket | undefined {
     for (const key of keys) {
       const bucket = this.#buckets.get(key)

@@ -243,6 +243,23 @@ t.test('of several sets of gaps that fit, the one that leaves the least open, ho
   t.same(lines({ any: 'thing' }), [2, 2, 2])
 })
 
+t.test('a gap by itself holds several words, where nothing else fits better', async t => {
+  const tape = conversationOf([
+    callOf('login', { text: 'log in with [redacted] please' }),
+    callOf('login', { text: 'log in with [redacted] and leave please' }),
+    callOf('login', { text: '[redacted] is it' }),
+    callOf('get', { url: 'https://x/?token=[redacted]&page=1' })
+  ])
+  const cursor = new Matcher(tape, OPTIONS).cursor()
+  const line = (text: string): number | string => lineOf(cursor, callOf('login', { text }))
+  t.equal(line('log in with correct horse & battery please'), 2)
+  t.equal(line('log in with correct and leave please'), 3)
+  t.equal(line('correct horse is it'), 4)
+  missed(cursor, callOf('login', { text: 'log in with please' }))
+  const { difference } = missed(cursor, callOf('get', { url: 'https://x/?token=a b&page=1' }))
+  t.equal(difference.length, 1, 'nor within a word')
+})
+
 t.test('answers to what the server asked that differ are told, and the recording is used', async t => {
   const step = (answer: unknown, state = 'st'): Sketch => ({
     method: 'tools/call',
