@@ -24,11 +24,27 @@ export function kindOf(cursor: Cursor, message: Message): number | undefined {
 /** `failed` is told why the message cannot be compared. */
 function asking<T>(message: Message, ask: (asked: AskedMessage) => T, failed: (text: string) => T): T {
   try {
-    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
-    return ask({ method: message.method!, params })
+    return ask(new Asked(message))
   } catch (error) {
     if (error instanceof SyntaxError) return failed(error.message)
     if (!(error instanceof TapeError)) throw error
     return failed('the tape was changed while it is replayed')
+  }
+}
+
+/** Its parameters are read where what is written is not known yet. */
+class Asked implements AskedMessage {
+  readonly method: string
+  readonly text: string | undefined
+  #params: { readonly value: unknown } | undefined
+
+  constructor(message: Message) {
+    this.method = message.method!
+    this.text = message.paramsText
+  }
+
+  get params(): unknown {
+    this.#params ??= { value: this.text === undefined ? undefined : parseJson(this.text) }
+    return this.#params.value
   }
 }

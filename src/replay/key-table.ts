@@ -1,8 +1,6 @@
 import { hash } from 'node:crypto'
 
 const WORDS = 8
-/** Keys that are remembered as they are. */
-const MAX_LATELY = 1024
 const BLOCK_BITS = 11
 const BLOCK = 1 << BLOCK_BITS
 
@@ -20,8 +18,6 @@ export class KeyTable {
   /** Numbers of keys plus one; 0: nothing is here. */
   #slots = new Uint32Array(64)
   readonly #digests: Uint32Array[] = []
-  /** Clients ask for few things, again and again: their digests need not be made anew. */
-  readonly #lately = new Map<string, number>()
   readonly #slotOf: (digest: Buffer) => number
 
   constructor({ slotOf = firstWord }: KeyTableOptions = {}) {
@@ -44,13 +40,8 @@ export class KeyTable {
   }
 
   get(key: string): number | undefined {
-    const lately = this.#lately.get(key)
-    if (lately !== undefined) return lately
     const known = this.#slots[this.#find(digestOf(key))]!
-    if (known === 0) return undefined
-    if (this.#lately.size >= MAX_LATELY) this.#lately.clear()
-    this.#lately.set(key, known - 1)
-    return known - 1
+    return known === 0 ? undefined : known - 1
   }
 
   /** Where it is, or would be. */

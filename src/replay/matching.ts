@@ -39,8 +39,10 @@ export interface MatcherOptions {
 
 export interface AskedMessage {
   readonly method: string
-  /** As `parseJson` gives them. */
+  /** As `parseJson` gives them. Reading them may throw what it throws. */
   readonly params: unknown
+  /** The same as they were written, where they were. */
+  readonly text?: string
 }
 
 /** One for each replay session: what others use up does not count here. */
@@ -111,15 +113,14 @@ class KeyedCursor implements Cursor {
     this.#onUse = onUse
   }
 
-  match({ method, params }: AskedMessage): Match {
-    const asked = askedBy({ method, params })
-    const bucket = this.#index.bucketOf(method, params)
-    if (!bucket) return this.#otherwise(asked) ?? { miss: missOf(this.#index, asked) }
+  match(message: AskedMessage): Match {
+    const bucket = this.#index.bucketOf(message)
+    if (!bucket) return this.#otherwise(askedBy(message)) ?? { miss: missOf(this.#index, askedBy(message)) }
     const count = this.#counts.of(bucket)
     const { length } = bucket.positions
     if (count < length) return this.#take(bucket, count, count, false)
-    const repeat = NEVER_RUN_OUT.has(method) ? 'last' : this.#repeat
-    if (repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
+    const repeat = NEVER_RUN_OUT.has(message.method) ? 'last' : this.#repeat
+    if (repeat === 'error') return { miss: usedUp(this.#index, askedBy(message), bucket) }
     return this.#take(bucket, repeat === 'last' ? length - 1 : count % length, count, true)
   }
 
@@ -148,8 +149,8 @@ class KeyedCursor implements Cursor {
     return this.#index.all.at(position)
   }
 
-  kindOf({ method, params }: AskedMessage): number | undefined {
-    return this.#index.kindOf(method, params)
+  kindOf(message: AskedMessage): number | undefined {
+    return this.#index.kindOf(message)
   }
 
   used(): { readonly size: number } {
@@ -237,7 +238,7 @@ class StrictCursor implements Cursor {
 
   #other(message: AskedMessage): Match {
     const asked = askedBy(message)
-    const bucket = this.#index.bucketOf(message.method, message.params)
+    const bucket = this.#index.bucketOf(message)
     if (!bucket) return { miss: missOf(this.#index, asked) }
     if (NEVER_RUN_OUT.has(message.method) || (this.#order.isAtEnd && this.#repeat === 'last'))
       return { request: this.#index.all.at(bucket.positions.at(-1)!), again: true }
@@ -246,8 +247,8 @@ class StrictCursor implements Cursor {
     return { miss: outOfOrder(this.#index, asked, bucket, this.#index.all.at(next)) }
   }
 
-  kindOf({ method, params }: AskedMessage): number | undefined {
-    return this.#index.kindOf(method, params)
+  kindOf(message: AskedMessage): number | undefined {
+    return this.#index.kindOf(message)
   }
 
   used(): { readonly size: number } {

@@ -4,7 +4,7 @@ import { Bits } from './bits.ts'
 import { type Bucket, type Buckets, BucketsBuilder } from './buckets.ts'
 import { canonicalKey, parseJson, type View } from './canonical.ts'
 import { type Gap, Gaps, gapFinder } from './gaps.ts'
-import type { MatcherOptions } from './matching.ts'
+import type { AskedMessage, MatcherOptions } from './matching.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
 import { isRefusedUnread } from './refused-unread.ts'
 import { RequestList } from './request-list.ts'
@@ -18,6 +18,9 @@ export const NEVER_RUN_OUT: ReadonlySet<string> = new Set(['initialize', 'ping',
 const MAX_ALIKE = 200
 /** Methods and names that are told apart in messages about misses. */
 const MAX_NAMES = 100_000
+/** Requests that are remembered as they are written, and how long each may be, in characters. */
+const MAX_LATELY = 1024
+const MAX_LATELY_TEXT = 4096
 
 /** All requests of some conversations, one conversation after the other, and where equal ones stand. */
 export class RequestIndex {
@@ -30,6 +33,8 @@ export class RequestIndex {
   readonly #unreadOrders = new Bits()
   readonly #gaps = new Gaps()
   readonly #methods = new Map<string, Alike>()
+  /** Clients ask for few things, again and again: what is written the same need not be read anew. */
+  readonly #lately = new Map<string, Bucket>()
   #names = 0
 
   constructor(conversations: readonly Conversation[], { mode, rules }: MatcherOptions) {
@@ -122,7 +127,20 @@ export class RequestIndex {
   }
 
   /** The recordings of such a request. Of several that it may be, those that are most like it. */
-  bucketOf(method: string, params: unknown): Bucket | undefined {
+  bucketOf(message: AskedMessage): Bucket | undefined {
+    const { method, text } = message
+    if (text === undefined || text.length > MAX_LATELY_TEXT) return this.#bucketOf(method, message.params)
+    const written = `${method.length} ${method}${text}`
+    const lately = this.#lately.get(written)
+    if (lately) return lately
+    const bucket = this.#bucketOf(method, message.params)
+    if (!bucket) return undefined
+    if (this.#lately.size >= MAX_LATELY) this.#lately.clear()
+    this.#lately.set(written, bucket)
+    return bucket
+  }
+
+  #bucketOf(method: string, params: unknown): Bucket | undefined {
     const keys = this.keysOf(method, params)
     return this.#firstOf(keys) ?? (this.#unread.size > 0 ? this.#firstOf(keys.map(refused)) : undefined)
   }
@@ -133,8 +151,8 @@ export class RequestIndex {
   }
 
   /** A number that all requests have which get the same recordings; undefined: there are none. */
-  kindOf(method: string, params: unknown): number | undefined {
-    return (this.bucketOf(method, params) ?? this.unansweredBucketOf(method, params))?.id
+  kindOf(message: AskedMessage): number | undefined {
+    return (this.bucketOf(message) ?? this.unansweredBucketOf(message.method, message.params))?.id
   }
 
   #firstOf(keys: readonly string[]): Bucket | undefined {

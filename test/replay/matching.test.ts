@@ -369,3 +369,36 @@ t.test('every recorded request, sent again in order, is found as itself', async 
     })
   )
 })
+
+t.test('what is written as a moment ago finds what it would find if it were read', async t => {
+  const names = fc.constantFrom('a', 'b')
+  const methods = fc.constantFrom('tools/call', 'prompts/get', 'x')
+  const spaces = fc.constantFrom('', ' ', '\n')
+  const asked = fc.record({ method: methods, name: names, n: fc.integer({ min: 0, max: 2 }), space: spaces })
+  const sketchOf = ({ method, name, n }: { method: string; name: string; n: number }): Sketch => ({
+    method,
+    params: { name, arguments: { n } }
+  })
+  fc.assert(
+    fc.property(fc.array(asked, { maxLength: 8 }), fc.array(asked, { maxLength: 20 }), (tape, requests) => {
+      const matcher = new Matcher(conversationOf(tape.map(sketchOf)), OPTIONS)
+      const [read, written] = [matcher.cursor(), matcher.cursor()]
+      return requests.every(request => {
+        const { method, params } = sketchOf(request)
+        const text = JSON.stringify(params).replace(',', `,${request.space}`)
+        const [one, other] = [read.match({ method, params }), written.match({ method, params, text })]
+        return JSON.stringify(one) === JSON.stringify(other)
+      })
+    })
+  )
+  const cursor = new Matcher(conversationOf([callOf('a', {})]), OPTIONS).cursor()
+  const once = { method: 'tools/call', params: { name: 'a', arguments: {} }, text: '{"name":"a","arguments":{}}' }
+  t.ok('request' in cursor.match(once))
+  const again = {
+    ...once,
+    get params(): unknown {
+      throw new Error('it was read')
+    }
+  }
+  t.ok('request' in cursor.match(again), 'without being read')
+})
