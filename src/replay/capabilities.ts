@@ -41,6 +41,12 @@ export function declares(capabilities: Capabilities, needed: Capabilities): bool
   return true
 }
 
+/** What a client lacks for an answer. Most do not ask back, and need not be read for it. */
+export function lacks(answer: Message, client: { readonly declared: Capabilities }): Capabilities | undefined {
+  const mayAsk = answer.bytes.includes('input_required') || answer.bytes.includes('\\u')
+  return mayAsk ? lacksFor((answer.json as { result?: unknown }).result, client.declared) : undefined
+}
+
 /** What the client lacks for an answer that asks back (`input_required`); undefined: nothing. */
 export function lacksFor(result: unknown, capabilities: Capabilities): Capabilities | undefined {
   if (!isObject(result) || result.resultType !== 'input_required' || !isObject(result.inputRequests)) return undefined

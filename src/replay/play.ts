@@ -1,7 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
-import { type Capabilities, lacksFor } from './capabilities.ts'
+import { type Capabilities, declaredIn, lacks } from './capabilities.ts'
 import type { FaultRule } from './faults.ts'
 import { Standing } from './line.ts'
 import type { Outcome, RecordedRequest, Said } from './recording.ts'
@@ -16,7 +16,8 @@ export interface Asked {
   /** The receiver can be told a status. */
   readonly heads: boolean
   readonly modern: boolean
-  readonly declared: Capabilities
+  /** Undefined: what its own message says. */
+  readonly declared: Capabilities | undefined
   readonly faults: readonly FaultRule[]
   /** Its recordings were used up: it has no place of its own on the tape any more. */
   readonly again: boolean
@@ -31,7 +32,6 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
   readonly receiver: CallReceiver
   readonly idText: string
   readonly modern: boolean
-  readonly declared: Capabilities
   readonly again: boolean
   readonly after: readonly Said[]
   /** Where it stands among those that are open. */
@@ -41,6 +41,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
   /** By the client itself. */
   cancelled = false
   readonly #session: ReplaySession
+  readonly #declared: Capabilities | undefined
   readonly #heads: boolean
   readonly #faults: readonly FaultRule[]
   readonly #sequence: Sequence<Cue>
@@ -64,7 +65,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.receiver = asked.receiver
     this.idText = asked.message.idText!
     this.modern = asked.modern
-    this.declared = asked.declared
+    this.#declared = asked.declared
     this.#heads = asked.heads
     this.#faults = asked.faults
     this.again = asked.again
@@ -192,6 +193,11 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     if (this.#progressed !== undefined && said === this.#said.at(-1)) this.#sequence.notBefore(this.#progressed + APART)
   }
 
+  /** What the client can do. */
+  get declared(): Capabilities {
+    return this.#declared ?? declaredIn(this.message)
+  }
+
   #cuts(): boolean {
     return this.#faults.some(fault => fault.kind === 'cut' && this.#told >= fault.events!)
   }
@@ -218,7 +224,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
   #answer(outcome: Outcome & { readonly kind: 'response' }): void {
     const recorded = messageOf(outcome.text)
     if (!recorded) return this.fail(this.#session.replay.unreadableAnswer(this.recorded))
-    const lacking = this.modern ? lacksFor((recorded.json as { result?: unknown }).result, this.declared) : undefined
+    const lacking = this.modern ? lacks(recorded, this) : undefined
     if (lacking) return this.#refuse(lacking)
     const message = withOwnId(recorded, this.idText)
     this.#end(true, () => {

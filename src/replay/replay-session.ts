@@ -2,7 +2,7 @@ import type { Message } from '../protocol/message.ts'
 import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
 import { Asides } from './asides.ts'
 import { Asks } from './asks.ts'
-import { type Capabilities, declaredIn } from './capabilities.ts'
+import type { Capabilities } from './capabilities.ts'
 import { type FaultRule, isInstead } from './faults.ts'
 import type { Standing } from './line.ts'
 import type { LiveServer } from './live-server.ts'
@@ -132,7 +132,7 @@ export class ReplaySession implements Stage {
   ): UpstreamCall {
     const { replay } = this
     const after = again ? NOTHING : replay.after(recorded)
-    const declared = modern ? declaredIn(message) : this.#declared
+    const declared = modern ? undefined : this.#declared
     const token = message.progressTokenText
     if (token !== undefined && recorded.progressToken !== undefined) this.tokens.know(recorded.progressToken, token)
     const faults = replay.faults.any ? this.#faultsOf(recorded) : NONE

@@ -165,7 +165,10 @@ export class Replay {
   #warnOfGaps(): void {
     for (const { file, torn, missing } of this.recording.tapes) {
       if (missing > 0)
-        this.#log.warn('replay-gaps', `${file}: the recorder left out ${missing === 1 ? '1 frame' : `${missing} frames`}; answers may be missing`)
+        this.#log.warn(
+          'replay-gaps',
+          `${file}: the recorder left out ${missing === 1 ? '1 frame' : `${missing} frames`}; answers may be missing`
+        )
       if (torn) this.#log.warn('replay-torn', `${file}: its last line was cut off, and is left out`)
     }
   }
