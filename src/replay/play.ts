@@ -134,12 +134,6 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     return (this.#said[this.#loose] ?? { order: this.#tailOrder(this.after[0]) }).order ?? Number.POSITIVE_INFINITY
   }
 
-  /** On the tape, nothing at all happened before its answer. */
-  get isAlone(): boolean {
-    const { outcome, order } = this.recorded
-    return outcome.kind !== 'open' && outcome.order === order + 1
-  }
-
   /** Whether anything of it is of the session at large. */
   get #isLoose(): boolean {
     return this.#said.some(({ owned }) => !owned) || this.#tailOrder(this.after[0]) !== undefined

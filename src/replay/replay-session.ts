@@ -45,8 +45,6 @@ export class ReplaySession implements Stage {
   /** While the reader asks for a pause. */
   readonly #resting = new Set<Waiting>()
   #woken: Waiting[] = []
-  /** Requests that have been made, and of which nothing has been told. */
-  #starting = 0
   #declared: Capabilities = {}
   #initialize: Message | undefined
   #live: LiveServer | undefined
@@ -150,15 +148,12 @@ export class ReplaySession implements Stage {
     return faults.of(method, (method === 'initialize' ? counts : this.#own.counts).next(`fault ${method}`))
   }
 
-  /** Not at once, as whoever calls has the call by then. */
+  /**
+   * Not at once: whoever calls has the call by then, what was read together is there together, so that each finds its place among the
+   * others, and answers to clients beside each other leave together, which spares them from being woken one by one.
+   */
   #start(play: Play): void {
-    if (play.isAlone && this.#starting === 0) return queueMicrotask(() => play.start())
-    // What was read together is there together: each finds its place among the others.
-    this.#starting++
-    setImmediate(() => {
-      this.#starting--
-      play.start()
-    })
+    setImmediate(() => play.start())
   }
 
   /** A subscription's events come behind what they came behind on the tape. */
