@@ -1,4 +1,5 @@
 import { uint32s } from './column.ts'
+import { endsByClient } from './ends-by-client.ts'
 import type { Conversation, RecordedNotification, Said } from './recording.ts'
 import { stepAt, stepsInTurn } from './steps-of.ts'
 
@@ -29,7 +30,9 @@ export class ConversationIndex {
       }
       isFirst = false
       begins.add(step.order)
-      if (step.kind === 'request' && step.outcome.kind !== 'open') moments.add(step.outcome.order)
+      // Nobody waits for a client that leaves: it does so whenever it likes.
+      if (step.kind === 'request' && step.outcome.kind !== 'open' && !endsByClient(step))
+        moments.add(step.outcome.order)
       if (step.kind === 'notification') this.#notification(step.method, number)
     }
     this.before = before

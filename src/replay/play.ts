@@ -2,6 +2,7 @@ import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
 import { type Capabilities, declaredIn, lacks } from './capabilities.ts'
+import { endsByClient } from './ends-by-client.ts'
 import type { FaultRule } from './faults.ts'
 import { Standing } from './line.ts'
 import type { Outcome, RecordedRequest, Said } from './recording.ts'
@@ -273,12 +274,6 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
  * have forgotten who wanted progress: where both come in one read, progress is lost.
  */
 const APART = 8
-
-/** On the tape it was the client that ended it: it got no answer, or one of catflap's own. */
-function endsByClient({ cancelled, outcome }: RecordedRequest): boolean {
-  if (!cancelled) return false
-  return outcome.kind === 'cut' || (outcome.kind !== 'open' && outcome.own)
-}
 
 /**
  * What was said to the session at large is said once, and what has changed on the call's own stream did so once: a client that asks anew
