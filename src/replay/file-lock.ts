@@ -34,7 +34,17 @@ async function take(lock: string): Promise<FileHandle | undefined> {
       holder = which
       since = performance.now()
     }
-    if (now && performance.now() - since > STALE) await unlink(lock).catch(() => {})
+    if (now && performance.now() - since > STALE && !(await removed(lock))) return undefined
     await sleep(wait)
+  }
+}
+
+/** False: it cannot be taken away, as it is a folder, or somebody else's. */
+async function removed(lock: string): Promise<boolean> {
+  try {
+    await unlink(lock)
+    return true
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT'
   }
 }

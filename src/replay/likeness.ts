@@ -109,12 +109,22 @@ function beginningOf(conversation: Conversation): Beginning | undefined {
 }
 
 function beginningIn(text: string): Beginning {
-  const message = parseJson(text)
+  const message = readable(text)
   const params = isObject(message) && isObject(message.params) ? message.params : {}
   const textOfPart = (part: unknown): string => (part === undefined ? '' : canonicalText(part))
   return {
     client: textOfPart(params.clientInfo),
     capabilities: textOfPart(params.capabilities),
     version: textOfPart(params.protocolVersion)
+  }
+}
+
+/** What is nested too deeply is like nothing. */
+function readable(text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
   }
 }

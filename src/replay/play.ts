@@ -76,7 +76,7 @@ export class Play implements UpstreamCall, SequenceEvents<Cue> {
     this.#outcome = endsByClient(recorded) || outcome.kind === 'open' ? undefined : outcome
     const cues: readonly Cue[] = this.#outcome ? [...this.#said, this.#outcome] : this.#said
     const until = this.#tailOrder(asked.after.at(-1)) ?? cues.at(-1)?.order ?? recorded.order
-    this.#isSubscription = recorded.method === 'subscriptions/listen'
+    this.#isSubscription = asked.modern && recorded.method === 'subscriptions/listen'
     this.#patientUntil = recorded.cancelled?.order ?? Number.POSITIVE_INFINITY
     this.place = new Standing(until)
     this.loosePlace = this.#isLoose ? new Standing(until) : undefined

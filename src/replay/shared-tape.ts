@@ -1,5 +1,6 @@
 import type { ToolHeaders } from '../protocol/tool-headers.ts'
 import { ToolCatalog } from '../protocol/tool-headers.ts'
+import { ended } from '../transport/upstream/no-call.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
 import type { CallInput, CallReceiver, Leg, UpstreamCall } from '../transport/upstream.ts'
@@ -33,7 +34,11 @@ export class SharedTape implements SharedServer {
     if (replay.unbegun)
       this.#unbegun = {
         upstreamId: undefined,
-        call: (input, receiver) => tellAny(this.#legacy.of(input), input, receiver, true),
+        // All count their requests from one: a cancellation may be meant for somebody else's. Who leaves ends its own.
+        call: (input, receiver) =>
+          input.message?.method === 'notifications/cancelled'
+            ? ended(receiver)
+            : tellAny(this.#legacy.of(input), input, receiver, true),
         close
       }
   }

@@ -48,3 +48,14 @@ t.test('clients get what is most like them, in turn', async t => {
     })
   )
 })
+
+t.test('what is nested too deeply is like nothing, on the tape and of a client', async t => {
+  const deep = JSON.parse(`${'['.repeat(700)}${']'.repeat(700)}`) as unknown
+  const plain = { clientInfo: { name: 'a', version: '1' } }
+  const conversations = [{ x: deep }, plain].map(given => conversationOf([{ method: 'initialize', params: given }]))
+  const beginnings = new Beginnings(conversations)
+  const like = (given: object): unknown =>
+    beginnings.like(Message.from({ jsonrpc: '2.0', id: 1, method: 'initialize', params: given }), undefined)
+  t.equal(like(plain), conversations[1])
+  t.ok(like({ x: deep }))
+})

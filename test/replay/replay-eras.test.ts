@@ -154,3 +154,12 @@ t.test('where all had sessions, who has none is refused, also where somebody was
     t.match(JSON.parse(answer.text), { error: { data: { code: 'session_required' } } })
   }
 })
+
+t.test('clients without sessions do not cancel one another, whose requests have the same ids', async t => {
+  trackLeaks(t)
+  const door = await replayDoor(t, tapeOf(t, count(1)), { faults: [{ kind: 'delay', ms: 300, share: 1 }] })
+  const answer = rawPost(door.url!, call(1), { 'mcp-protocol-version': '2025-06-18' })
+  const cancelled = notification('notifications/cancelled', { requestId: 1 })
+  t.equal((await rawPost(door.url!, cancelled, { 'mcp-protocol-version': '2025-06-18' })).status, 202)
+  t.equal(JSON.parse((await answer).text).result?.n, 1)
+})
