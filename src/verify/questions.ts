@@ -1,9 +1,10 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { Difference } from '../replay/json-diff.ts'
 import type { Conversation, RecordedRequest, Said } from '../replay/recording.ts'
+import { valueAt } from './leaves.ts'
 import { allSaid } from './plan.ts'
+import { jsonOf } from './voices.ts'
 
 /** A question of the server's that was recorded. */
 interface Expected {
@@ -82,7 +83,7 @@ export class Questions {
     const others = this.#others.filter(m => m.method === method)
     const left = this.#left(method)
     const changed = others.slice(0, left.length).flatMap((message, i) => {
-      const differences = this.#parts.compare(left[i]!.said, jsonOf(message))
+      const differences = this.#parts.compare(left[i]!.said, jsonOfMessage(message))
       return differences.map(d => ({ ...d, path: `${method}.${d.path}` }))
     })
     const added = others.slice(left.length).map(m => ({ path: method, kind: 'added' as const, new: paramsOf(m) }))
@@ -106,7 +107,7 @@ export class Questions {
   #find(message: Message): Expected | undefined {
     const left = this.#left(message.method!)
     if (left.length === 0) return undefined
-    const live = jsonOf(message)
+    const live = jsonOfMessage(message)
     return left.find(({ said }) => this.#parts.compare(said, live).length === 0)
   }
 }
@@ -121,10 +122,11 @@ function refusalOf({ method, idText }: Message): Message {
   return Message.parse(error.toJsonRpc(idText!))
 }
 
-function jsonOf(message: Message): unknown {
-  return parseJson(message.bytes.toString('utf8'))
+function jsonOfMessage(message: Message): unknown {
+  return jsonOf(message.bytes.toString('utf8'))
 }
 
 function paramsOf(message: Message): unknown {
-  return (message.json as { readonly params?: unknown }).params ?? {}
+  const json = jsonOfMessage(message)
+  return typeof json === 'string' ? json : (valueAt(json, ['params']) ?? {})
 }

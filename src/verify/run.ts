@@ -1,6 +1,5 @@
 import type { CatflapError } from '../errors.ts'
 import type { Target } from '../proxy/core.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
@@ -28,6 +27,7 @@ import {
 import { Played } from './played.ts'
 import { sentHeaders } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
+import { jsonOf as jsonOfText } from './voices.ts'
 
 /** How long what follows an announcement (of a changed list, say) waits for it, in ms. */
 const ANNOUNCEMENT = 2_000
@@ -221,7 +221,7 @@ export class Run {
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
-      const json = parseJson(outcome.message.bytes.toString('utf8'))
+      const json = jsonOfText(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
       this.#consents.answered(step, json)
       await this.#listed(played, step, live, json)
