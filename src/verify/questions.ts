@@ -9,6 +9,8 @@ import { jsonOf } from './voices.ts'
 /** A question of the server's that was recorded. */
 interface Expected {
   readonly said: Said
+  /** While which it was asked. */
+  readonly asker: RecordedRequest | undefined
   /** The id under which the server asks it now. */
   idText?: string
   /** The client's answer was due already when the server asked. */
@@ -31,15 +33,18 @@ export class Questions {
   /** How many of each method. */
   readonly #counts = new Map<string, number>()
   readonly #expected: Expected[]
+  readonly #isSent: (request: RecordedRequest) => boolean
   readonly #parts: QuestionParts
 
+  /** `isSent` is asked again and again: that a request is not sent may show on the way. */
   constructor(conversation: Conversation, isSent: (request: RecordedRequest) => boolean, parts: QuestionParts) {
+    this.#isSent = isSent
     this.#parts = parts
-    const unsent = conversation.steps.flatMap(s => (s.kind === 'request' && !isSent(s) ? s.said : []))
-    const left = new Set(unsent)
+    const requests = conversation.steps.filter(step => step.kind === 'request')
+    const askers = new Map(requests.flatMap(request => request.said.map(said => [said, request] as const)))
     this.#expected = allSaid(conversation)
-      .filter(said => said.id !== undefined && !said.own && !left.has(said))
-      .map(said => ({ said, due: false }))
+      .filter(said => said.id !== undefined && !said.own)
+      .map(said => ({ said, asker: askers.get(said), due: false }))
   }
 
   /** The server asks. */
@@ -58,10 +63,10 @@ export class Questions {
     this.#parts.refuse(refusalOf(message))
   }
 
-  /** Whether the server has asked it by now, or something else in its place. */
+  /** Whether the server has asked it by now, or something else in its place, or has no reason to. */
   isAsked(said: Said): boolean {
     const expected = this.#of(said)
-    if (!expected || expected.idText !== undefined) return expected !== undefined
+    if (!expected || expected.idText !== undefined || this.#isLeftOut(expected)) return true
     return this.#left(said.method).indexOf(expected) < (this.#counts.get(said.method) ?? 0)
   }
 
@@ -100,7 +105,11 @@ export class Questions {
 
   /** Those of a method that the server has not asked. */
   #left(method: string): Expected[] {
-    return this.#expected.filter(e => e.idText === undefined && e.said.method === method)
+    return this.#expected.filter(e => e.idText === undefined && e.said.method === method && !this.#isLeftOut(e))
+  }
+
+  #isLeftOut({ asker }: Expected): boolean {
+    return asker !== undefined && !this.#isSent(asker)
   }
 
   /** The first that is equal. */
