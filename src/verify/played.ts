@@ -14,6 +14,14 @@ import { recordedVoices, type Voice } from './voices.ts'
 /** How long a question that belongs to no request is waited for, in ms. */
 const LOOSE_QUESTION = 5_000
 
+/** What is known by now of a request. */
+export interface SentFacts {
+  /** It is not left out. */
+  readonly isSent: (request: RecordedRequest) => boolean
+  /** Nor does the tape end before its answer. */
+  readonly isCompared: (request: RecordedRequest) => boolean
+}
+
 /** One recorded conversation, as it is had again. */
 export class Played {
   readonly session: LiveSession
@@ -25,7 +33,7 @@ export class Played {
   readonly #conversation: Conversation
   /** It was had to its end. */
   #isWhole = false
-  readonly #isSent: (request: RecordedRequest) => boolean
+  readonly #isSureOf: (request: RecordedRequest) => boolean
   readonly #announcements: readonly Said[]
   /** How many of them the client had heard by now, and of which methods. */
   #heard = 0
@@ -38,10 +46,10 @@ export class Played {
     target: Target,
     comparer: Comparer,
     messageOf: (step: Spoken) => Message | undefined,
-    isSent: (request: RecordedRequest) => boolean
+    { isSent, isCompared }: SentFacts
   ) {
     this.#conversation = conversation
-    this.#isSent = isSent
+    this.#isSureOf = isCompared
     this.comparer = comparer
     this.#announcements = allSaid(conversation).filter(said => ANNOUNCEMENTS.test(said.method))
     this.questions = new Questions(conversation, isSent, {
@@ -94,7 +102,7 @@ export class Played {
 
   /** What the server said to the session at large then. */
   get voicesThen(): Voice[] {
-    return recordedVoices(this.#conversation, this.#isSent, said => this.comparer.momentOf(said))
+    return recordedVoices(this.#conversation, this.#isSureOf, said => this.comparer.momentOf(said))
   }
 
   /** And now; undefined where the two cannot be compared. */

@@ -1,13 +1,16 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { Difference } from '../replay/json-diff.ts'
 import type { Conversation, RecordedRequest, Said } from '../replay/recording.ts'
+import { valueAt } from './leaves.ts'
 import { allSaid } from './plan.ts'
+import { jsonOf } from './voices.ts'
 
 /** A question of the server's that was recorded. */
 interface Expected {
   readonly said: Said
+  /** While which it was asked. */
+  readonly asker: RecordedRequest | undefined
   /** The id under which the server asks it now. */
   idText?: string
   /** The client's answer was due already when the server asked. */
@@ -30,15 +33,18 @@ export class Questions {
   /** How many of each method. */
   readonly #counts = new Map<string, number>()
   readonly #expected: Expected[]
+  readonly #isSent: (request: RecordedRequest) => boolean
   readonly #parts: QuestionParts
 
+  /** `isSent` is asked again and again: that a request is not sent may show on the way. */
   constructor(conversation: Conversation, isSent: (request: RecordedRequest) => boolean, parts: QuestionParts) {
+    this.#isSent = isSent
     this.#parts = parts
-    const unsent = conversation.steps.flatMap(s => (s.kind === 'request' && !isSent(s) ? s.said : []))
-    const left = new Set(unsent)
+    const requests = conversation.steps.filter(step => step.kind === 'request')
+    const askers = new Map(requests.flatMap(request => request.said.map(said => [said, request] as const)))
     this.#expected = allSaid(conversation)
-      .filter(said => said.id !== undefined && !said.own && !left.has(said))
-      .map(said => ({ said, due: false }))
+      .filter(said => said.id !== undefined && !said.own)
+      .map(said => ({ said, asker: askers.get(said), due: false }))
   }
 
   /** The server asks. */
@@ -57,10 +63,10 @@ export class Questions {
     this.#parts.refuse(refusalOf(message))
   }
 
-  /** Whether the server has asked it by now, or something else in its place. */
+  /** Whether the server has asked it by now, or something else in its place, or has no reason to. */
   isAsked(said: Said): boolean {
     const expected = this.#of(said)
-    if (!expected || expected.idText !== undefined) return expected !== undefined
+    if (!expected || expected.idText !== undefined || this.#isLeftOut(expected)) return true
     return this.#left(said.method).indexOf(expected) < (this.#counts.get(said.method) ?? 0)
   }
 
@@ -82,7 +88,7 @@ export class Questions {
     const others = this.#others.filter(m => m.method === method)
     const left = this.#left(method)
     const changed = others.slice(0, left.length).flatMap((message, i) => {
-      const differences = this.#parts.compare(left[i]!.said, jsonOf(message))
+      const differences = this.#parts.compare(left[i]!.said, jsonOfMessage(message))
       return differences.map(d => ({ ...d, path: `${method}.${d.path}` }))
     })
     const added = others.slice(left.length).map(m => ({ path: method, kind: 'added' as const, new: paramsOf(m) }))
@@ -99,14 +105,18 @@ export class Questions {
 
   /** Those of a method that the server has not asked. */
   #left(method: string): Expected[] {
-    return this.#expected.filter(e => e.idText === undefined && e.said.method === method)
+    return this.#expected.filter(e => e.idText === undefined && e.said.method === method && !this.#isLeftOut(e))
+  }
+
+  #isLeftOut({ asker }: Expected): boolean {
+    return asker !== undefined && !this.#isSent(asker)
   }
 
   /** The first that is equal. */
   #find(message: Message): Expected | undefined {
     const left = this.#left(message.method!)
     if (left.length === 0) return undefined
-    const live = jsonOf(message)
+    const live = jsonOfMessage(message)
     return left.find(({ said }) => this.#parts.compare(said, live).length === 0)
   }
 }
@@ -121,10 +131,11 @@ function refusalOf({ method, idText }: Message): Message {
   return Message.parse(error.toJsonRpc(idText!))
 }
 
-function jsonOf(message: Message): unknown {
-  return parseJson(message.bytes.toString('utf8'))
+function jsonOfMessage(message: Message): unknown {
+  return jsonOf(message.bytes.toString('utf8'))
 }
 
 function paramsOf(message: Message): unknown {
-  return (message.json as { readonly params?: unknown }).params ?? {}
+  const json = jsonOfMessage(message)
+  return typeof json === 'string' ? json : (valueAt(json, ['params']) ?? {})
 }

@@ -1,6 +1,5 @@
 import type { CatflapError } from '../errors.ts'
 import type { Target } from '../proxy/core.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
@@ -28,6 +27,7 @@ import {
 import { Played } from './played.ts'
 import { sentHeaders } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
+import { jsonOf as jsonOfText } from './voices.ts'
 
 /** How long what follows an announcement (of a changed list, say) waits for it, in ms. */
 const ANNOUNCEMENT = 2_000
@@ -155,7 +155,8 @@ export class Run {
     const played = this.#played(conversation)
     await played.announced(order, ANNOUNCEMENT)
     if (step.kind === 'request') return this.#request(played, steps as RecordedRequest[])
-    if (step.kind === 'answer') return step.to && (await played.answerDue(step.to, this.#timeout))
+    if (step.kind === 'answer')
+      return step.to && !played.isRefused ? played.answerDue(step.to, this.#timeout) : undefined
     if (this.#skipped.has(step)) return
     await this.#notify(played, step)
   }
@@ -168,9 +169,13 @@ export class Run {
   #played(conversation: Conversation): Played {
     let played = this.played.get(conversation)
     if (!played) {
-      const isSent = (step: RecordedRequest): boolean =>
-        !this.#skipped.has(step) && !step.cancelled && !NOT_SENT_STATUS.has(this.requests.get(step)?.status)
-      played = new Played(conversation, this.#target, this.#comparer, step => this.#outgoing.sending(step), isSent)
+      const isLeftOut = (step: RecordedRequest): boolean => this.#skipped.has(step) || step.cancelled !== undefined
+      const statusOf = (step: RecordedRequest): RequestStatus | undefined => this.requests.get(step)?.status
+      const isCompared = (step: RecordedRequest): boolean => !isLeftOut(step) && !NOT_SENT_STATUS.has(statusOf(step))
+      const hasNoEnd = (step: RecordedRequest): boolean => this.requests.get(step)?.reason === NOTHING_TO_COMPARE.reason
+      const isSent = (step: RecordedRequest): boolean => isCompared(step) || (!isLeftOut(step) && hasNoEnd(step))
+      const facts = { isSent, isCompared }
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#outgoing.sending(step), facts)
       this.played.set(conversation, played)
       this.#open.set(conversation, lastOrderOf(conversation))
     }
@@ -221,7 +226,7 @@ export class Run {
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
-      const json = parseJson(outcome.message.bytes.toString('utf8'))
+      const json = jsonOfText(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
       this.#consents.answered(step, json)
       await this.#listed(played, step, live, json)

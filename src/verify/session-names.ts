@@ -1,9 +1,9 @@
 import { Message } from '../protocol/message.ts'
-import { parseJson } from '../replay/canonical.ts'
 import { MARK } from '../tape/format.ts'
 import { Literals } from '../tape/literals.ts'
 import { isPlausibleId } from '../tape/plausible.ts'
 import { scrubbedMessage } from './scrub.ts'
+import { jsonOf } from './voices.ts'
 
 /** A server that names the session anew, again and again, is remembered for so many names. */
 const MAX_NAMES = 8
@@ -44,6 +44,9 @@ export class SessionNames {
 
 function replaced(message: Message, literals: Literals): Message {
   if (!literals.foundIn(message.bytes.toString('latin1'))) return message
-  const json = scrubbedMessage(parseJson(message.bytes.toString('utf8')), literals)
-  return Message.parse(Buffer.from(JSON.stringify(json)))
+  const text = message.bytes.toString('utf8')
+  const json = jsonOf(text)
+  // Too deep to be walked through: the id must not be seen all the same.
+  if (typeof json === 'string') return Message.parse(Buffer.from(literals.scrubJson(text)))
+  return Message.parse(Buffer.from(JSON.stringify(scrubbedMessage(json, literals))))
 }

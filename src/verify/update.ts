@@ -94,7 +94,8 @@ class Updater {
   #whole({ method }: RecordedRequest, message: Message, further: readonly unknown[] = []): Message {
     const items = LISTS.get(method)?.items
     if (items === undefined || further.length === 0) return message
-    const json = parseJson(message.bytes.toString('utf8')) as { readonly result: Record<string, unknown> }
+    const json = parsed(message.bytes.toString('utf8')) as { readonly result: Record<string, unknown> } | undefined
+    if (json === undefined) return message
     const pages = [json, ...further].map(page => valueAt(page, ['result', items]))
     const result = { ...json.result, [items]: pages.flatMap(page => (Array.isArray(page) ? page : [])) }
     delete result.nextCursor
@@ -144,8 +145,14 @@ class Updater {
 
   /** As it is to stand on the tape, in the place of `before`. */
   #textOf(message: Message, before?: string): CleanText {
-    const json = this.#verified.run.bound.asThen(parseJson(message.bytes.toString('utf8')))
-    const marked = withMarks(before, json)
+    const raw = message.bytes.toString('utf8')
+    const json = parsed(raw)
+    // Too deep to be walked through.
+    if (json === undefined) {
+      const text = this.#secrets.scrubJson(raw)
+      return { text, isRedacted: text !== raw }
+    }
+    const marked = withMarks(before, this.#verified.run.bound.asThen(json))
     const then = JSON.stringify(marked)
     const text = JSON.stringify(scrubbedMessage(marked, this.#secrets))
     return { text, isRedacted: text !== then }

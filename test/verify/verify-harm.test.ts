@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import type { VerifyReport } from '../../src/verify/report.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
-import { down, request, result, tapeOf, up } from '../replay/recording-door.ts'
+import { down, type FrameFacts, request, result, tapeOf, up } from '../replay/recording-door.ts'
 import { spokenTo, text, tool, turns } from './spoken-to.ts'
 import { check, found } from './verify-stage.ts'
 
@@ -201,4 +201,52 @@ t.test('a request that is still open where the tape ends', async t => {
   t.equal(answered.outcome, 'same')
   const dead = await check(file, spokenTo(t, `if (m.method === 'tools/call') process.exit(1)`).target)
   t.match(found(dead)[0], /call read: outcome: "open" → "no answer/)
+})
+
+t.test('what the server asked in calls that are not made is not waited for, nor missed', async t => {
+  const asking = (n: number): FrameFacts[] => [
+    up('stdio', request(n, 'tools/call', { name: 'write' })),
+    down('stdio', request(`q${n}`, 'elicitation/create', { message: `Sure ${n}?` })),
+    up('stdio', result(`q${n}`, { action: 'accept', content: {} })),
+    down('stdio', result(n, text('x')))
+  ]
+  const listed = (isReadOnly: boolean): object => ({ tools: [tool('read'), tool('write', isReadOnly)] })
+  for (const [name, isReadOnly] of [
+    ['left out', false],
+    ['refused on the way', true]
+  ] as const)
+    await t.test(name, async t => {
+      trackLeaks(t)
+      const file = tapeOf(t, [
+        ...turns(['tools/list', {}, listed(isReadOnly)], CALL),
+        ...[11, 12, 13, 14].flatMap(asking)
+      ])
+      const server = spokenTo(t, '')
+      const began = performance.now()
+      const report = await check(file, server.target, { ...CAREFUL, onlySafe: true, timeout: 30_000 })
+      // Each question alone would be waited for 5 s.
+      t.ok(performance.now() - began < 15_000)
+      t.same(server.calls, ['tools/list', 'tools/call read'])
+      t.same(report.sessions[0]!.differences, [])
+    })
+  await t.test('the session is not begun', async t => {
+    trackLeaks(t)
+    const begin = ['initialize', { protocolVersion: '2025-06-18' }, { protocolVersion: '2025-06-18' }] as const
+    const file = tapeOf(t, [...turns(begin), ...[11, 12, 13, 14].flatMap(asking)])
+    const server = spokenTo(t, `return m.method === 'initialize'`)
+    const report = await check(file, server.target, { timeout: 2_000 })
+    t.same(server.calls, ['initialize'])
+    t.same(report.sessions[0]!.differences, [])
+  })
+})
+
+t.test('a question of a call whose answer the tape no longer holds is missed', async t => {
+  trackLeaks(t)
+  const file = tapeOf(t, [
+    up('stdio', request(1, 'tools/call', { name: 'read' })),
+    down('stdio', request('q', 'elicitation/create', { message: 'Sure?' })),
+    up('stdio', result('q', { action: 'accept', content: {} }))
+  ])
+  const report = await check(file, spokenTo(t, '').target)
+  t.match(found(report).join('\n'), /elicitation\/create: removed/)
 })
