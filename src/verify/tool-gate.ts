@@ -1,4 +1,5 @@
 import { valueAt } from './leaves.ts'
+import { nextOf } from './listings.ts'
 import type { LiveSession } from './live-session.ts'
 import { isReadOnly } from './writes.ts'
 
@@ -57,7 +58,7 @@ export class ToolGate {
 const ALL_THE_SAME = '; --allow-writes calls it all the same'
 
 function toolsOf(pages: readonly unknown[]): ReadonlyMap<string, Says> | undefined {
-  if (pages.length === 0 || valueAt(pages.at(-1), ['result', 'nextCursor']) !== undefined) return undefined
+  if (pages.length === 0 || nextOf(pages.at(-1)) !== undefined) return undefined
   const known = new Map<string, Says>()
   for (const page of pages) {
     const tools = valueAt(page, ['result', 'tools'])
