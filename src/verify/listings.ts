@@ -21,7 +21,7 @@ export class Listing {
   readonly #brought = new Set<RecordedRequest>()
   /** Nothing stands before its first page. */
   readonly #isFromStart: boolean
-  #next: unknown
+  #next: string | undefined
   readonly #live: unknown[] = []
   readonly #answered = new Set<RecordedRequest>()
   #isLiveWhole = false
@@ -34,7 +34,7 @@ export class Listing {
   }
 
   /** The cursor of the page that its client had not asked for yet. */
-  get next(): unknown {
+  get next(): string | undefined {
     return this.#next
   }
 
@@ -111,8 +111,10 @@ export function cursorOf(request: RecordedRequest): unknown {
   return valueAt(jsonOf(request), ['params', 'cursor'])
 }
 
-export function nextOf(answer: unknown): unknown {
-  return valueAt(answer, ['result', 'nextCursor'])
+/** Some servers write `null` where no page follows. */
+export function nextOf(answer: unknown): string | undefined {
+  const next = valueAt(answer, ['result', 'nextCursor'])
+  return typeof next === 'string' ? next : undefined
 }
 
 function itemsOf(method: string, answer: unknown): readonly unknown[] | undefined {

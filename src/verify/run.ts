@@ -6,24 +6,14 @@ import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
 import { Comparer, withText } from './compare.ts'
 import { Consents } from './consents.ts'
-import { valueAt } from './leaves.ts'
+import { cursorOf, nextOf } from './listings.ts'
 import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
 import { Offers } from './offers.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
 import { Outgoing } from './outgoing.ts'
 import { furtherPages } from './pages.ts'
 import { Pending } from './pending.ts'
-import {
-  type Act,
-  answerOf,
-  batchAt,
-  isUnanswered,
-  jsonOf,
-  lastOrderOf,
-  type Plan,
-  placeFacts,
-  type Spoken
-} from './plan.ts'
+import { type Act, answerOf, batchAt, isUnanswered, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
 import { sentHeaders } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
@@ -258,9 +248,9 @@ export class Run {
     this.offers.answered(step, json)
     const more = { timeout: this.#timeout, headers: sentHeaders(step) }
     const further = await furtherPages(played.session, step, this.offers, json, more)
-    const isLast = valueAt(answerOf(step), ['result', 'nextCursor']) === undefined
+    const isLast = nextOf(answerOf(step)) === undefined
     if (further.length > 0 && isLast) this.further.set(step, further)
-    const isFirst = valueAt(jsonOf(step), ['params', 'cursor']) === undefined
+    const isFirst = cursorOf(step) === undefined
     const pages = [json, ...further]
     if (step.method === 'tools/list' && isFirst) this.#outgoing.gate.learn(played.session, pages, live.toolChanges)
   }

@@ -1,4 +1,5 @@
 import { valueAt } from './leaves.ts'
+import { nextOf } from './listings.ts'
 import type { LiveSession } from './live-session.ts'
 import { isReadOnly } from './writes.ts'
 
@@ -6,7 +7,8 @@ import { isReadOnly } from './writes.ts'
 type Says = 'reads' | 'may write' | 'twice'
 
 interface Known {
-  readonly tools: ReadonlyMap<string, Says>
+  /** Undefined: the server was asked for the whole list, and did not give it. */
+  readonly tools: ReadonlyMap<string, Says> | undefined
   /** How often the server had said, when it was asked for this list, that its tools have changed. */
   readonly changes: number
 }
@@ -28,19 +30,20 @@ export class ToolGate {
     else this.#known.delete(session)
   }
 
-  /** Asks for the list where it is not known how it is now. */
+  /** Asks for the list where it is not known how it is now. One that cannot be had is asked for again only once it has changed. */
   async ask(session: LiveSession, list: () => Promise<readonly unknown[]>): Promise<void> {
     for (let i = 0; i < MAX_ASKED && !this.#isFresh(session); i++) {
       const changes = session.toolChanges
-      this.learn(session, await list(), changes)
-      if (!this.#known.has(session)) return
+      const tools = toolsOf(await list())
+      this.#known.set(session, { tools, changes })
+      if (!tools) return
     }
   }
 
   /** Why a tool is not called. */
   whyNot(session: LiveSession, name: string | undefined): string | undefined {
     const known = this.#known.get(session)
-    if (!known) return `the server does not give its list of tools as a whole${ALL_THE_SAME}`
+    if (!known?.tools) return `the server does not give its list of tools as a whole${ALL_THE_SAME}`
     if (!this.#isFresh(session)) return `the server's list of tools changes again and again${ALL_THE_SAME}`
     const says = name === undefined ? undefined : known.tools.get(name)
     if (says === 'reads') return undefined
@@ -57,7 +60,7 @@ export class ToolGate {
 const ALL_THE_SAME = '; --allow-writes calls it all the same'
 
 function toolsOf(pages: readonly unknown[]): ReadonlyMap<string, Says> | undefined {
-  if (pages.length === 0 || valueAt(pages.at(-1), ['result', 'nextCursor']) !== undefined) return undefined
+  if (pages.length === 0 || nextOf(pages.at(-1)) !== undefined) return undefined
   const known = new Map<string, Says>()
   for (const page of pages) {
     const tools = valueAt(page, ['result', 'tools'])

@@ -80,6 +80,23 @@ t.test('without leave to write, only what the list of now calls read-only is cal
       t.notMatch(server.calls.join(), 'tools/call')
       t.match(ofRequest(report, 1), ['refused', reason])
     })
+  await t.test('the list says that no cursor follows: it is whole', async t => {
+    trackLeaks(t)
+    const server = spokenTo(t, onList(`answer({ tools: [${JSON.stringify(tool('read'))}], nextCursor: null })`))
+    await check(file, server.target, CAREFUL)
+    t.same(server.calls, ['tools/list', 'tools/call read', 'tools/call read'])
+  })
+  await t.test('a list that cannot be had is asked for again only once it has changed', async t => {
+    trackLeaks(t)
+    const again = tapeOf(t, turns(LIST, CALL, CALL, ['ping', {}, {}], CALL))
+    const server = spokenTo(
+      t,
+      `if (m.method === 'ping') { state.n++; say({ method: 'notifications/tools/list_changed' }) }
+       if (m.method === 'tools/list' && state.n === 0) { fail('no'); return true }`
+    )
+    await check(again, server.target, CAREFUL)
+    t.same(server.calls, ['tools/list', 'tools/list', 'ping', 'tools/list', 'tools/call read'])
+  })
   await t.test('the list changes in the middle: it is asked for again', async t => {
     trackLeaks(t)
     const server = spokenTo(
