@@ -10,6 +10,7 @@ import { dryRun } from '../verify/dry-run.ts'
 import { learn } from '../verify/learn.ts'
 import { type VerifyOptions, VerifyRefusal } from '../verify/options.ts'
 import type { VerifyReport } from '../verify/report.ts'
+import { secretsOf } from '../verify/secrets.ts'
 import { updateTapes } from '../verify/update.ts'
 import { type Verified, verifyOnce } from '../verify/verify.ts'
 import { Progress } from './progress.ts'
@@ -102,8 +103,9 @@ async function learnFrom(first: Verified, { recording, options, rules, rulesFile
   }
 }
 
-async function learnBetween(first: Verified, second: Verified, { rules, rulesFile }: Learning): Promise<VerifyReport> {
-  const learned = learn(first, second, rules)
+async function learnBetween(first: Verified, second: Verified, how: Learning): Promise<VerifyReport> {
+  const { options, rules, rulesFile } = how
+  const learned = learn(first, second, rules, secretsOf(options))
   const file = printable(rulesFile)
   for (const text of learned.flaky) say(`the server is flaky, which no rule hides: ${text}`)
   const told = (report: VerifyReport): VerifyReport =>

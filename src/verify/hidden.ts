@@ -1,3 +1,4 @@
+import type { Difference } from '../replay/json-diff.ts'
 import type { Literals } from '../tape/literals.ts'
 import { withText } from './compare.ts'
 import type { DriftChange } from './drift.ts'
@@ -9,11 +10,7 @@ export function withoutSecrets(report: VerifyReport, secrets: Literals): VerifyR
   if (secrets.size === 0) return report
   const hide = <T>(value: T): T => scrubbedValue(value, secrets) as T
   // Its text holds no part of what was cut off in the middle of a secret.
-  // Long keys are cut off in it.
-  const path = (text: string): string =>
-    text.replace(CUT_KEY, (_, key: string) => `["${cut(secrets.trimTail(secrets.scrub(uncut(key))))}…"]`)
-  const difference = (d: FoundDifference): FoundDifference =>
-    withText({ ...hide({ ...d, path: path(d.path) }), kind: d.kind })
+  const difference = (d: FoundDifference): FoundDifference => withText(hiddenDifference(d, secrets))
   const change = (c: DriftChange): DriftChange => ({ ...hide(c), what: c.what, change: c.change })
   const request = (r: RequestReport): RequestReport => ({
     ...r,
@@ -32,6 +29,14 @@ export function withoutSecrets(report: VerifyReport, secrets: Literals): VerifyR
     drift: { ...report.drift, changes: report.drift.changes.map(change) },
     ...(report.error !== undefined && { error: hide(report.error) })
   }
+}
+
+/** A difference without what was supplied in secret, to be shown in part. */
+export function hiddenDifference<T extends Difference>(d: T, secrets: Literals): T {
+  if (secrets.size === 0) return d
+  // Long keys are cut off in it.
+  const path = d.path.replace(CUT_KEY, (_, key: string) => `["${cut(secrets.trimTail(secrets.scrub(uncut(key))))}…"]`)
+  return { ...(scrubbedValue({ ...d, path }, secrets) as T), kind: d.kind }
 }
 
 const CUT_KEY = /\["((?:[^"\\]|\\.)*)…"\]/g

@@ -6,15 +6,18 @@ import { pointerOf } from '../replay/pointer.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import type { AnswerPattern, AnswerRule, Rules } from '../replay/rules.ts'
 import { type Moments, noiseOf } from '../replay/volatile.ts'
+import { Literals } from '../tape/literals.ts'
 import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Answers } from './answers.ts'
 import type { Minted } from './bindings.ts'
 import { subjectsOf } from './compare.ts'
 import { LISTS } from './drift.ts'
+import { hiddenDifference } from './hidden.ts'
 import { valueAt } from './leaves.ts'
 import type { LiveAnswer, LiveSaid } from './live-request.ts'
 import { nameOf } from './plan.ts'
 import type { Run } from './run.ts'
+import { scrubbedValue } from './scrub.ts'
 import { type VoicePair, voicePairs } from './voice-pairs.ts'
 import { bodyOf, jsonOf, type Voice } from './voices.ts'
 
@@ -28,14 +31,15 @@ export interface Learned {
   readonly flaky: readonly string[]
 }
 
-/** What differed between two runs with one server changes by itself. */
+/** What differed between two runs with one server changes by itself. What is told of it holds none of the secrets. */
 export function learn(
   first: { run: Run; answers: Answers },
   second: { run: Run; answers: Answers },
-  rules: Rules
+  rules: Rules,
+  secrets: Literals = new Literals(0)
 ): Learned {
   let asked: RecordedRequest | undefined
-  const learner = new Learner(rules, (a, b) => isRenamed(first.run, second.run, a, b, asked))
+  const learner = new Learner(rules, secrets, (a, b) => isRenamed(first.run, second.run, a, b, asked))
   for (const [request, before] of first.answers) {
     const after = second.answers.get(request)
     asked = request
@@ -79,12 +83,14 @@ interface FoundPlace {
 
 class Learner {
   readonly #rules: AnswerRules
+  readonly #secrets: Literals
   readonly #isRenamed: (a: unknown, b: unknown) => boolean
   readonly #places = new Map<string, Place>()
   readonly #flaky: string[] = []
 
-  constructor(rules: Rules, isRenamed: (a: unknown, b: unknown) => boolean) {
+  constructor(rules: Rules, secrets: Literals, isRenamed: (a: unknown, b: unknown) => boolean) {
     this.#rules = new AnswerRules(rules)
+    this.#secrets = secrets
     this.#isRenamed = isRenamed
   }
 
@@ -93,7 +99,7 @@ class Learner {
     const [old, now] = [before.outcome, after.outcome]
     const kinds = [before, after].map(kindOf)
     if (kinds[0] !== kinds[1] && !request.cancelled) {
-      this.#flaky.push(`${nameOf(request)}: ${kinds[0]} in the first run, ${kinds[1]} in the second`)
+      this.#flaky.push(this.#hidden(`${nameOf(request)}: ${kinds[0]} in the first run, ${kinds[1]} in the second`))
       return
     }
     if (old?.kind === 'response' && now?.kind === 'response') {
@@ -101,7 +107,7 @@ class Learner {
       const [was, is] = [old, now].map(({ message }) => contentOf(message))
       const places = this.#placesIn(was, is, { method: request.method, name: request.subject, moments })
       for (const place of places) {
-        if (isListed(place, request.method)) this.#flaky.push(`${nameOf(request)}: ${place.example}`)
+        if (isListed(place, request.method)) this.#flaky.push(this.#hidden(`${nameOf(request)}: ${place.example}`))
         else this.#add(subject!, { ...place, path: ofAnyItem(place.path, request.method) })
       }
     }
@@ -133,10 +139,10 @@ class Learner {
   /** What differs between the two goes to what asked for them; nobody else's notifications are left out for it. */
   #pair([old, now]: VoicePair, then?: Voice): void {
     const voices = [old, now, then].filter(v => v !== undefined)
-    const places =
-      old && now ? this.#changes(old, now) : [{ path: [], example: `${voices[0]!.method}: not always there` }]
+    const method = this.#hidden(voices[0]!.method)
+    const places = old && now ? this.#changes(old, now) : [{ path: [], example: `${method}: not always there` }]
     for (const asked of new Set(voices.map(v => v.asked))) {
-      const [subject = { method: voices[0]!.method }] = subjectsOf([asked]).map(asRule)
+      const [subject = { method }] = subjectsOf([asked]).map(asRule)
       const where = old && now && asked ? ['notifications', '*'] : old && now ? [] : ['notifications']
       for (const place of places) this.#add(subject, { ...place, path: [...where, ...place.path] })
     }
@@ -158,11 +164,16 @@ class Learner {
       ignore: (_, a, b) => this.#isRenamed(a, b)
     })
     return found.map(difference => ({
-      path: partsOf(difference),
-      example: differenceText(difference),
+      // A key with a secret in it stands for any: the rules are a file that others read.
+      path: partsOf(difference).map(part => (this.#hidden(String(part)) === String(part) ? part : '*')),
+      example: differenceText(hiddenDifference(difference, this.#secrets)),
       ...(isOrder(difference) && { isOrder: true }),
       ...(difference.kind === 'changed' && { kinds: noiseOf(difference.old, difference.new, about.moments) })
     }))
+  }
+
+  #hidden(text: string): string {
+    return scrubbedValue(text, this.#secrets) as string
   }
 
   #add(subject: AnswerRule, { path, example, kinds, isOrder }: FoundPlace): void {

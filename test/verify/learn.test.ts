@@ -1,5 +1,7 @@
-import { writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readRecording } from '../../src/replay/recording.ts'
 import { DEFAULT_RULES, parseRules } from '../../src/replay/rules.ts'
@@ -9,6 +11,7 @@ import { verifyOnce } from '../../src/verify/verify.ts'
 import { down, request, result, tapeOf, up } from '../replay/recording-door.ts'
 import { check, found } from './verify-stage.ts'
 
+const ENTRY = fileURLToPath(new URL('../../bin/catflap.ts', import.meta.url))
 const VERSION = { protocolVersion: '2025-06-18', capabilities: { tools: {} } }
 
 /** A server whose items have other names in each of its lives, in the order that it is told. */
@@ -119,3 +122,46 @@ for (const [how, kinds] of [
     t.strictSame(learned.rules.answers, [])
     t.match(learned.flaky, [kinds])
   })
+
+/** Says the secret in a text, in a key, and in a tool that is listed one time only. */
+const TELLTALE = `
+import { existsSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+const { SECRET, STATE } = process.env
+const isFirst = !existsSync(STATE)
+writeFileSync(STATE, '')
+const tools = [{ name: 'read', inputSchema: {} }, ...(isFirst ? [{ name: 'more ' + SECRET, inputSchema: {} }] : [])]
+createInterface({ input: process.stdin }).on('line', line => {
+  const { id, method } = JSON.parse(line)
+  if (id === undefined) return
+  const text = 'x'.repeat(60) + ' ' + SECRET + ' ' + Math.random()
+  const said = { content: [{ type: 'text', text }], structuredContent: { ['of ' + SECRET]: Math.random() } }
+  const results = { initialize: ${JSON.stringify({ ...VERSION, serverInfo: { name: 's', version: '1' } })}, 'tools/list': { tools } }
+  console.log(JSON.stringify({ jsonrpc: '2.0', id, result: results[method] ?? said }))
+})`
+
+t.test('what is learned holds nothing that the options supplied', async t => {
+  const client = { ...VERSION, capabilities: {}, clientInfo: { name: 'c', version: '1' } }
+  const tape = tapeOf(t, [
+    up('stdio', request(1, 'initialize', client)),
+    down('stdio', result(1, { ...VERSION, serverInfo: { name: 's', version: '1' } })),
+    up('stdio', { jsonrpc: '2.0', method: 'notifications/initialized' }),
+    up('stdio', request(2, 'tools/list')),
+    down('stdio', result(2, { tools: [{ name: 'read', inputSchema: {} }] })),
+    up('stdio', request(3, 'tools/call', { name: 'read', arguments: {} })),
+    down('stdio', result(3, { content: [{ type: 'text', text: 'x' }] }))
+  ])
+  const program = path.join(t.testdirName, 'server.mjs')
+  writeFileSync(program, TELLTALE)
+  const env = ['--env', 'SECRET=SUPERSECRETVALUE', '--env', `STATE=${path.join(t.testdirName, 'state')}`]
+  const server = [...env, '--allow-writes', '--', process.execPath, program]
+  const rulesFile = path.join(t.testdirName, 'a.rules.yaml')
+  const args = ['--no-warnings', ENTRY, 'verify', '--learn', '--rules', rulesFile, tape, ...server]
+  const { stderr: err } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  t.match(err, /flaky.*\[redacted\]/)
+  t.notMatch(err, /SUPERS/)
+  const rules = readFileSync(rulesFile, 'utf8')
+  t.match(rules, /\/result\/structuredContent\/\*/)
+  t.match(rules, /# .*\[redacted\]/)
+  t.notMatch(rules, /SUPERS/)
+})
