@@ -38,7 +38,7 @@ export class Bound {
 
   #learnOne(one: Minted, recorded: unknown, live: unknown, text: string): void {
     const there = counterpart(recorded, live, one.path)
-    if (there === undefined && isGivenBack(one.path)) this.#gone.add(one)
+    if (isGivenBack(one.path) && typeof there !== 'string' && typeof there !== 'number') this.#gone.add(one)
     // What is still there somewhere has not changed, though its place may have.
     if (!isGivenBack(one.path) && text.includes(JSON.stringify(one.value).replace(/^"|"$/g, ''))) return
     const now = one.part ? partOf(valueAt(recorded, one.path), one.value, there) : there

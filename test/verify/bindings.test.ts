@@ -102,6 +102,25 @@ t.test('a number that is said as a text later', async t => {
   t.same(json.params.arguments, { order: '50007', number: 50007, url: '/orders/50007' })
 })
 
+t.test('what is given back needs a value to give back', async t => {
+  const turns = [
+    { params: asked({}), result: { task: { taskId: 'task-1' } } },
+    { params: { taskId: 'task-1' }, result: {} }
+  ]
+  for (const [taskId, expected] of [
+    [null, /no taskId any more/],
+    [{ id: 'task-2' }, /no taskId any more/],
+    [true, /no taskId any more/],
+    ['task-2', undefined],
+    [2, undefined]
+  ] as const) {
+    const { bound, bindings } = await uses(t, turns, { task: { taskId } })
+    const [step] = [...bindings.uses.keys()]
+    const missing = bound.missing(step!)
+    expected ? t.match(missing, expected, JSON.stringify(taskId)) : t.equal(missing, undefined, JSON.stringify(taskId))
+  }
+})
+
 t.test('nothing said, nothing found', async t => {
   t.same((await uses(t, [NOTHING, NOTHING])).found, [])
 })
