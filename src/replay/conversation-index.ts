@@ -1,6 +1,7 @@
 import { uint32s } from './column.ts'
 import { endsByClient } from './ends-by-client.ts'
 import type { Conversation, RecordedNotification, Said } from './recording.ts'
+import { countBelow } from './sorted.ts'
 import { stepAt, stepsInTurn } from './steps-of.ts'
 
 /** What a replay looks up in a conversation. Built once, when somebody first replays it. */
@@ -77,12 +78,6 @@ class Orders {
 }
 
 function lastBefore(sorted: Uint32Array, order: number): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (sorted[middle]! < order) low = middle + 1
-    else high = middle
-  }
-  return low === 0 ? 0 : sorted[low - 1]!
+  const count = countBelow(sorted, order)
+  return count === 0 ? 0 : sorted[count - 1]!
 }

@@ -5,6 +5,7 @@ import { differenceTo, missOf, outOfOrder, usedUp } from './miss.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
 import { NEVER_RUN_OUT, RequestIndex } from './request-index.ts'
 import type { Rules } from './rules.ts'
+import { countBelow } from './sorted.ts'
 import { StrictOrder } from './strict-order.ts'
 
 /** `keyed`: by method and parameters, whatever the order. `strict`: the same, in recorded order. `method`: by method and name alone. */
@@ -177,22 +178,10 @@ class Counts {
 /** The nth position of a bucket, where those within the range come first. */
 function nthOf({ positions }: Bucket, nth: number, prefer: Range | undefined): number {
   if (!prefer || positions.length === 1) return positions[nth]!
-  const from = placeIn(positions, prefer[0])
-  const preferred = placeIn(positions, prefer[1]) - from
+  const from = countBelow(positions, prefer[0])
+  const preferred = countBelow(positions, prefer[1]) - from
   if (nth < preferred) return positions[from + nth]!
   return positions[nth - preferred < from ? nth - preferred : nth]!
-}
-
-/** How many of the positions are lower. */
-function placeIn(positions: Uint32Array, position: number): number {
-  let low = 0
-  let high = positions.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (positions[middle]! < position) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 class StrictCursor implements Cursor {
