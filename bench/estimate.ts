@@ -22,6 +22,7 @@ const ROUNDS: Readonly<Record<string, (plan: Plan) => number>> = {
   idle: plan => START + plan.idle / 1_500 + 5 * seconds(plan.settle),
   largest: plan => START + plan.largestResult / 300e6 + seconds(plan.settle),
   'slow-reader': plan => START + 1 + plan.flood / 80e6 + 2 * seconds(plan.settle),
+  'tape-show': plan => START + plan.tape / 150e6,
   'growth-sessions': plan =>
     START +
     seconds(plan.warm) +

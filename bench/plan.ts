@@ -17,6 +17,8 @@ export interface Plan {
   readonly largeResult: number
   readonly largestResult: number
   readonly flood: number
+  /** Bytes of the tape that is searched. */
+  readonly tape: number
   readonly growth: {
     readonly ms: number
     readonly sessions: readonly number[]
@@ -45,6 +47,7 @@ export const FULL: Plan = {
   largeResult: 8 * MB,
   largestResult: 256 * MB,
   flood: 200 * MB,
+  tape: 1e9,
   growth: {
     ms: 1_500,
     sessions: [1, 10, 100, 1_000, 10_000],
@@ -66,6 +69,7 @@ export const QUICK: Plan = {
   settle: 200,
   largestResult: 64 * MB,
   flood: 24 * MB,
+  tape: 100e6,
   growth: { ms: 200, sessions: [1, 100, 2_000], sizes: [256, 64 * KB, MB] },
   patience: MINUTE,
   atMost: 5 * MINUTE
@@ -84,6 +88,7 @@ export const SMOKE: Plan = {
   largeResult: MB,
   largestResult: 4 * MB,
   flood: 4 * MB,
+  tape: 4e6,
   growth: { ms: 100, sessions: [1, 20], sizes: [256, 64 * KB] },
   atMost: 3 * MINUTE
 }

@@ -3,11 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import path from 'node:path'
+import { RARE, TENTH } from '../load/large-tape.ts'
 import { CALL, HEADERS, post, postHead, RESULT, SESSION_HEADER } from '../load/messages.ts'
 import { expectAnswers, openAnySession } from '../load/sessions.ts'
 import { type Built, stripped } from './build.ts'
 import { type Peer, type PeerKind, type Target, urlOf } from './peer.ts'
 import { freePort, startListening } from './process.ts'
+import { showing } from './tape-show.ts'
 
 export interface CatflapOptions {
   /** V8 CPU profiles are left there, in a folder a peer. */
@@ -25,6 +27,8 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     recording(built, profiler('catflap-recording')),
     withMetrics(built, profiler('catflap-metrics')),
     replaying(built, profiler('catflap-replay')),
+    showing(built, profiler('catflap-tape-rare'), 'catflap-tape-rare', 'one call in 5,000', RARE),
+    showing(built, profiler('catflap-tape-tenth'), 'catflap-tape-tenth', 'one call in ten', TENTH),
     reversed(built, profiler('catflap-reverse'), 'catflap-reverse', '`catflap reverse` with one route', 1),
     reversed(built, profiler('catflap-reverse-ten'), 'catflap-reverse-ten', '`catflap reverse` with ten routes', 10),
     drained(built, profiler('catflap-drained')),

@@ -46,6 +46,8 @@ export const PEER_NAMES: readonly string[] = [
     'catflap-recording',
     'catflap-metrics',
     'catflap-replay',
+    'catflap-tape-rare',
+    'catflap-tape-tenth',
     'catflap-reverse',
     'catflap-reverse-ten',
     'catflap-drained',

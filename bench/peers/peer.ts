@@ -12,6 +12,8 @@ export interface Peer extends Running {
   readonly tape?: string
   /** It answers out of a tape: with the ids that it is asked with. */
   readonly replays?: true
+  /** It has read a tape, and printed so many lines. */
+  readonly lines?: number
 }
 
 export interface Admin {

@@ -82,7 +82,7 @@ const REVERSE_KINDS: readonly Kind[] = [
   )
 ]
 
-/** Of tapes in the place of servers, the same. */
+/** Of tapes, the same. */
 const REPLAY_KINDS: readonly Kind[] = [
   ratio(
     '`replay`, requests/s, to `forward` to a static server',
@@ -92,7 +92,16 @@ const REPLAY_KINDS: readonly Kind[] = [
     0.9,
     'more',
     'catflap-replay'
-  )
+  ),
+  ...(
+    [
+      ['catflap-tape-rare', '`tape show --method` over 1 GB, one call in 5,000'],
+      ['catflap-tape-tenth', 'the same, one call in ten']
+    ] as const
+  ).flatMap(([peer, says]) => [
+    value(says, 'tape-show', 'mb', 'MB/s', 150, peer, 'more'),
+    value(`${says}: memory at most`, 'tape-show', 'peak', 'MB', 150, peer)
+  ])
 ]
 
 const PAGES = { all: KINDS, reverse: REVERSE_KINDS, replay: REPLAY_KINDS } as const
@@ -132,13 +141,21 @@ function ratio(
   return { says, bound, better, unit: '×', measure }
 }
 
-function value(says: string, scenario: string, key: string, unit: string, bound: number, peer = 'catflap'): Kind {
+function value(
+  says: string,
+  scenario: string,
+  key: string,
+  unit: string,
+  bound: number,
+  peer = 'catflap',
+  better: Kind['better'] = 'less'
+): Kind {
   const measure = (run: Run): number | undefined => {
     const own = result(run, scenario, peer)
     const values = own ? valuesOf(own, key) : []
     return values.length > 0 ? median(values) : undefined
   }
-  return { says, bound, better: 'less', unit, measure }
+  return { says, bound, better, unit, measure }
 }
 
 function flatness(run: Run): number | undefined {

@@ -9,6 +9,7 @@ import type { Scenario } from './scenario.ts'
 import { startUp } from './start-up.ts'
 import { stdio, stdioModern, stdioOneConnection } from './stdio.ts'
 import { events, firstEvent } from './streams.ts'
+import { tapeShow } from './tape-show.ts'
 import { interceptors, metrics, recording, replay, routes } from './variants.ts'
 
 /** In the order in which they run, and in which they are told of. */
@@ -28,6 +29,7 @@ export const SCENARIOS: readonly Scenario[] = [
   stdioModern,
   recording,
   replay,
+  tapeShow,
   metrics,
   interceptors,
   routes,

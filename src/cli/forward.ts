@@ -14,12 +14,8 @@ export async function forward(args: ForwardArgs): Promise<void> {
   await runForward(args, forwardOptionsOf(args))
 }
 
-/** Runs a proxy as these options say. `closed` is told when it has been closed, and how secrets are taken out of what is printed. */
-export async function runForward(
-  args: ForwardArgs,
-  options: ForwardOptions,
-  closed?: (proxy: Forward, scrub: (text: string) => string) => void
-): Promise<void> {
+/** Runs a proxy as these options say. Where it leads to a tape, what became of the replay is told at the end, and is the exit code. */
+export async function runForward(args: ForwardArgs, options: ForwardOptions, strictUnused = false): Promise<void> {
   const redactor = redactorOf(args, options)
   const log = createLog({
     level: args['log-level'],
@@ -38,7 +34,10 @@ export async function runForward(
     const { url, ended } = proxy
     const close: Forward['close'] = async how => {
       await proxy.close(how)
-      closed?.(proxy, redactor.scrub)
+      const summary = proxy.replay
+      if (!summary) return
+      const { conclude } = await import('./replay-summary.ts')
+      conclude(summary, { format: args['log-format'], strictUnused, scrub: redactor.scrub })
     }
     return { ...(url !== undefined && { url }), ended, close }
   })

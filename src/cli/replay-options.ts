@@ -16,13 +16,13 @@ export interface ReplayArgs extends ForwardArgs {
 }
 
 /** Of the options of forward, those that are about clients, and about whoever is asked instead of the tape. */
-const FROM_FORWARD = [
+export const FROM_FORWARD = [
   ...['listen', 'stdio', 'path', 'via', 'token', 'allow-unauthenticated', 'allow-host', 'allow-origin'],
   ...['record', 'record-overflow', 'record-max-message', 'redact-header', 'redact-json', 'tail'],
   ...['log-level', 'log-format', 'metrics', 'metrics-max-names', 'admin', 'header', 'ca', 'insecure']
 ] as const
 
-const REPLAY: Readonly<Record<string, Options>> = {
+export const REPLAY: Readonly<Record<string, Options>> = {
   match: {
     choices: MATCH_MODES,
     default: 'keyed',

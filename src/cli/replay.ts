@@ -1,13 +1,11 @@
-import { scrubbedJson } from '../log.ts'
-import { printable, printableJson } from '../printable.ts'
-import { parseDuration } from '../proxy/options.ts'
-import { type FaultRule, parseFault } from '../replay/faults.ts'
+import type { ForwardOptions } from '../proxy/forward.ts'
+import { MAX_DURATION, parseDuration } from '../proxy/options.ts'
+import { checkFault, type FaultRule, parseFault } from '../replay/faults.ts'
 import type { MissServer, TapeTargetOptions } from '../replay/options.ts'
-import { findingText, missText, type ReplayFinding, type ReplaySummary } from '../replay/report.ts'
 import { runForward } from './forward.ts'
 import { optionsFor, urlTargetOf } from './forward-args.ts'
 import type { ForwardArgs } from './forward-options.ts'
-import { lineWriter } from './line-writer.ts'
+import { Progress } from './progress.ts'
 import type { ReplayArgs } from './replay-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -16,12 +14,14 @@ const NO_SERVER = { env: [], 'upstream-transport': 'auto', 'upstream-era': 'auto
 
 /** `catflap replay`: its options are in replay-options.ts. */
 export async function replay(args: ReplayArgs): Promise<void> {
-  const all = { ...args, ...NO_SERVER, env: [] } as ForwardArgs & ReplayArgs
-  const target = tapeTargetOf(all)
-  await runForward(all, optionsFor(all, target), (proxy, scrub) => {
-    const summary = proxy.replay
-    if (summary) conclude(summary, args, scrub)
-  })
+  const { forward, options } = replayCallOf(args)
+  await runForward(forward, options, args['strict-unused'])
+}
+
+/** What the arguments mean. Throws UsageError, which names the option and shows the right form. */
+export function replayCallOf(args: ReplayArgs): { readonly forward: ForwardArgs; readonly options: ForwardOptions } {
+  const forward = { ...args, ...NO_SERVER, env: [] } as ForwardArgs & ReplayArgs
+  return { forward, options: optionsFor(forward, tapeTargetOf(forward)) }
 }
 
 function tapeTargetOf(args: ReplayArgs): TapeTargetOptions {
@@ -66,11 +66,15 @@ function speedOf(text: string): 'instant' | number {
 }
 
 function faultOf(text: string): FaultRule {
+  let rule: FaultRule
   try {
-    return parseFault(text, parseDuration)
+    rule = parseFault(text, parseDuration)
   } catch (error) {
     throw new UsageError(`--fault ${(error as Error).message}`)
   }
+  if (!checkFault(rule))
+    throw new UsageError(`--fault '${text}': a delay is at most ${Math.floor(MAX_DURATION / 3_600_000)}h`)
+  return rule
 }
 
 function seedOf(text: string): number {
@@ -78,55 +82,7 @@ function seedOf(text: string): number {
   return Number(text)
 }
 
-/** One line that is written over itself, and taken away at the end. */
 function showProgress(): (read: number, total: number) => void {
-  const startedAt = performance.now()
-  let shownAt = startedAt
-  return (read, total) => {
-    const now = performance.now()
-    if (read >= total) return void (shownAt > startedAt && process.stderr.write('\r\x1b[K'))
-    if (now - shownAt < 200) return
-    shownAt = now
-    process.stderr.write(`\r\x1b[Kreading the tape: ${Math.floor((100 * read) / Math.max(1, total))} %`)
-  }
-}
-
-/** The closing summary, and the exit code that follows from it. */
-function conclude(summary: ReplaySummary, args: ReplayArgs, scrub: (text: string) => string): void {
-  const { misses, divergences, unused } = summary
-  const failed = misses > 0 || divergences > 0 || (args['strict-unused'] && unused > 0)
-  if (failed) process.exitCode = 1
-  const write = lineWriter(process.stderr)
-  if (args['log-format'] === 'json')
-    return write(`${printableJson(scrubbedJson({ event: 'replayed', ...summary }, scrub))}\n`)
-  for (const line of summaryLines(summary)) write(`catflap: ${printable(scrub(line))}\n`)
-}
-
-/** Of each kind, so many are shown. */
-const SHOWN = 10
-
-export function summaryLines(summary: ReplaySummary): string[] {
-  const { requests, hits, asked, misses, divergences, unused, faults, details, seed } = summary
-  const made = Object.entries(faults).map(([kind, count]) => `${count} ${kind}`)
-  return [
-    `replayed: ${count(requests, 'request')}, ${count(hits, 'hit')}, ${asked > 0 ? `${asked} asked of the server, ` : ''}${count(misses, 'miss', 'misses')}, ${count(divergences, 'divergence')}; ${count(unused, 'recorded request')} never made`,
-    ...listed('miss', details.misses, misses, missText),
-    ...listed('divergence', details.divergences, divergences),
-    ...listed('unused', details.unused, unused),
-    ...(seed === undefined ? [] : [`faults on purpose: ${made.join(', ') || 'none'} (--seed ${seed} makes them again)`])
-  ]
-}
-
-function listed(
-  word: string,
-  findings: readonly ReplayFinding[],
-  all: number,
-  toText: (finding: ReplayFinding) => string = findingText
-): string[] {
-  const shown = findings.slice(0, SHOWN).map(finding => `  ${word}: ${toText(finding)}`)
-  return all > shown.length ? [...shown, `  … and ${all - shown.length} more`] : shown
-}
-
-function count(n: number, one: string, many = `${one}s`): string {
-  return `${n} ${n === 1 ? one : many}`
+  const progress = new Progress()
+  return (read, total) => (read >= total ? progress.end() : progress.reading(read, total))
 }

@@ -5,7 +5,8 @@ import {
   LISTENER_SETTINGS,
   type ListenerOptions,
   type ReverseMetrics,
-  type ReverseOptions
+  type ReverseOptions,
+  type RouteOptions
 } from '../proxy/reverse-options.ts'
 import { adminToken } from './admin-token.ts'
 import { listenOf, named, settingsOf } from './forward-args.ts'
@@ -35,7 +36,7 @@ export function reverseOptionsOf(args: ReverseArgs): ReverseOptions {
   const routes = routesOf(args.routes ?? [])
   return {
     listeners,
-    routes: Object.fromEntries([...routes].map(([name, url]) => [name, { ...shared, targets: [{ url }] }])),
+    routes: Object.fromEntries([...routes].map(([name, targets]) => [name, { ...shared, targets }])),
     via: args.via === false || args.via === '' ? false : String(args.via),
     drainTimeout: settings.drainTimeout,
     live: args.tail,
@@ -69,19 +70,26 @@ const BESIDE_FILE: readonly string[] = ['config', 'log-level', 'log-format', 'ta
 const facts = REVERSE_OPTIONS as Readonly<Record<string, { readonly default?: unknown }>>
 const settingNames: ReadonlySet<string> = new Set(Object.keys(SETTINGS).map(optionName))
 
-function routesOf(given: readonly string[]): Map<string, string> {
+function routesOf(given: readonly string[]): Map<string, RouteOptions['targets']> {
   if (given.length === 0)
     throw new UsageError("no route given: 'catflap reverse docs=http://127.0.0.1:3001/mcp', or --config FILE")
-  const routes = new Map<string, string>()
+  const routes = new Map<string, RouteOptions['targets']>()
   for (const text of given) {
     const at = text.indexOf('=')
     const [name, url] = [text.slice(0, at), text.slice(at + 1)]
     if (at < 1 || !/^[a-z0-9_-]{1,64}$/i.test(name))
       throw new UsageError(`'${text}' is no route; write NAME=URL with a name of letters, digits, - and _`)
-    if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-      throw new UsageError(`'${name}=…' leads to no http or https URL; a command needs --config FILE`)
     if (routes.has(name)) throw new UsageError(`route '${name}' is given more than once; give it once`)
-    routes.set(name, url)
+    routes.set(name, targetsOf(name, url))
   }
   return routes
+}
+
+function targetsOf(name: string, text: string): RouteOptions['targets'] {
+  const tape = text.startsWith('tape:') ? text.slice('tape:'.length) : undefined
+  if (tape === '') throw new UsageError(`'${name}=tape:' names no file; write ${name}=tape:FILE`)
+  if (tape !== undefined) return { tape }
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
+    throw new UsageError(`'${name}=…' leads to no http or https URL, nor to tape:FILE; a command needs --config FILE`)
+  return [{ url: text }]
 }

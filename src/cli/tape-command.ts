@@ -1,9 +1,11 @@
 import { printable } from '../printable.ts'
 import { errnoOf, reasonOf, TapeError, type TapeTarget } from '../tape/format.ts'
 import type { TapeReader } from '../tape/reader.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 /** Runs a command whose failures are one line on stderr and exit code 1. */
 export async function reporting(run: () => Promise<void>): Promise<void> {
+  keepHeapSmall()
   try {
     await run()
   } catch (error) {
@@ -28,6 +30,11 @@ export function untilInterrupted(): {
     process.off('SIGTERM', stop)
   }
   return { signal: controller.signal, stop, release }
+}
+
+/** `1 frame`, `2 frames`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 export function targetText(target: TapeTarget): string {

@@ -1,9 +1,10 @@
 import type { Argv, CommandModule } from 'yargs'
 import { Cut, parseMark, type TapeMark } from '../tape/cut.ts'
+import { TapeError } from '../tape/format.ts'
 import { parseFrame, TapeReader } from '../tape/reader.ts'
 import { TapeOutput } from '../tape/tape-output.ts'
 import { Progress } from './progress.ts'
-import { inputOf, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
+import { counted, inputOf, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
 import { type OutputArgs, outputOptions } from './tape-output-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -30,7 +31,7 @@ export const cutCommand: CommandModule<object, CutArgs> = {
         type: 'string',
         requiresArg: true,
         describe:
-          "only requests of this method, with their answers and their own HTTP streams; a glob; several behind commas: 'initialize,tools/*'"
+          "only requests of this method, and what came of them; a glob; several behind commas: 'initialize,tools/*'"
       })
       .example(
         '$0 tape cut a.tape.jsonl --from 90s --to 2m -o part.tape.jsonl',
@@ -45,11 +46,12 @@ async function cut(args: CutArgs): Promise<void> {
   const file = inputOf(args.file)
   const interrupt = untilInterrupted()
   const progress = await Progress.of(file)
+  let tape: TapeReader | undefined
   let out: TapeOutput | undefined
   try {
-    const tape = await TapeReader.open(file, { signal: interrupt.signal, onBytes: progress.add })
+    tape = await TapeReader.open(file, { signal: interrupt.signal, onBytes: progress.add })
     out = await TapeOutput.create(args.out, { force: args.force })
-    out.line(Buffer.from(JSON.stringify(tape.header)))
+    out.add(JSON.stringify(tape.header))
     const cutting = new Cut({
       from: markOf('from', args.from, tape.header.started),
       to: markOf('to', args.to, tape.header.started),
@@ -57,22 +59,38 @@ async function cut(args: CutArgs): Promise<void> {
       methods: args.method?.split(',')
     })
     let kept = 0
-    const staying = tape.parsed(line => (cutting.keeps(parseFrame(line)) ? Buffer.from(line) : undefined))
-    for await (const lines of staying) {
-      kept += lines.length
-      for (const line of lines) await out.line(line)
+    for await (const staying of tape.parsed(line => keptBy(cutting, line, out!))) {
+      kept += staying.length
+      await out.room()
     }
     if (interrupt.signal.aborted) return endEarly()
+    if (kept === 0)
+      throw new TapeError(
+        'tape_nothing_kept',
+        `nothing of ${tape.name} is kept, so nothing was written: ${adviceOn(args)}`
+      )
     await out.finish()
     out = undefined
     progress.end()
-    process.stderr.write(`${kept} frames\n`)
+    process.stderr.write(`${counted(kept, 'frame')}\n`)
     warnOfTornEnd(tape)
   } finally {
     progress.end()
     interrupt.release()
+    await tape?.close()
     await out?.discard()
   }
+}
+
+function keptBy(cutting: Cut, line: Buffer, out: TapeOutput): true | undefined {
+  if (!cutting.keeps(parseFrame(line))) return undefined
+  out.add(line)
+  return true
+}
+
+function adviceOn({ session }: CutArgs): string {
+  const looks = "'catflap tape show' prints what there is"
+  return session === undefined ? looks : `--session takes a session's handle; ${looks}`
 }
 
 function endEarly(): void {

@@ -4,10 +4,11 @@ import { differenceText } from '../replay/json-diff.ts'
 import { readRecording } from '../replay/read-recording.ts'
 import type { Recording } from '../replay/recording.ts'
 import { RulesError, readRules, rulesBeside } from '../replay/rules.ts'
-import { type DiffedRequest, diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
+import { type Diffed, diffRecordings, type TapeDifference } from '../replay/tape-diff.ts'
 import { errnoOf, reasonOf, TapeError } from '../tape/format.ts'
 import { LineOutput } from '../tape/line-output.ts'
 import { Progress } from './progress.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 interface DiffArgs {
   a: string
@@ -21,7 +22,7 @@ const TROUBLE = 2
 
 export const diffCommand: CommandModule<object, DiffArgs> = {
   command: 'diff <a> <b>',
-  describe: 'compare two tapes, request by request',
+  describe: 'compare two tapes, request by request: what the client sent, and what came of it',
   builder: args =>
     args
       .positional('a', { type: 'string', demandOption: true, describe: 'a tape, or a folder of tapes' })
@@ -41,6 +42,7 @@ export const diffCommand: CommandModule<object, DiffArgs> = {
 
 async function diff(args: DiffArgs): Promise<void> {
   const open: Recording[] = []
+  keepHeapSmall()
   try {
     const rules = args.rules === undefined ? await rulesBeside(args.a) : await readRules(args.rules)
     for (const file of [args.a, args.b]) open.push(await readWithProgress(file))
@@ -61,15 +63,9 @@ async function diff(args: DiffArgs): Promise<void> {
 }
 
 async function readWithProgress(file: string): Promise<Recording> {
-  const progress = await Progress.of(file)
-  let done = 0
+  const progress = new Progress()
   try {
-    return await readRecording([file], {
-      onProgress: read => {
-        progress.add(read - done)
-        done = read
-      }
-    })
+    return await readRecording([file], { onProgress: progress.reading })
   } finally {
     progress.end()
   }
@@ -93,16 +89,16 @@ function jsonOf(found: TapeDifference): string {
   return printableJson(JSON.stringify({ ...about, lines, differences: found.differences }))
 }
 
-function titleOf(request: DiffedRequest): string {
+function titleOf(request: Diffed): string {
   const { method } = request
   const subject = subjectOf(request)
   return printable(excerpt(subject === undefined ? method : `${method} ${subject}`, 200))
 }
 
-function subjectOf(request: DiffedRequest): string | undefined {
+function subjectOf(request: Diffed): string | undefined {
   return 'subject' in request ? request.subject : undefined
 }
 
-function placeOf({ place }: DiffedRequest): string {
+function placeOf({ place }: Diffed): string {
   return printable(`${place.file}:${place.line}`)
 }

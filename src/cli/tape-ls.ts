@@ -5,7 +5,7 @@ import { LineOutput } from '../tape/line-output.ts'
 import { listTapes, type TapeListing } from '../tape/listing.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
 import { bytes, duration } from '../tape/timeline.ts'
-import { reporting, targetText } from './tape-command.ts'
+import { counted, reporting, targetText } from './tape-command.ts'
 
 interface LsArgs {
   dir?: string
@@ -47,7 +47,7 @@ function listLine(tape: TapeListing): string {
   const facts = [
     tape.header.started.slice(0, 19).replace('T', ' '),
     tape.duration === undefined ? '-' : duration(tape.duration),
-    tape.frames === undefined ? '-' : `${tape.frames} frames`,
+    tape.frames === undefined ? '-' : counted(tape.frames, 'frame'),
     bytes(tape.size)
   ]
   const [started, lasted, frames, size] = facts as [string, string, string, string]

@@ -6,7 +6,7 @@ import { parseFrame, TapeReader } from '../tape/reader.ts'
 import { TapeSecrets } from '../tape/redact-tape.ts'
 import { TapeOutput } from '../tape/tape-output.ts'
 import { Progress } from './progress.ts'
-import { reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
+import { counted, reporting, untilInterrupted, warnOfTornEnd } from './tape-command.ts'
 import { type OutputArgs, outputOptions } from './tape-output-options.ts'
 import { UsageError } from './usage.ts'
 
@@ -50,11 +50,7 @@ async function redact(args: RedactArgs): Promise<void> {
   const out = args.inPlace ? args.file : args.out
   if (out === undefined)
     throw new UsageError('--out is missing: name the tape to write, -o b.tape.jsonl, or say --in-place')
-  const secrets = new TapeSecrets({
-    redactJson: args.redactJson,
-    redactHeaders: args.redactHeader,
-    secrets: args.secretEnv.map(secretIn)
-  })
+  const secrets = secretsOf(args)
   if ((await stat(args.file).catch(() => undefined))?.isFile() === false)
     throw new TapeError('tape_unreadable', `${args.file} is no ordinary file: a tape is read twice to redact it`)
   const interrupt = untilInterrupted()
@@ -65,6 +61,15 @@ async function redact(args: RedactArgs): Promise<void> {
     interrupt.release()
   }
   if (interrupt.signal.aborted) process.exitCode = 130
+}
+
+function secretsOf({ redactJson, redactHeader, secretEnv }: RedactArgs): TapeSecrets {
+  try {
+    return new TapeSecrets({ redactJson, redactHeaders: redactHeader, secrets: secretEnv.map(secretIn) })
+  } catch (error) {
+    if (!(error instanceof TapeError && error.code === 'tape_pointer')) throw error
+    throw new UsageError(`--redact-json: ${error.message}`)
+  }
 }
 
 function secretIn(name: string): string {
@@ -94,23 +99,25 @@ async function write(
   signal: AbortSignal
 ): Promise<void> {
   const progress = await Progress.of(file)
+  let tape: TapeReader | undefined
   let out: TapeOutput | undefined
   let changed = 0
   try {
-    const tape = await TapeReader.open(file, { signal, onBytes: progress.add })
+    tape = await TapeReader.open(file, { signal, onBytes: progress.add })
     out = await TapeOutput.create(to, { force })
-    out.line(Buffer.from(JSON.stringify(secrets.redaction.header(tape.header))))
+    out.add(JSON.stringify(secrets.redaction.header(tape.header)))
     const lines = tape.parsed(line => {
       const clean = secrets.redaction.frame(parseFrame(line))
       if (clean) changed++
-      return clean ? Buffer.from(JSON.stringify(clean)) : Buffer.from(line)
+      out!.add(clean ? JSON.stringify(clean) : line)
+      return true
     })
-    for await (const some of lines) for (const line of some) await out.line(line)
+    for await (const _ of lines) await out.room()
     if (signal.aborted) return
     await out.finish()
     out = undefined
     progress.end()
-    process.stderr.write(`${printable(to)}: ${changed} frames changed\n`)
+    process.stderr.write(`${printable(to)}: ${counted(changed, 'frame')} changed\n`)
     if (secrets.overflowed)
       process.stderr.write(
         'more than 1000 values were named by pointers: those beyond are taken out only where the pointers point\n'
@@ -118,6 +125,7 @@ async function write(
     warnOfTornEnd(tape)
   } finally {
     progress.end()
+    await tape?.close()
     await out?.discard()
   }
 }

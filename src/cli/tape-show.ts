@@ -35,7 +35,7 @@ async function show(args: ShowArgs): Promise<void> {
   const interrupt = args.follow ? untilInterrupted() : undefined
   const out = new LineOutput(process.stdout)
   // Lines of the tape itself show that it goes on.
-  const progress = await Progress.of(inputOf(args.file), process.stderr.isTTY && !process.stdout.isTTY && !args.follow)
+  const progress = await Progress.of(inputOf(args.file), !process.stdout.isTTY && !args.follow)
   try {
     const tape = await TapeReader.open(inputOf(args.file), {
       follow: args.follow,

@@ -19,6 +19,10 @@ export const tapeCommand: CommandModule = {
       .command(diffCommand)
       .command(cutCommand)
       .command(redactCommand)
-      .demandCommand(1, 'Name what to do: ls, show, validate, stats, diff, cut or redact.'),
+      .demandCommand(1, 'Name what to do: ls, show, validate, stats, diff, cut or redact.')
+      .example('$0 tape ls ./tapes', 'the tapes in ./tapes, oldest first')
+      .example("$0 tape show a.tape.jsonl --method 'tools/*'", 'tool calls and their answers')
+      .example('$0 tape stats a.tape.jsonl --sort time', 'where the time went')
+      .example('$0 tape diff old.tape.jsonl new.tape.jsonl', 'what has changed between two recordings'),
   handler: () => {}
 }

@@ -35,13 +35,21 @@ export function plainUsage(message: string): string {
   return lines.filter(Boolean).join(' ')
 }
 
+const ACTIONS: Readonly<Record<string, string>> = {
+  tape: 'tape ls, show, validate, stats, diff, cut and redact',
+  config: 'config check, clients and schema'
+}
+
 function unknownArguments(names: readonly string[]): string {
   // yargs lists `fooBar` beside `foo-bar`; nobody wrote that.
   const written = names.filter(name => !/[A-Z]/.test(name) || !names.some(n => n.includes('-')))
   const word = written.find(name => process.argv.includes(name))
-  const [command] = process.argv.slice(2)
+  const [command, action] = process.argv.slice(2)
   if (word !== undefined && word === command)
     return `'${word}' is no command; there are forward, reverse, replay, verify, config, tape and tail`
+  const actions = ACTIONS[command ?? '']
+  if (word !== undefined && word === action && actions)
+    return `'catflap ${command} ${word}' is no command; there are ${actions}`
   if (word !== undefined && command === 'forward')
     return `'${word}' is one argument too many. The command of a server goes after --: catflap forward -- COMMAND [ARGS…]`
   if (word !== undefined) return `'${word}' is one argument too many`

@@ -52,6 +52,10 @@ function tapesAndUrl({ tapes, '--': command = [] }: VerifyArgs): { tapes: string
   if (tapes.some(tape => tape === '')) throw new UsageError("a tape's name is empty; write catflap verify FILE… URL")
   const last = tapes.at(-1)
   const url = last !== undefined && /^[a-z][a-z0-9+.-]+:\/\//i.test(last) ? last : undefined
+  if (url !== undefined && !/^https?:/i.test(url))
+    throw new UsageError(
+      `'${url.slice(0, url.indexOf('://'))}://…' is no server: give a URL that begins with http:// or https://, or -- COMMAND`
+    )
   const files = url === undefined ? tapes : tapes.slice(0, -1)
   const stray = files.find(file => /^https?:\/\//i.test(file))
   if (stray !== undefined) throw new UsageError(`'${stray}': the URL of the server comes last, behind the tapes`)

@@ -12,6 +12,7 @@ import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
 import { WithStatus } from '../transport/upstream/shared-child-status.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
+import type { Leg } from '../transport/upstream.ts'
 
 /**
  * What an HTTP server of revision 2026-07-28 owes its clients, where a pipe is behind us: that it judges headers against
@@ -40,6 +41,12 @@ export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | un
   return verdict.then(v => (x.ended ? undefined : judged(x, shared, v)))
 }
 
+/** The leg of clients of the legacy era without a session, where a tape has what such clients were told. */
+export function unbegunLeg({ core }: Exchange): Leg | undefined {
+  if (core.target.kind !== 'tape') return undefined
+  return core.target.shared?.(() => eventsOf(core))?.unbegun?.()
+}
+
 function judged(x: Exchange, shared: SharedServer, verdict: Verdict): Answer | undefined {
   if (verdict.era === 'legacy') return asLegacyServer(x, verdict)
   reached.set(x, { shared, versions: verdict.versions })
@@ -57,6 +64,9 @@ function asLegacyServer(x: Exchange, verdict: Verdict & { readonly era: 'legacy'
     const body = verdict.error.withId(message.idText).bytes
     return { http: { status: 400, headers: ['Content-Type', 'application/json'], body } }
   }
+  const requested = message?.metaVersion
+  if (verdict.versions && requested !== undefined && message?.method !== 'server/discover')
+    return { error: otherVersion(requested, verdict.versions) }
   const text = `${verdict.reason} Send initialize, as clients of an earlier revision do.`
   return { error: new CatflapError('pairing_unsupported', text, { data: { target: x.core.target.label } }) }
 }
@@ -125,12 +135,14 @@ function checkHeaders(
   const differs = contradiction(headers, message)
   if (differs !== undefined) return new CatflapError('header_mismatch', differs)
   const requested = message.metaVersion!
-  if (versions && !versions.includes(requested)) {
-    const text = `The server does not speak revision ${requested.slice(0, 40)}; it speaks ${versions.join(', ')}.`
-    return new CatflapError('unsupported_modern_version', text, { data: { supported: versions, requested } })
-  }
+  if (versions && !versions.includes(requested)) return otherVersion(requested, versions)
   const lacks = missingHeader(headers, message)
   return lacks === undefined ? undefined : new CatflapError('header_mismatch', lacks)
+}
+
+function otherVersion(requested: string, supported: readonly string[]): CatflapError {
+  const text = `The server does not speak revision ${requested.slice(0, 40)}; it speaks ${supported.join(', ')}.`
+  return new CatflapError('unsupported_modern_version', text, { data: { supported, requested } })
 }
 
 /**

@@ -26,7 +26,7 @@ import {
 import type { Session } from '../session/manager.ts'
 import { newHandle } from '../session/new-session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import { sharedLeg } from './modern-rules.ts'
+import { sharedLeg, unbegunLeg } from './modern-rules.ts'
 
 /**
  * Maps sessions. Wherever the upstream leg is a session (a server that assigns an id, a stdio child) the client knows an id
@@ -117,10 +117,15 @@ function checkBatch(x: Exchange): Answer | undefined {
   return undefined
 }
 
-/** Outside any session a server over HTTP decides itself; a child has no life outside one. */
+/** Outside any session a server over HTTP decides itself; a child has no life outside one, and a tape what was recorded there. */
 function sessionless(x: Exchange): Answer | undefined {
   x.leg = x.core.target.sessionless
-  return x.leg ? undefined : refuse('session_required')
+  if (x.leg) return undefined
+  const leg = unbegunLeg(x)
+  if (!leg) return refuse('session_required')
+  if (x.kind === 'listen' || x.kind === 'terminate') return methodNotAllowed('POST')
+  x.leg = leg
+  return undefined
 }
 
 function inSession(x: Exchange, session: Session | undefined): Verdict {

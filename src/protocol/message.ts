@@ -124,6 +124,11 @@ export class Message {
     return this.#string(this.#envelope.name)
   }
 
+  /** JSON text of `params`. */
+  get paramsText(): string | undefined {
+    return this.#text(this.#envelope.params)
+  }
+
   /** JSON text of `params._meta.progressToken` of a request, or `params.progressToken` of a progress notification. */
   get progressTokenText(): string | undefined {
     return this.#text(this.#envelope.progressToken)

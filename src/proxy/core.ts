@@ -49,6 +49,8 @@ export interface Target {
   shared?(events?: () => SharedServerEvents): SharedServer | undefined
   /** What became of a replay so far. Of tapes only. */
   replayed?(): ReplaySummary
+  /** Nothing new comes: whatever could come at once does. Of tapes, which make pauses. */
+  hurry?(): void
   stats?(): TargetStats
   /** Which of its servers is asked for what is not MCP. Absent where there is one. */
   readonly pages?: PageChoice

@@ -124,7 +124,10 @@ export class Drain {
   }
 
   #stopAccepting(): void {
-    for (const core of this.#options.cores()) core.draining = true
+    for (const core of this.#options.cores()) {
+      core.draining = true
+      core.target.hurry?.()
+    }
     for (const listener of this.#options.listeners) listener.stopAccepting()
   }
 

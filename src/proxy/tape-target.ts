@@ -1,7 +1,7 @@
 import { type Log, SILENT } from '../log.ts'
 import type { Era } from '../protocol/versions.ts'
-import type { MissServer as MissServerOptions, TapeTargetOptions } from '../replay/options.ts'
-import { type OpenLive, Replay, tapesOf } from '../replay/replay.ts'
+import { type MissServer as MissServerOptions, type TapeTargetOptions, tapesOf } from '../replay/options.ts'
+import { type OpenLive, Replay } from '../replay/replay.ts'
 import type { ReplaySummary } from '../replay/report.ts'
 import { namedSession } from '../replay/session-name.ts'
 import { SharedTape } from '../replay/shared-tape.ts'
@@ -49,7 +49,7 @@ export class TapeTarget implements Target {
     this.label = replay.label
     this.#replay = replay
     this.#live = live
-    this.era = replay.modernVersions && !replay.hasLegacy ? 'modern' : undefined
+    this.era = replay.revisions.modern && !replay.revisions.legacy ? 'modern' : undefined
   }
 
   open(events: LegEvents, from?: Pick<CallInput, 'headers' | 'query'>): Leg {
@@ -68,6 +68,10 @@ export class TapeTarget implements Target {
 
   replayed(): ReplaySummary {
     return this.#replay.summary()
+  }
+
+  hurry(): void {
+    this.#replay.hurry()
   }
 
   async close(): Promise<void> {
@@ -104,12 +108,13 @@ async function openLiveParts(
       })
     : undefined
   const server = new HttpTarget('on-miss', url, settings, { scrub })
+  const note = (text: string): void => log.warn('server', text)
   return {
     openLive: (session, outlet) =>
       new MissServer(session, outlet, {
         open: events => server.open(events),
-        ...(appender && { tape: new LiveTape(appender) }),
-        note: text => log.warn('server', text)
+        ...(appender && { tape: new LiveTape(appender, note) }),
+        note
       }),
     close: () =>
       closeAll(

@@ -6,11 +6,17 @@ import { isAbout } from './request-view.ts'
 import type { AnswerPattern, AnswerRule, Rules } from './rules.ts'
 import { differInVolatile, type Moments, type VolatileKind } from './volatile.ts'
 
-export interface Compared {
-  /** Of the request that was answered; of a notification, its own. */
+/** Whose rules apply. */
+export interface Subject {
   readonly method: string
   /** Tool, prompt, or URI of the resource. */
   readonly name?: string | undefined
+}
+
+/** The subject is the request that was answered; of a notification, it is the notification itself. */
+export interface Compared extends Subject {
+  /** Of a notification: the requests that brought it, whose rules speak of it below `/notifications`. */
+  readonly broughtBy?: readonly Subject[]
   /** When each was said: without, the built-in rules leave times alone. */
   readonly moments?: Moments | undefined
   readonly limit?: number
@@ -34,9 +40,10 @@ export class AnswerRules {
   differences(
     before: unknown,
     after: unknown,
-    { method, name, moments, limit, renamed, ignore }: Compared
+    { method, name, broughtBy = [], moments, limit, renamed, ignore }: Compared
   ): Difference[] {
-    const roots = this.#rules.filter(({ rule }) => isAbout(rule, method, name)).map(r => r.places)
+    const brought = broughtBy.flatMap(subject => placesAt(this.#placesAbout(subject), NOTIFICATION))
+    const roots = [...this.#placesAbout({ method, name }), ...brought]
     const defaults = this.#defaults ? (moments ? UUIDS_AND_TIMES : UUIDS) : NO_KINDS
     return differences(before, after, {
       ...(limit !== undefined && { limit }),
@@ -48,7 +55,21 @@ export class AnswerRules {
       unordered: path => placesAt(roots, path).some(place => place.unordered)
     })
   }
+
+  /** Whether it does not count if there are notifications: those that requests brought, or (of their own method) that none did. */
+  leavesOut(subject: Subject, broughtBy: readonly Subject[]): boolean {
+    const subjects = broughtBy.length > 0 ? broughtBy : [subject]
+    const places = subjects.flatMap(s => this.#placesAbout(s))
+    return [NOTIFICATION, NOTIFICATION.slice(0, 1)].some(path => placesAt(places, path).some(place => place.ignored))
+  }
+
+  #placesAbout({ method, name }: Subject): Place[] {
+    return this.#rules.filter(({ rule }) => isAbout(rule, method, name)).map(r => r.places)
+  }
 }
+
+/** Which of the notifications it is says nothing: only `*` stands for it. */
+const NOTIFICATION: DiffPath = ['notifications', '']
 
 const NO_KINDS: readonly VolatileKind[] = []
 const UUIDS: readonly VolatileKind[] = ['uuid']

@@ -1,34 +1,34 @@
 import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
-import { parseJson } from './canonical.ts'
 import { declares, needs } from './capabilities.ts'
-import { differences, differenceText } from './json-diff.ts'
+import { Line, Standing } from './line.ts'
 import type { Play } from './play.ts'
-import type { RecordedAnswer, Said } from './recording.ts'
+import type { Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { divergence, placed } from './report.ts'
-import { textOf } from './spoken.ts'
-import { isObject } from './values.ts'
+import type { Waiting } from './sequence.ts'
 
 interface Ask {
   readonly said: Said
   readonly play: Play | undefined
   readonly idText: string
+  /** Where the client's answer came. */
+  readonly place: Standing
 }
 
 /** Servers that ask and ask without being answered. */
 const MAX_ASKS = 1024
-/** Lines that tell in what an answer differs. */
-const MAX_LINES = 10
 
 /** What the server asks the client in one replay: under ids of its own, and what the client answers. */
 export class Asks {
   readonly #session: ReplaySession
   readonly #open = new Map<string, Ask>()
+  readonly #line: Line
   #minted = 0
 
-  constructor(session: ReplaySession) {
+  constructor(session: ReplaySession, wake: (one: Waiting) => void) {
     this.#session = session
+    this.#line = new Line(wake)
   }
 
   /** Only clients that have said they can answer are asked; with others, all goes on as if they had. */
@@ -37,7 +37,9 @@ export class Asks {
     const needed = needs(said.method, (message.json as { params?: unknown }).params)
     if (needed && !declares(play?.declared ?? session.declared, needed)) return session.settled(said)
     const idText = this.mint(message.idText!)
-    this.#open.set(idKey(idText), { said, play, idText })
+    const place = new Standing()
+    this.#open.set(idKey(idText), { said, play, idText, place })
+    if (said.answer) this.#line.move(place, said.answer.order)
     if (this.#open.size > MAX_ASKS) this.#forgetOldest()
     session.say(message.withId(idText), said.owned ? play : undefined)
   }
@@ -48,19 +50,18 @@ export class Asks {
     return like.startsWith('"') ? `"replay-${this.#minted}"` : String(this.#minted)
   }
 
-  unansweredBefore(order: number): boolean {
-    if (this.#open.size === 0) return false
-    for (const { said } of this.#open.values()) if (said.answer && said.answer.order < order) return true
-    return false
+  /** One whose answer came before this. */
+  before(order: number): Standing | undefined {
+    return this.#line.before(order)
   }
 
   answer(message: Message): void {
     const key = message.idText === undefined ? undefined : idKey(message.idText)
     const ask = key === undefined ? undefined : this.#open.get(key)
     if (key === undefined || !ask) return
-    this.#open.delete(key)
+    this.#close(key, ask)
     const { said } = ask
-    const found = said.answer ? diverging(said.answer, message) : []
+    const found = said.answer ? this.#session.replay.divergences.of(said, said.answer, message) : []
     if (found.length > 0) this.#diverged(ask, found)
     this.#session.settled(said)
   }
@@ -68,9 +69,10 @@ export class Asks {
   /** The server takes its question back. Returns the name that the client has for it. */
   takeBack(recordedId: string): string | undefined {
     const wanted = idKey(recordedId)
-    for (const [key, { said, idText }] of this.#open) {
+    for (const [key, ask] of this.#open) {
+      const { said, idText } = ask
       if (said.id === undefined || idKey(said.id) !== wanted) continue
-      this.#open.delete(key)
+      this.#close(key, ask)
       this.#session.settled(said)
       return idText
     }
@@ -80,14 +82,18 @@ export class Asks {
   /** Nobody waits for the answers to what this request brought. */
   drop(play: Play): void {
     if (this.#open.size === 0) return
-    for (const [key, ask] of this.#open) if (ask.play === play) this.#open.delete(key)
-    this.#session.goOn()
+    for (const [key, ask] of this.#open) if (ask.play === play) this.#close(key, ask)
+  }
+
+  #close(key: string, { place }: Ask): void {
+    this.#open.delete(key)
+    this.#line.leave(place)
   }
 
   #forgetOldest(): void {
-    for (const [key, { said }] of this.#open) {
-      this.#open.delete(key)
-      return this.#session.settled(said)
+    for (const [key, ask] of this.#open) {
+      this.#close(key, ask)
+      return this.#session.settled(ask.said)
     }
   }
 
@@ -99,25 +105,4 @@ export class Asks {
     const failing = play ?? this.#session.waitsFor(said)
     failing?.fail(divergence(text, said.method, found))
   }
-}
-
-function diverging(answer: RecordedAnswer, given: Message): string[] {
-  const text = textOf(answer.text)
-  if (text === undefined) return []
-  try {
-    return differences(partsOf(text), partsOf(given.bytes.toString()), { limit: MAX_LINES }).map(differenceText)
-  } catch (error) {
-    if (error instanceof SyntaxError) return [error.message]
-    throw error
-  }
-}
-
-/** Without what differs in any case. */
-function partsOf(text: string): unknown {
-  const value = parseJson(text)
-  if (!isObject(value)) return value
-  const { result, error } = value
-  if (!isObject(result)) return error === undefined ? { result } : { error }
-  const { _meta, ...rest } = result
-  return { result: rest }
 }

@@ -1,3 +1,4 @@
+import type { Message } from '../protocol/message.ts'
 import { isObject } from './values.ts'
 
 /** What a client has declared that it can do: `capabilities` of `initialize`, or of the `_meta` of a modern request. */
@@ -5,6 +6,13 @@ export type Capabilities = Readonly<Record<string, unknown>>
 
 export const META_CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
 export const META_LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
+
+/** By a modern request. */
+export function declaredIn(message: Message): Capabilities {
+  const { params } = message.json as { params?: { _meta?: Record<string, unknown> } }
+  const declared = isObject(params?._meta) ? params._meta[META_CAPABILITIES] : undefined
+  return isObject(declared) ? declared : {}
+}
 
 /** What a request of the server's takes: undefined where nobody need declare anything. */
 export function needs(method: string, params: unknown): Capabilities | undefined {
@@ -31,6 +39,12 @@ export function declares(capabilities: Capabilities, needed: Capabilities): bool
       return false
   }
   return true
+}
+
+/** What a client lacks for an answer. Most do not ask back, and need not be read for it. */
+export function lacks(answer: Message, client: { readonly declared: Capabilities }): Capabilities | undefined {
+  const mayAsk = answer.bytes.includes('input_required') || answer.bytes.includes('\\u')
+  return mayAsk ? lacksFor((answer.json as { result?: unknown }).result, client.declared) : undefined
 }
 
 /** What the client lacks for an answer that asks back (`input_required`); undefined: nothing. */

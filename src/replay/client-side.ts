@@ -1,9 +1,11 @@
 import { type Era, eraOf } from '../protocol/versions.ts'
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
+import type { Origin } from './on-tape.ts'
+import { RequestOnTape } from './request-on-tape.ts'
 import type { Room } from './room.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { AnswerOnTape, EndOnTape, ListenOnTape, NotificationOnTape, type Origin, RequestOnTape } from './steps.ts'
+import { AnswerOnTape, EndOnTape, ListenOnTape, NotificationOnTape } from './steps.ts'
 import { StreamOnTape } from './streams.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
 import type { Pending } from './waiting.ts'
@@ -53,10 +55,10 @@ export class ClientSide {
   }
 
   #request({ at, room, stream, e, origin, batch }: Sent): void {
-    const { names, conversations } = this.#state
+    const { names, conversations, table } = this.#state
     const conversation = conversations.of(eraOfSent(at.frame, room, e), room)
     const id = ownText(e.id!)
-    const request = new RequestOnTape(origin, {
+    const request = RequestOnTape.add(table, origin, {
       method: names.of(e.method!),
       subject: e.subject === undefined ? undefined : names.of(e.subject),
       id,
@@ -66,6 +68,7 @@ export class ClientSide {
       batch,
       truncated: at.frame.truncated !== undefined
     })
+    if (at.frame.own && e.method === 'initialize') conversation.added = true
     const version = e.metaVersion === undefined ? undefined : names.of(e.metaVersion)
     if (version !== undefined) conversation.named(version)
     const pending: Pending = { request, conversation, key: keyOf(e.id!), version, done: false, cancelled: false }
@@ -76,20 +79,20 @@ export class ClientSide {
   }
 
   #notification({ at, room, e, origin }: Sent): void {
-    const { names, conversations } = this.#state
+    const { names, conversations, table } = this.#state
     const cancels = e.method === 'notifications/cancelled' && e.requestId !== undefined
     const request = cancels ? room.cancelled(e.requestId!) : undefined
     if (request && !request.isAnswered)
       request.cancelled ??= { at: at.frame.t, order: origin.order, how: 'notification' }
     const conversation = conversations.of(eraOfSent(at.frame, room, e), room)
-    conversations.did(room, conversation, new NotificationOnTape(origin, names.of(e.method!), request))
+    conversations.did(room, conversation, NotificationOnTape.add(table, origin, names.of(e.method!), request))
   }
 
   #answer({ room, e, origin }: Sent): void {
-    const { conversations } = this.#state
+    const { conversations, table } = this.#state
     const to = e.id === undefined ? undefined : room.answers(e.id)
-    const answer = new AnswerOnTape(origin, to)
-    if (to) to.answer = answer
+    const answer = AnswerOnTape.add(table, origin, to)
+    to?.answeredBy(answer.row)
     conversations.did(room, room.last ?? conversations.of('legacy', room), answer)
   }
 
@@ -100,7 +103,7 @@ export class ClientSide {
     const method = frame.http?.method
     if (method !== 'GET' && method !== 'DELETE') return void state.opened(frame, new StreamOnTape(room))
     const origin = { ...state.mark(at), ...state.facts(at) }
-    const step = method === 'GET' ? new ListenOnTape(origin) : new EndOnTape(origin)
+    const step = method === 'GET' ? ListenOnTape.add(state.table, origin) : EndOnTape.add(state.table, origin)
     const taken = state.takenUp(frame, room)
     for (const { request } of taken?.waiting ?? []) request.revive()
     state.opened(frame, new StreamOnTape(room, step, taken))

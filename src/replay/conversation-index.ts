@@ -1,52 +1,56 @@
-import type { Conversation, RecordedNotification, Said, Step } from './recording.ts'
+import { uint32s } from './column.ts'
+import { endsByClient } from './ends-by-client.ts'
+import type { Conversation, RecordedNotification, Said } from './recording.ts'
+import { countBelow } from './sorted.ts'
+import { stepAt, stepsInTurn } from './steps-of.ts'
 
 /** What a replay looks up in a conversation. Built once, when somebody first replays it. */
 export class ConversationIndex {
   /** What the server said before the client had done anything. */
   readonly before: readonly Said[]
-  readonly #notifications = new Map<string, RecordedNotification[]>()
-  /** Behind GETs and ends, which a replay may not have: it counts as said behind what the client did before them. */
-  readonly #moved = new Map<Step, Said[]>()
+  readonly #conversation: Conversation
+  /** By method: which of the steps. */
+  readonly #notifications = new Map<string, number[]>()
   /** When the client did something and when it was answered, in order. */
-  readonly #moments: number[] = []
+  readonly #moments: Uint32Array
   /** When the client did something that a replay does again. */
-  readonly #begins: number[] = []
+  readonly #begins: Uint32Array
 
   constructor(conversation: Conversation) {
-    let last: Step | undefined
+    this.#conversation = conversation
     let before: readonly Said[] = conversation.before
-    for (const step of conversation.steps) {
-      this.#moments.push(step.order)
+    let isFirst = true
+    const moments = new Orders()
+    const begins = new Orders()
+    for (const [number, step] of stepsInTurn(conversation)) {
+      moments.add(step.order)
       if (step.kind === 'listen' || step.kind === 'end') {
-        if (step.after.length === 0 || step.kind === 'end') continue
-        if (last) this.#moved.set(last, [...(this.#moved.get(last) ?? []), ...step.after])
-        else before = [...before, ...step.after]
+        // A replay may have no GET.
+        if (isFirst && step.kind === 'listen' && step.after.length > 0) before = [...before, ...step.after]
         continue
       }
-      last = step
-      this.#begins.push(step.order)
-      if (step.kind === 'request' && step.outcome.kind !== 'open') this.#moments.push(step.outcome.order)
-      if (step.kind === 'notification') this.#notification(step)
+      isFirst = false
+      begins.add(step.order)
+      // Nobody waits for a client that leaves: it does so whenever it likes.
+      if (step.kind === 'request' && step.outcome.kind !== 'open' && !endsByClient(step))
+        moments.add(step.outcome.order)
+      if (step.kind === 'notification') this.#notification(step.method, number)
     }
     this.before = before
-    this.#moments.sort((a, b) => a - b)
+    this.#begins = begins.all()
+    this.#moments = moments.all().sort()
   }
 
-  #notification(step: RecordedNotification): void {
-    const all = this.#notifications.get(step.method)
-    if (all) all.push(step)
-    else this.#notifications.set(step.method, [step])
+  #notification(method: string, number: number): void {
+    const all = this.#notifications.get(method)
+    if (all) all.push(number)
+    else this.#notifications.set(method, [number])
   }
 
   /** The recorded one; `n`: so many of that method came before. */
   notification(method: string, n: number): RecordedNotification | undefined {
-    return this.#notifications.get(method)?.[n]
-  }
-
-  /** What the server said, of the session at large, behind this. */
-  after(step: Step): readonly Said[] {
-    const moved = this.#moved.get(step)
-    return moved ? [...step.after, ...moved] : step.after
+    const number = this.#notifications.get(method)?.[n]
+    return number === undefined ? undefined : (stepAt(this.#conversation, number) as RecordedNotification)
   }
 
   /** The last thing that happened before then; 0: nothing did. */
@@ -60,13 +64,20 @@ export class ConversationIndex {
   }
 }
 
-function lastBefore(sorted: readonly number[], order: number): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (sorted[middle]! < order) low = middle + 1
-    else high = middle
+class Orders {
+  readonly #orders = uint32s()
+  #count = 0
+
+  add(order: number): void {
+    this.#orders.set(this.#count++, order)
   }
-  return low === 0 ? 0 : sorted[low - 1]!
+
+  all(): Uint32Array {
+    return new Uint32Array(this.#count).map((_, i) => this.#orders.get(i))
+  }
+}
+
+function lastBefore(sorted: Uint32Array, order: number): number {
+  const count = countBelow(sorted, order)
+  return count === 0 ? 0 : sorted[count - 1]!
 }

@@ -3,8 +3,10 @@ import { TapeError } from '../tape/format.ts'
 import { Recent } from './bounded-maps.ts'
 import { ConversationBuilder } from './conversation-builder.ts'
 import { Room } from './room.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
 import { ownText } from './shared-strings.ts'
-import type { SaidOnTape, StepOn } from './steps.ts'
+import type { StepTable } from './step-table.ts'
+import type { StepOn } from './steps.ts'
 
 /** Sessions whose ids are told apart at once; of older ones the conversation is known, and no longer what waited in it. */
 const MAX_ROOMS = 2_000
@@ -14,13 +16,15 @@ const MAX_SESSIONS = 1_000_000
 export class Conversations {
   modern: ConversationBuilder | undefined
   readonly #name: string
+  readonly #table: StepTable
   readonly #sessions = new Map<string, ConversationBuilder>()
   readonly #rooms = new Recent<Room>(MAX_ROOMS)
-  /** What the server said, outside of any session, before the client had done anything. */
-  #early: SaidOnTape[] = []
+  /** Rows of what the server said, outside of any session, before the client had done anything. */
+  #early: number[] = []
 
-  constructor(name: string) {
+  constructor(name: string, table: StepTable) {
     this.#name = name
+    this.#table = table
   }
 
   get legacy(): readonly ConversationBuilder[] {
@@ -39,7 +43,7 @@ export class Conversations {
 
   /** Throws TapeError: more sessions than anybody has. */
   of(era: Era, { session }: Room): ConversationBuilder {
-    if (era === 'modern') return (this.modern ??= new ConversationBuilder('modern', undefined))
+    if (era === 'modern') return (this.modern ??= new ConversationBuilder(this.#table, 'modern', undefined))
     const key = roomKey(session, undefined)
     let conversation = this.#sessions.get(key)
     if (conversation) return conversation
@@ -48,7 +52,7 @@ export class Conversations {
         'tape_malformed',
         `${this.#name}: it has more than ${MAX_SESSIONS} sessions; use a part of it`
       )
-    conversation = new ConversationBuilder('legacy', session)
+    conversation = new ConversationBuilder(this.#table, 'legacy', session)
     this.#sessions.set(key, conversation)
     return conversation
   }
@@ -56,17 +60,17 @@ export class Conversations {
   /** The client did something. */
   did(room: Room, conversation: ConversationBuilder, step: StepOn): void {
     if (room.session === undefined && this.#early.length > 0) this.#begin(conversation)
-    conversation.steps.push(step)
+    conversation.add(step)
     room.did(step, conversation)
   }
 
   /** What names no request stands behind what happened last. */
   place(room: Room, said: SaidOnTape): void {
     const { anchor } = room
-    if (anchor?.kind === 'request' && anchor.outcome.kind === 'open') anchor.addSaid(said)
+    if (anchor?.kind === 'request' && anchor.isOpen) anchor.addSaid(said)
     else if (anchor) anchor.addAfter(said)
     else if (room.session !== undefined) this.of('legacy', room).addBefore(said)
-    else this.#early.push(said)
+    else this.#early.push(said.row)
   }
 
   /** The end of the tape. */
@@ -77,7 +81,7 @@ export class Conversations {
   }
 
   #begin(conversation: ConversationBuilder): void {
-    conversation.insert(this.#early)
+    conversation.insert(Uint32Array.from(this.#early))
     this.#early = []
   }
 }

@@ -58,6 +58,8 @@ export class Gaps {
 }
 
 const NONE: readonly View[] = []
+/** More than any text has characters: gaps with several words come last. */
+const LAST = 2 ** 40
 
 interface Place {
   readonly path: readonly string[]
@@ -80,12 +82,14 @@ class Way {
     })
   }
 
-  /** How many characters of these parameters stand in gaps; undefined where they do not fit. */
+  /** How many characters of these parameters stand in gaps, and more where these hold several words; undefined where they do not fit. */
   openIn(params: unknown): number | undefined {
     let open = 0
     for (const { path, parts, literal } of this.#places) {
       const value = valueAt(params, path)
-      if (value === undefined || !fitsGap(parts, value)) return undefined
+      const fit = value === undefined ? undefined : fitOf(parts, value)
+      if (!fit) return undefined
+      if (fit === 'words') open += LAST
       open += (typeof value === 'string' ? value : canonicalText(value)).length - literal
     }
     return open
@@ -129,20 +133,34 @@ function valueAt(value: unknown, path: readonly string[]): unknown {
 
 /** Whether a value may be what stood on the tape as these parts, with marks between them. */
 export function fitsGap(parts: readonly string[], value: unknown): boolean {
+  return fitOf(parts, value) !== undefined
+}
+
+/** `word`: each gap holds what secrets look like. `words`: one holds more, as a passphrase does, and stands by itself. */
+function fitOf(parts: readonly string[], value: unknown): 'word' | 'words' | undefined {
   // A mark that is the whole text stood for a value of any type.
-  if (parts.length === 2 && parts[0] === '' && parts[1] === '') return true
-  if (typeof value !== 'string' || !value.startsWith(parts[0]!)) return false
+  if (parts.length === 2 && parts[0] === '' && parts[1] === '') return 'word'
+  if (typeof value !== 'string' || !value.startsWith(parts[0]!)) return undefined
+  let fit: 'word' | 'words' = 'word'
   let at = parts[0]!.length
   for (let i = 1; i < parts.length; i++) {
     const part = parts[i]!
     const isLast = i === parts.length - 1
     // The first place is the only one that can do: further on, the gap would hold what ends it, or nothing is won.
     const found = isLast ? value.length - part.length : value.indexOf(part, at)
-    if (found < at || !value.startsWith(part, found)) return false
-    if (endOf(parts[i - 1]!, part).test(value.slice(at, found))) return false
+    if (found < at || !value.startsWith(part, found)) return undefined
+    if (endOf(parts[i - 1]!, part).test(value.slice(at, found))) {
+      if (!isApart(parts[i - 1]!, part)) return undefined
+      fit = 'words'
+    }
     at = found + part.length
   }
-  return true
+  return fit
+}
+
+/** Blanks, or the ends of the text, surround the gap. */
+function isApart(before: string, after: string): boolean {
+  return /(?:^|\s)$/.test(before) && /^(?:\s|$)/.test(after)
 }
 
 /**

@@ -1,8 +1,9 @@
 import { ConversationBuilder } from './conversation-builder.ts'
 import type { Conversations } from './conversations.ts'
+import { type CutOnTape, StatusOnTape } from './on-tape.ts'
 import type { TapeRead } from './read-recording.ts'
 import type { Recording } from './recording.ts'
-import { type CutOnTape, type SaidOnTape, StatusOnTape } from './steps.ts'
+import type { StepOn } from './steps.ts'
 import type { TapeBuilder } from './tape-builder.ts'
 
 /** Things that have a place in the order. */
@@ -14,10 +15,15 @@ interface Ordered {
 /** One recording of all tapes: their times count from the start of the first, and what happened stands in one order. */
 export function joinTapes(tapes: readonly TapeRead[]): Recording {
   if (tapes.length > 1) inOneOrder(tapes)
+  // What was needed to read them must not be held by what is handed over.
+  const sources = tapes.map(({ source }) => source)
   const legacy = tapes.flatMap(({ builder }) => builder.conversations.legacy)
   const [first, ...others] = tapes.flatMap(({ builder }) => builder.conversations.modern ?? [])
-  for (const other of others) first?.join(other)
-  const conversations = withoutSession(legacy).sort((a, b) => firstOrder(a) - firstOrder(b))
+  if (others.length > 0) first?.join(others)
+  const conversations = withoutSession(legacy)
+    .map(conversation => ({ conversation, first: conversation.firstOrder }))
+    .sort((a, b) => a.first - b.first)
+    .map(({ conversation }) => conversation)
   return {
     tapes: tapes.map(({ tape }) => tape),
     legacy: conversations,
@@ -27,7 +33,7 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
       frames: tapes.reduce((sum, { frames }) => sum + frames, 0)
     },
     close() {
-      for (const { source } of tapes) source.close()
+      for (const source of sources) source.close()
     }
   }
 }
@@ -39,14 +45,11 @@ export function joinTapes(tapes: readonly TapeRead[]): Recording {
 function withoutSession(conversations: readonly ConversationBuilder[]): ConversationBuilder[] {
   const loose = conversations.filter(c => c.session === undefined || c.unassigned)
   if (loose.length === 0) return [...conversations]
-  const all =
-    loose.length === 1 && loose[0]!.session === undefined ? loose[0]! : new ConversationBuilder('legacy', undefined)
-  for (const conversation of loose) if (conversation !== all) all.join(conversation)
-  return [...conversations.filter(c => !loose.includes(c)), all]
-}
-
-function firstOrder({ before, steps }: ConversationBuilder): number {
-  return Math.min(before[0]?.order ?? Number.POSITIVE_INFINITY, steps[0]?.order ?? Number.POSITIVE_INFINITY)
+  if (loose.length === 1 && loose[0]!.session === undefined) return [...conversations]
+  const all = new ConversationBuilder(loose[0]!.table, 'legacy', undefined)
+  all.join(loose)
+  const isLoose = new Set(loose)
+  return [...conversations.filter(c => !isLoose.has(c)), all]
 }
 
 /** Order across tapes is told by their start and the time since then; within a tape it stays. */
@@ -96,26 +99,32 @@ function mergedOrder(times: readonly Float64Array[]): Uint32Array[] {
   return numbers
 }
 
-function* thingsOf({ legacy, modern }: Conversations): Generator<Ordered, void, void> {
-  for (const { before, steps } of modern ? [...legacy, modern] : legacy) {
-    yield* before as readonly SaidOnTape[]
-    for (const step of steps) {
-      yield step
-      yield* step.after as readonly SaidOnTape[]
-      if (step.kind !== 'request') continue
-      yield* step.said as readonly SaidOnTape[]
-      if (step.cancelled) yield step.cancelled
-      if (step.outcome.kind !== 'open') yield step.outcome as Ordered
-    }
+function* thingsOf(conversations: Conversations): Generator<Ordered, void, void> {
+  for (const { table, beforeList } of allOf(conversations)) yield* table.sayings.glimpses(beforeList)
+  for (const step of stepsOf(conversations)) {
+    yield step
+    yield* step.allAfter()
+    if (step.kind !== 'request') continue
+    yield* step.allSaid()
+    if (step.cancelled) yield step.cancelled
+    if (step.ending) yield step.ending
   }
 }
 
 /** What holds its time itself. */
-function* cutsOf({ legacy, modern }: Conversations): Generator<{ at: number }, void, void> {
-  for (const { steps } of modern ? [...legacy, modern] : legacy)
-    for (const step of steps) {
-      if (step.kind !== 'request') continue
-      if (step.cancelled) yield step.cancelled
-      if (step.outcome.kind === 'cut') yield step.outcome as CutOnTape
-    }
+function* cutsOf(conversations: Conversations): Generator<{ at: number }, void, void> {
+  for (const step of stepsOf(conversations)) {
+    if (step.kind !== 'request') continue
+    if (step.cancelled) yield step.cancelled
+    if (step.isCut) yield step.outcome as CutOnTape
+  }
+}
+
+function* stepsOf(conversations: Conversations): Generator<StepOn, void, void> {
+  for (const conversation of allOf(conversations))
+    for (const row of conversation.rows()) yield conversation.table.glimpse(row)
+}
+
+function allOf({ legacy, modern }: Conversations): readonly ConversationBuilder[] {
+  return modern ? [...legacy, modern] : legacy
 }

@@ -1,8 +1,11 @@
 import { type AskedRequest, subjectOf } from './asked.ts'
+import { Bits } from './bits.ts'
+import type { Bucket } from './buckets.ts'
 import { differenceTo, missOf, outOfOrder, usedUp } from './miss.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
-import { type Bucket, NEVER_RUN_OUT, RequestIndex } from './request-index.ts'
+import { NEVER_RUN_OUT, RequestIndex } from './request-index.ts'
 import type { Rules } from './rules.ts'
+import { countBelow } from './sorted.ts'
 import { StrictOrder } from './strict-order.ts'
 
 /** `keyed`: by method and parameters, whatever the order. `strict`: the same, in recorded order. `method`: by method and name alone. */
@@ -35,11 +38,21 @@ export interface MatcherOptions {
   readonly rules: Rules
 }
 
+export interface AskedMessage {
+  readonly method: string
+  /** As `parseJson` gives them. Reading them may throw what it throws. */
+  readonly params: unknown
+  /** The same as they were written, where they were. */
+  readonly text?: string
+}
+
 /** One for each replay session: what others use up does not count here. */
 export interface Cursor {
-  /** `params` as `parseJson` gives them. */
-  match(message: { readonly method: string; readonly params: unknown }): Match
-  used(): ReadonlySet<RecordedRequest>
+  match(message: AskedMessage): Match
+  /** A number that all requests have which get the same recordings; undefined: there are none. */
+  kindOf(message: AskedMessage): number | undefined
+  /** How many of the recorded requests it has used. */
+  used(): { readonly size: number }
 }
 
 /** Finds the recorded request that a request is. Reads all of them once, so that each is found at once, however long the tape. */
@@ -61,7 +74,7 @@ export class Matcher {
       this.#used[position] = 1
     }
     const { mode, repeat } = this.#options
-    const preferred = prefer && this.#index.rangeOf(prefer)
+    const preferred = prefer && this.#index.all.rangeOf(prefer)
     return mode === 'strict'
       ? new StrictCursor(this.#index, repeat, preferred, onUse)
       : new KeyedCursor(this.#index, repeat, preferred, onUse)
@@ -70,7 +83,10 @@ export class Matcher {
   /** What no cursor has used so far, in the order of the tape. */
   get unused(): readonly RecordedRequest[] {
     const { all } = this.#index
-    return all.filter((request, position) => this.#used[position] === 0 && !this.#index.wasRefusedUnread(request))
+    return [...this.#used.keys()]
+      .filter(position => this.#used[position] === 0)
+      .map(position => all.at(position))
+      .filter(request => !this.#index.wasRefusedUnread(request))
   }
 
   /** Its session, its headers or its revision were refused: who asks well is never answered so. */
@@ -88,8 +104,8 @@ class KeyedCursor implements Cursor {
   readonly #repeat: RepeatMode
   readonly #prefer: Range | undefined
   readonly #onUse: OnUse
-  readonly #counts = new Map<Bucket, number>()
-  readonly #used = new Set<RecordedRequest>()
+  readonly #counts = new Counts()
+  readonly #used = new Bits()
 
   constructor(index: RequestIndex, repeat: RepeatMode, prefer: Range | undefined, onUse: OnUse) {
     this.#index = index
@@ -98,66 +114,74 @@ class KeyedCursor implements Cursor {
     this.#onUse = onUse
   }
 
-  match({ method, params }: { readonly method: string; readonly params: unknown }): Match {
-    const asked = askedBy({ method, params })
-    const bucket = this.#index.bucketOf(method, params)
-    if (!bucket) return this.#otherwise(asked) ?? { miss: missOf(this.#index, asked) }
-    const count = this.#counts.get(bucket) ?? 0
-    if (count < bucket.length) return this.#take(bucket, count, count, false)
-    const repeat = NEVER_RUN_OUT.has(method) ? 'last' : this.#repeat
-    if (repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
-    return this.#take(bucket, repeat === 'last' ? bucket.length - 1 : count % bucket.length, count, true)
+  match(message: AskedMessage): Match {
+    const bucket = this.#index.bucketOf(message)
+    if (!bucket) return this.#otherwise(askedBy(message)) ?? { miss: missOf(this.#index, askedBy(message)) }
+    const count = this.#counts.of(bucket)
+    const { length } = bucket.positions
+    if (count < length) return this.#take(bucket, count, count, false)
+    const repeat = NEVER_RUN_OUT.has(message.method) ? 'last' : this.#repeat
+    if (repeat === 'error') return { miss: usedUp(this.#index, askedBy(message), bucket) }
+    return this.#take(bucket, repeat === 'last' ? length - 1 : count % length, count, true)
   }
 
   /** The first that was not used of those that differ in the client's answers alone; else the last. */
   #otherwise(asked: AskedRequest): Match | undefined {
     const bucket = this.#index.unansweredBucketOf(asked.method, asked.params)
     if (!bucket) return undefined
-    let nth = this.#counts.get(bucket) ?? 0
-    while (nth < bucket.length && this.#used.has(this.#index.all[nthOf(bucket, nth, this.#prefer)]!)) nth++
+    const { length } = bucket.positions
+    let nth = this.#counts.of(bucket)
+    while (nth < length && this.#used.has(nthOf(bucket, nth, this.#prefer))) nth++
     this.#counts.set(bucket, nth)
-    const again = nth === bucket.length
+    const again = nth === length
     if (again && this.#repeat === 'error') return { miss: usedUp(this.#index, asked, bucket) }
     const position = nthOf(bucket, again ? nth - 1 : nth, this.#prefer)
-    const request = this.#index.all[position]!
-    this.#used.add(request)
-    this.#onUse(position)
-    return { request, again, otherwise: differenceTo(this.#index, position, asked) }
+    return { request: this.#use(position), again, otherwise: differenceTo(this.#index, position, asked) }
   }
 
   #take(bucket: Bucket, nth: number, count: number, again: boolean): Match {
-    const position = nthOf(bucket, nth, this.#prefer)
-    const request = this.#index.all[position]!
     this.#counts.set(bucket, count + 1)
-    this.#used.add(request)
-    this.#onUse(position)
-    return { request, again }
+    return { request: this.#use(nthOf(bucket, nth, this.#prefer)), again }
   }
 
-  used(): ReadonlySet<RecordedRequest> {
+  #use(position: number): RecordedRequest {
+    this.#used.add(position)
+    this.#onUse(position)
+    return this.#index.all.at(position)
+  }
+
+  kindOf(message: AskedMessage): number | undefined {
+    return this.#index.kindOf(message)
+  }
+
+  used(): { readonly size: number } {
     return this.#used
   }
 }
 
-/** The nth position of a bucket, where those within the range come first. */
-function nthOf(bucket: Bucket, nth: number, prefer: Range | undefined): number {
-  if (!prefer || bucket.length === 1) return bucket[nth]!
-  const from = placeIn(bucket, prefer[0])
-  const preferred = placeIn(bucket, prefer[1]) - from
-  if (nth < preferred) return bucket[from + nth]!
-  return bucket[nth - preferred < from ? nth - preferred : nth]!
+/** How often each bucket was used. Most hold one recording: these are counted to one, in a bit. */
+class Counts {
+  readonly #once = new Bits()
+  readonly #many = new Map<number, number>()
+
+  of({ id, positions }: Bucket): number {
+    if (positions.length === 1) return this.#once.has(id) ? 1 : 0
+    return this.#many.get(id) ?? 0
+  }
+
+  set({ id, positions }: Bucket, count: number): void {
+    if (positions.length > 1) this.#many.set(id, count)
+    else if (count > 0) this.#once.add(id)
+  }
 }
 
-/** How many positions of the bucket are lower. */
-function placeIn(bucket: Bucket, position: number): number {
-  let low = 0
-  let high = bucket.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (bucket[middle]! < position) low = middle + 1
-    else high = middle
-  }
-  return low
+/** The nth position of a bucket, where those within the range come first. */
+function nthOf({ positions }: Bucket, nth: number, prefer: Range | undefined): number {
+  if (!prefer || positions.length === 1) return positions[nth]!
+  const from = countBelow(positions, prefer[0])
+  const preferred = countBelow(positions, prefer[1]) - from
+  if (nth < preferred) return positions[from + nth]!
+  return positions[nth - preferred < from ? nth - preferred : nth]!
 }
 
 class StrictCursor implements Cursor {
@@ -166,7 +190,7 @@ class StrictCursor implements Cursor {
   readonly #order: StrictOrder
   readonly #pings: KeyedCursor
   readonly #onUse: OnUse
-  readonly #used = new Set<RecordedRequest>()
+  readonly #used = new Bits()
 
   constructor(index: RequestIndex, repeat: RepeatMode, prefer: Range | undefined, onUse: OnUse) {
     this.#index = index
@@ -174,12 +198,12 @@ class StrictCursor implements Cursor {
     this.#onUse = onUse
     this.#order = new StrictOrder(index, prefer)
     this.#pings = new KeyedCursor(index, repeat, prefer, position => {
-      this.#used.add(index.all[position]!)
+      this.#used.add(position)
       onUse(position)
     })
   }
 
-  match(message: { readonly method: string; readonly params: unknown }): Match {
+  match(message: AskedMessage): Match {
     if (message.method === 'ping') return this.#pings.match(message)
     const keys = this.#index.keysOf(message.method, message.params)
     let again = this.#order.laps > 0
@@ -196,28 +220,31 @@ class StrictCursor implements Cursor {
   }
 
   #use(position: number): RecordedRequest {
-    const request = this.#index.all[position]!
-    this.#used.add(request)
+    this.#used.add(position)
     this.#onUse(position)
-    return request
+    return this.#index.all.at(position)
   }
 
-  #other(message: { readonly method: string; readonly params: unknown }): Match {
+  #other(message: AskedMessage): Match {
     const asked = askedBy(message)
-    const bucket = this.#index.bucketOf(message.method, message.params)
+    const bucket = this.#index.bucketOf(message)
     if (!bucket) return { miss: missOf(this.#index, asked) }
     if (NEVER_RUN_OUT.has(message.method) || (this.#order.isAtEnd && this.#repeat === 'last'))
-      return { request: this.#index.all[bucket.at(-1)!]!, again: true }
+      return { request: this.#index.all.at(bucket.positions.at(-1)!), again: true }
     const next = this.#order.next
     if (next === undefined) return { miss: usedUp(this.#index, asked, bucket) }
-    return { miss: outOfOrder(this.#index, asked, bucket, this.#index.all[next]!) }
+    return { miss: outOfOrder(this.#index, asked, bucket, this.#index.all.at(next)) }
   }
 
-  used(): ReadonlySet<RecordedRequest> {
+  kindOf(message: AskedMessage): number | undefined {
+    return this.#index.kindOf(message)
+  }
+
+  used(): { readonly size: number } {
     return this.#used
   }
 }
 
-function askedBy({ method, params }: { readonly method: string; readonly params: unknown }): AskedRequest {
+function askedBy({ method, params }: AskedMessage): AskedRequest {
   return { method, name: subjectOf(params), params }
 }

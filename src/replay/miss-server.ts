@@ -25,6 +25,8 @@ export class MissServer implements LiveServer {
   readonly #tape: LiveTape | undefined
   /** The server's questions, by what the client calls them. */
   readonly #asked = new Map<string, Question>()
+  /** Calls without an end so far, by what the client calls them. */
+  readonly #open = new Map<string, Relay>()
   #begun = false
   #initialized = false
   #closed = false
@@ -47,9 +49,17 @@ export class MissServer implements LiveServer {
     const modern = message.metaVersion !== undefined || message.method === 'server/discover'
     if (!modern && !this.#begun && message.method !== 'initialize') this.#begin(initialize)
     if (message.method === 'initialize') this.#begun = true
-    const relay = new Relay(receiver, this.#tape?.call(message, modern), reason => {
-      if (!this.#closed) failed(reason)
+    const key = idKey(message.idText!)
+    const relay: Relay = new Relay(receiver, this.#tape?.call(message, { modern }), {
+      modern,
+      failed: reason => {
+        if (!this.#closed) failed(reason)
+      },
+      over: () => {
+        if (this.#open.get(key) === relay) this.#open.delete(key)
+      }
     })
+    this.#open.set(key, relay)
     const call = this.#leg.call(inputOf(message, modern), relay)
     return {
       pause: () => call.pause(),
@@ -66,16 +76,18 @@ export class MissServer implements LiveServer {
     this.#begun = true
     this.#initialized = true
     if (!initialize) return
-    const again = (): void => {
+    const failed = (): void => {
       this.#begun = false
     }
-    this.#leg.call(inputOf(initialize, false), new Relay(SILENT, this.#tape?.call(initialize, false), again))
+    const taped = this.#tape?.call(initialize, { modern: false, own: true })
+    this.#leg.call(inputOf(initialize, false), new Relay(SILENT, taped, { modern: false, failed, over() {} }))
     const initialized = Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' })
     this.#tape?.told(initialized)
     this.#leg.call(inputOf(initialized, false), SILENT)
   }
 
   tell(notification: Message): void {
+    if (notification.method === 'notifications/cancelled' && this.#cancel(notification)) return
     if (!this.#begun) return
     if (notification.method === 'notifications/initialized') {
       if (this.#initialized) return
@@ -83,6 +95,16 @@ export class MissServer implements LiveServer {
     }
     this.#tape?.told(notification)
     this.#leg.call(inputOf(notification, false), SILENT)
+  }
+
+  /** False: it is about none of the server's calls. */
+  #cancel(notification: Message): boolean {
+    const { requestIdText } = notification
+    const relay = requestIdText === undefined ? undefined : this.#open.get(idKey(requestIdText))
+    if (!relay) return false
+    relay.cancel(notification)
+    this.#leg.call(inputOf(notification, relay.modern), SILENT)
+    return true
   }
 
   answer(message: Message): boolean {
@@ -132,18 +154,29 @@ interface Question {
   readonly taped: TapedCall | undefined
 }
 
-/** Passes on what a call brings, and has it written down. `failed` hears why no answer comes. */
+interface RelayHow {
+  readonly modern: boolean
+  /** Hears why no answer comes, where the client still wants one. */
+  readonly failed: (reason: string) => void
+  /** Nothing more comes. */
+  readonly over: () => void
+}
+
+/** Passes on what a call brings, and has it written down. */
 class Relay implements CallReceiver {
   readonly receiver: CallReceiver
   readonly taped: TapedCall | undefined
-
-  readonly #failed: (reason: string) => void
+  readonly modern: boolean
+  readonly #how: RelayHow
   #answered = false
+  /** By the client. */
+  #cancelled = false
 
-  constructor(receiver: CallReceiver, taped: TapedCall | undefined, failed: (reason: string) => void) {
+  constructor(receiver: CallReceiver, taped: TapedCall | undefined, how: RelayHow) {
     this.receiver = receiver
     this.taped = taped
-    this.#failed = failed
+    this.modern = how.modern
+    this.#how = how
   }
 
   onHead(...[head]: Parameters<CallReceiver['onHead']>): void {
@@ -162,24 +195,33 @@ class Relay implements CallReceiver {
   }
 
   onEnd(): void {
-    if (!this.#answered) this.#fail('it ended without an answer')
+    this.#over(this.#answered ? undefined : 'it ended without an answer')
     this.receiver.onEnd()
   }
 
   onError(...[error]: Parameters<CallReceiver['onError']>): void {
-    this.#fail(error.message)
+    this.#over(error.message)
     this.receiver.onError(error)
+  }
+
+  /** The client has cancelled it: most servers give no answer then. */
+  cancel(notification: Message): void {
+    if (this.#cancelled) return
+    this.#cancelled = true
+    this.taped?.cancelled(notification)
   }
 
   /** Whoever asked waits no longer, and nothing more is heard here. */
   left(reason: CancelReason): void {
-    if (reason === 'timeout' && !this.#answered) this.#failed('no answer in time')
-    this.taped?.failed()
+    if (reason === 'client-gone' && this.modern) this.taped?.left()
+    this.#over(reason === 'timeout' ? 'no answer in time' : undefined)
   }
 
-  #fail(reason: string): void {
+  #over(reason: string | undefined): void {
+    this.#how.over()
+    if (this.#answered) return
     this.taped?.failed()
-    if (!this.#answered) this.#failed(reason)
+    if (reason !== undefined && !this.#cancelled) this.#how.failed(reason)
   }
 
   onCancelled(): void {

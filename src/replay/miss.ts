@@ -2,12 +2,13 @@ import { nearest } from '../config/near.ts'
 import { excerpt, printable } from '../printable.ts'
 import { MARK } from '../tape/format.ts'
 import type { AskedRequest } from './asked.ts'
+import type { Bucket } from './buckets.ts'
 import { below, countedParams, type View } from './canonical.ts'
 import { fitsGap } from './gaps.ts'
 import { type DiffPath, differences, differenceText } from './json-diff.ts'
 import type { Miss } from './matching.ts'
 import type { RecordedRequest } from './recording.ts'
-import { type Bucket, type RequestIndex, recordedParams } from './request-index.ts'
+import { type RequestIndex, recordedParams } from './request-index.ts'
 
 /** A request that is none of the recorded ones. */
 export function missOf(index: RequestIndex, asked: AskedRequest): Miss {
@@ -16,7 +17,7 @@ export function missOf(index: RequestIndex, asked: AskedRequest): Miss {
   if (positions.length === 0) return { text: unknownMethod(index, asked), closest: undefined, difference: [] }
   const best = closestOf(index, asked, positions)
   const wrong = named.length > 0 ? `no recorded ${titleOf(asked)} is like this one` : unknownName(index, asked)
-  const cut = named.map(i => index.all[i]!).find(r => r.truncated)
+  const cut = named.map(i => index.all.at(i)).find(r => r.truncated)
   const end = cut ? `; the one at ${placeOf(cut)} matches nothing, since the tape holds only its beginning` : ''
   const lacks = index.lacksGaps(asked.method) ? '; redacted requests of this method are too many to find them all' : ''
   return {
@@ -27,11 +28,12 @@ export function missOf(index: RequestIndex, asked: AskedRequest): Miss {
 }
 
 /** Each of its recordings was used. */
-export function usedUp(index: RequestIndex, asked: AskedRequest, bucket: Bucket): Miss {
-  const closest = index.all[bucket.at(-1)!]!
-  const count = bucket.length === 1 ? 'the one recording' : `all ${bucket.length} recordings`
+export function usedUp(index: RequestIndex, asked: AskedRequest, { positions }: Bucket): Miss {
+  const closest = index.all.at(positions.at(-1)!)
+  const { length } = positions
+  const count = length === 1 ? 'the one recording' : `all ${length} recordings`
   return {
-    text: `${count} of this ${titleOf(asked)} ${bucket.length === 1 ? 'was' : 'were'} used, the last is at ${placeOf(closest)}`,
+    text: `${count} of this ${titleOf(asked)} ${length === 1 ? 'was' : 'were'} used, the last is at ${placeOf(closest)}`,
     closest,
     difference: []
   }
@@ -39,7 +41,7 @@ export function usedUp(index: RequestIndex, asked: AskedRequest, bucket: Bucket)
 
 /** It is on the tape, but something else has to come first. */
 export function outOfOrder(index: RequestIndex, asked: AskedRequest, bucket: Bucket, next: RecordedRequest): Miss {
-  const closest = index.all[bucket[0]!]!
+  const closest = index.all.at(bucket.positions[0]!)
   const awaited = titleOf({ method: next.method, name: next.subject })
   return {
     text: `in the order of the tape ${awaited} comes next (${placeOf(next)}); this ${titleOf(asked)} stands at ${placeOf(closest)}`,
@@ -103,7 +105,7 @@ function closestOf(index: RequestIndex, asked: AskedRequest, positions: readonly
   let best: Close | undefined
   let left = MAX_READ
   for (const position of positions) {
-    const request = index.all[position]!
+    const request = index.all.at(position)
     left -= request.text.length
     if (left < 0 && best) break
     if (request.truncated) continue

@@ -37,3 +37,7 @@ export interface MissServer extends UrlTarget {
 
 export const MATCH_MODES: readonly MatchMode[] = ['keyed', 'strict', 'method']
 export const REPEAT_MODES: readonly RepeatMode[] = ['last', 'cycle', 'error']
+
+export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly string[] {
+  return typeof tape === 'string' ? [tape] : tape
+}

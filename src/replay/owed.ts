@@ -1,45 +1,30 @@
-import type { Message } from '../protocol/message.ts'
-import { canonicalKey, parseJson } from './canonical.ts'
-import type { RecordedRequest } from './recording.ts'
+import type { Hit } from './matching.ts'
 
 /** Requests that may be made once more. Beyond, the oldest is forgotten. */
 const MAX_OWED = 256
 
-/** Recordings that nobody was told, since a fault was in their place: whoever asks the same again gets them. */
+/** Recordings that nobody was told, since something else was in their place: whoever asks for such again gets them. */
 export class Owed {
-  readonly #byKey = new Map<string, RecordedRequest[]>()
+  readonly #byKind = new Map<number, Hit[]>()
   #count = 0
 
-  give(message: Message, recorded: RecordedRequest): void {
-    const key = keyOf(message)
-    if (key === undefined) return
-    const list = this.#byKey.get(key)
-    if (list) list.push(recorded)
-    else this.#byKey.set(key, [recorded])
-    if (++this.#count > MAX_OWED) for (const oldest of this.#byKey.keys()) return void this.#next(oldest)
+  get any(): boolean {
+    return this.#count > 0
   }
 
-  take(message: Message): RecordedRequest | undefined {
-    const key = this.#count === 0 ? undefined : keyOf(message)
-    return key === undefined ? undefined : this.#next(key)
+  /** `kind`: that the matcher gives to all requests that get the same recordings. */
+  give(kind: number, owed: Hit): void {
+    const list = this.#byKind.get(kind)
+    if (list) list.push(owed)
+    else this.#byKind.set(kind, [owed])
+    if (++this.#count > MAX_OWED) for (const oldest of this.#byKind.keys()) return void this.take(oldest)
   }
 
-  #next(key: string): RecordedRequest | undefined {
-    const list = this.#byKey.get(key)
+  take(kind: number): Hit | undefined {
+    const list = this.#byKind.get(kind)
     const first = list?.shift()
     if (first) this.#count--
-    if (list?.length === 0) this.#byKey.delete(key)
+    if (list?.length === 0) this.#byKind.delete(kind)
     return first
-  }
-}
-
-/** Undefined for what cannot be compared. */
-function keyOf(message: Message): string | undefined {
-  try {
-    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
-    return canonicalKey(message.method!, params)
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
   }
 }

@@ -1,12 +1,14 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
-import { type Capabilities, lacksFor } from './capabilities.ts'
+import { type Capabilities, declaredIn, lacks } from './capabilities.ts'
+import { endsByClient } from './ends-by-client.ts'
 import type { FaultRule } from './faults.ts'
+import { Standing } from './line.ts'
 import type { Outcome, RecordedRequest, Said } from './recording.ts'
 import type { ReplaySession } from './replay-session.ts'
 import { breakOff, tellMessage, tellStatus } from './replies.ts'
-import { type Cue, Sequence } from './sequence.ts'
+import { type Cue, Sequence, type SequenceEvents } from './sequence.ts'
 import { messageOf, readText, textOf } from './spoken.ts'
 
 export interface Asked {
@@ -15,7 +17,8 @@ export interface Asked {
   /** The receiver can be told a status. */
   readonly heads: boolean
   readonly modern: boolean
-  readonly declared: Capabilities
+  /** Undefined: what its own message says. */
+  readonly declared: Capabilities | undefined
   readonly faults: readonly FaultRule[]
   /** Its recordings were used up: it has no place of its own on the tape any more. */
   readonly again: boolean
@@ -24,27 +27,36 @@ export interface Asked {
 }
 
 /** A request that is being answered from the tape: what the server said meanwhile, then what came of it. */
-export class Play implements UpstreamCall {
+export class Play implements UpstreamCall, SequenceEvents<Cue> {
   readonly recorded: RecordedRequest
   readonly message: Message
   readonly receiver: CallReceiver
   readonly idText: string
   readonly modern: boolean
-  readonly declared: Capabilities
   readonly again: boolean
   readonly after: readonly Said[]
-  /** Place on the tape of the last thing that comes of it. */
-  readonly until: number
+  /** Where it stands among those that are open. */
+  readonly place: Standing
+  /** The same, by what it brings of the session at large; undefined: nothing. */
+  readonly loosePlace: Standing | undefined
   /** By the client itself. */
   cancelled = false
   readonly #session: ReplaySession
+  readonly #declared: Capabilities | undefined
   readonly #heads: boolean
   readonly #faults: readonly FaultRule[]
   readonly #sequence: Sequence<Cue>
   readonly #said: readonly Said[]
+  readonly #isSubscription: boolean
+  /** Where the client cancelled it. */
+  readonly #patientUntil: number
+  /** Undefined: none that the server told. */
+  readonly #outcome: Exclude<Outcome, { readonly kind: 'open' }> | undefined
   /** Up to here, nothing of the session at large is left to be told. */
   #loose = 0
   #told = 0
+  /** When the client was last told of progress. */
+  #progressed: number | undefined
   #live = true
 
   constructor(session: ReplaySession, recorded: RecordedRequest, asked: Asked) {
@@ -54,18 +66,22 @@ export class Play implements UpstreamCall {
     this.receiver = asked.receiver
     this.idText = asked.message.idText!
     this.modern = asked.modern
-    this.declared = asked.declared
+    this.#declared = asked.declared
     this.#heads = asked.heads
     this.#faults = asked.faults
     this.again = asked.again
     this.after = asked.after
-    const { outcome, at } = recorded
+    const { outcome } = recorded
     this.#said = this.again ? recorded.said.filter(isSaidAgain) : recorded.said
-    const cues = endsByClient(recorded) || outcome.kind === 'open' ? this.#said : [...this.#said, outcome]
-    this.until = this.#tailOrder(asked.after.at(-1)) ?? cues.at(-1)?.order ?? recorded.order
-    const tell = (cue: Cue): void => (cue === outcome ? this.#conclude(outcome) : this.#say(cue as Said))
-    const holds = (cue: Cue): boolean => session.holdsBack(this, cue, cue !== outcome && !(cue as Said).owned)
-    this.#sequence = new Sequence<Cue>(session, cues, at, { tell, holds }, this.#patience())
+    this.#outcome = endsByClient(recorded) || outcome.kind === 'open' ? undefined : outcome
+    const cues: readonly Cue[] = this.#outcome ? [...this.#said, this.#outcome] : this.#said
+    const until = this.#tailOrder(asked.after.at(-1)) ?? cues.at(-1)?.order ?? recorded.order
+    this.#isSubscription = asked.modern && recorded.method === 'subscriptions/listen'
+    this.#patientUntil = recorded.cancelled?.order ?? Number.POSITIVE_INFINITY
+    this.place = new Standing(until)
+    this.loosePlace = this.#isLoose ? new Standing(until) : undefined
+    const from = session.speed === Number.POSITIVE_INFINITY ? 0 : recorded.at
+    this.#sequence = new Sequence<Cue>(session, cues, from, this)
   }
 
   start(): void {
@@ -77,6 +93,25 @@ export class Play implements UpstreamCall {
       if (fault.kind === 'error') return this.fail(new CatflapError('fault_injected'))
     }
     this.#sequence.advance()
+  }
+
+  tell(cue: Cue): void {
+    if (cue === this.#outcome) this.#conclude(this.#outcome)
+    else this.#say(cue as Said)
+  }
+
+  ahead(cue: Cue): Standing | undefined {
+    return this.#session.aheadOf(this, cue, cue !== this.#outcome && !(cue as Said).owned)
+  }
+
+  moved(): void {
+    this.#session.moved(this)
+  }
+
+  /** What waits for more than others in the replay. */
+  waitsFor(order: number): number {
+    if (order > this.#patientUntil && !this.cancelled) return Number.POSITIVE_INFINITY
+    return this.#isSubscription ? this.#session.momentBefore(order) : 0
   }
 
   /** Whether, on the tape, this answer came behind the answer to that question. */
@@ -101,7 +136,7 @@ export class Play implements UpstreamCall {
   }
 
   /** Whether anything of it is of the session at large. */
-  get isLoose(): boolean {
+  get #isLoose(): boolean {
     return this.#said.some(({ owned }) => !owned) || this.#tailOrder(this.after[0]) !== undefined
   }
 
@@ -111,7 +146,6 @@ export class Play implements UpstreamCall {
 
   pause(): void {
     this.#sequence.hold()
-    this.#session.goOn()
   }
 
   resume(): void {
@@ -128,7 +162,7 @@ export class Play implements UpstreamCall {
     // The recorded server went on to answer only where the tape says so.
     if (!this.recorded.cancelled) this.#silence()
     else if (endsByClient(this.recorded)) this.#session.left(this)
-    else if (this.#live) this.#sequence.advance()
+    else if (this.#live) this.#sequence.look()
     this.receiver.onCancelled?.()
   }
 
@@ -150,17 +184,22 @@ export class Play implements UpstreamCall {
     if (this.#cuts()) return this.#break()
     this.#told++
     readText(this.#session, said, this)
+    if (said.method === 'notifications/progress') this.#progressed = performance.now()
+    if (this.#progressed !== undefined && said === this.#said.at(-1)) this.#sequence.notBefore(this.#progressed + APART)
+  }
+
+  /** What the client can do. */
+  get declared(): Capabilities {
+    return this.#declared ?? declaredIn(this.message)
   }
 
   #cuts(): boolean {
     return this.#faults.some(fault => fault.kind === 'cut' && this.#told >= fault.events!)
   }
 
-  #conclude(outcome: Outcome): void {
+  #conclude(outcome: Exclude<Outcome, { readonly kind: 'open' }>): void {
     if (this.#cuts()) return this.#break()
     switch (outcome.kind) {
-      case 'open':
-        return
       case 'cut':
         return this.#break()
       case 'status':
@@ -180,8 +219,8 @@ export class Play implements UpstreamCall {
   #answer(outcome: Outcome & { readonly kind: 'response' }): void {
     const recorded = messageOf(outcome.text)
     if (!recorded) return this.fail(this.#session.replay.unreadableAnswer(this.recorded))
-    const lacking = this.modern ? lacksFor((recorded.json as { result?: unknown }).result, this.declared) : undefined
-    if (lacking) return this.fail(missingCapability(lacking))
+    const lacking = this.modern ? lacks(recorded, this) : undefined
+    if (lacking) return this.#refuse(lacking)
     const message = withOwnId(recorded, this.idText)
     this.#end(true, () => {
       const { status, headers } = outcome
@@ -189,6 +228,12 @@ export class Play implements UpstreamCall {
         tellMessage(this.receiver, message, { status, headers })
       else this.#tell(message)
     })
+  }
+
+  /** Clients that can do it come again. */
+  #refuse(requiredCapabilities: Capabilities): void {
+    this.#session.owes(this)
+    this.fail(new CatflapError('missing_capability', undefined, { data: { requiredCapabilities } }))
   }
 
   #tell(message: Message): void {
@@ -207,15 +252,6 @@ export class Play implements UpstreamCall {
   #silence(): void {
     this.#sequence.stop()
     this.#session.asks.drop(this)
-    this.#session.goOn()
-  }
-
-  /** What waits for more than others in the replay. */
-  #patience(): ((order: number) => boolean) | undefined {
-    const { cancelled } = this.recorded
-    const events = this.#session.patience(this.recorded)
-    if (!cancelled) return events
-    return order => (order > cancelled.order && !this.cancelled) || events?.(order) === true
   }
 
   /** Only where an answer comes does what was said behind it follow. */
@@ -233,15 +269,19 @@ export class Play implements UpstreamCall {
   }
 }
 
-/** On the tape it was the client that ended it: it got no answer, or one of catflap's own. */
-function endsByClient({ cancelled, outcome }: RecordedRequest): boolean {
-  if (!cancelled) return false
-  return outcome.kind === 'cut' || (outcome.kind !== 'open' && outcome.own)
-}
+/**
+ * Of progress and the answer behind it, in ms. The SDKs take an answer at once but a notification in a later microtask, and by then
+ * have forgotten who wanted progress: where both come in one read, progress is lost.
+ */
+const APART = 8
 
-/** A list changes once: a client that lists anew would be told so again, and again. */
-function isSaidAgain({ owned, method }: Said): boolean {
-  return owned || !method.endsWith('/list_changed')
+/**
+ * What was said to the session at large is said once, and what has changed on the call's own stream did so once: a client that asks anew
+ * would be told so again, and again. A question is part of what comes of the request.
+ */
+function isSaidAgain({ owned, method, id }: Said): boolean {
+  if (id !== undefined) return true
+  return owned && !method.endsWith('/list_changed') && method !== 'notifications/resources/updated'
 }
 
 /** As this client knows it. An error that could not say whose it is gets the id of the one whose it was. */
@@ -252,8 +292,4 @@ function withOwnId(recorded: Message, idText: string): Message {
   }
   const message = recorded.idText === idText ? recorded : recorded.withId(idText)
   return message.subscriptionIdText === undefined ? message : message.withSubscriptionId(idText)
-}
-
-function missingCapability(requiredCapabilities: Capabilities): CatflapError {
-  return new CatflapError('missing_capability', undefined, { data: { requiredCapabilities } })
 }

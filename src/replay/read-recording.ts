@@ -6,6 +6,7 @@ import { reasonOf, TAPE_SUFFIX, TapeError, type TapeFrame, type TapeHeader } fro
 import { DEFAULT_MAX_LINE, LineSource, parseFrame } from '../tape/reader.ts'
 import { joinTapes } from './join-tapes.ts'
 import type { ReadRecordingOptions, RecordedTape, Recording } from './recording.ts'
+import { StepTable } from './step-table.ts'
 import { TapeBuilder } from './tape-builder.ts'
 import { type LineOnTape, TapeSource, type TextRange } from './tape-source.ts'
 
@@ -26,6 +27,7 @@ interface Budget {
   room: number
   done: number
   total: number
+  readonly table: StepTable
 }
 
 /**
@@ -36,7 +38,12 @@ export async function readRecording(files: readonly string[], options: ReadRecor
   const sources: TapeSource[] = []
   try {
     const names = (await Promise.all(files.map(tapesIn))).flat()
-    const budget: Budget = { room: options.keepInMemory ?? KEEP, done: 0, total: await sizeOf(names) }
+    const budget: Budget = {
+      room: options.keepInMemory ?? KEEP,
+      done: 0,
+      total: await sizeOf(names),
+      table: new StepTable()
+    }
     const tapes: TapeRead[] = []
     for (const name of names) {
       const source = await TapeSource.open(name)
@@ -95,7 +102,7 @@ class TapeReading {
   constructor(source: TapeSource, budget: Budget) {
     this.#source = source
     this.#budget = budget
-    this.#builder = new TapeBuilder(source.file)
+    this.#builder = new TapeBuilder(source.file, budget.table)
   }
 
   line(raw: Buffer): void {

@@ -57,6 +57,8 @@ export interface Conversation {
   readonly era: Era
   /** The session's handle on the tape. */
   readonly session: string | undefined
+  /** It holds what was missing on the tape, and was added later: catflap began it, as the client had begun that asked for it. */
+  readonly added: boolean
   /** The revision that was negotiated, or (modern) the one most requests named. */
   readonly version: string | undefined
   /** Modern: all that requests named and the server did not refuse. */

@@ -1,19 +1,22 @@
-import { idKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
 import type { CallReceiver, UpstreamCall } from '../transport/upstream.ts'
+import { Asides } from './asides.ts'
 import { Asks } from './asks.ts'
-import { type Capabilities, META_CAPABILITIES } from './capabilities.ts'
-import type { ConversationIndex } from './conversation-index.ts'
-import { isInstead } from './faults.ts'
+import type { Capabilities } from './capabilities.ts'
+import { type FaultRule, isInstead } from './faults.ts'
+import type { Standing } from './line.ts'
 import type { LiveServer } from './live-server.ts'
-import type { Cursor } from './matching.ts'
-import { Owed } from './owed.ts'
+import type { Hit } from './matching.ts'
+import { OpenPlays } from './open-plays.ts'
+import { OwnRecordings } from './own-recordings.ts'
+import { Patience, type Patient } from './patience.ts'
 import { Play } from './play.ts'
-import type { RecordedAnswer, RecordedRequest, Said, Step } from './recording.ts'
+import type { RecordedRequest, Said } from './recording.ts'
 import type { Replay } from './replay.ts'
+import { ReplayTokens } from './replay-tokens.ts'
 import { Schedule } from './schedule.ts'
-import { type Cue, Sequence, type Stage, type Waiting } from './sequence.ts'
-import { answerText, readText } from './spoken.ts'
+import type { Cue, Stage, Waiting } from './sequence.ts'
+import { answerError, answerText, readText } from './spoken.ts'
 import { isObject } from './values.ts'
 
 /** Where what the server says goes. */
@@ -30,34 +33,32 @@ export class ReplaySession implements Stage {
   readonly schedule: Schedule = new Schedule()
   readonly replay: Replay
   readonly asks: Asks
+  readonly tokens: ReplayTokens = new ReplayTokens()
   paused = false
+  /** The client has come so far on the tape. */
+  place = 0
   readonly #outlet: Outlet
-  readonly #name: string | undefined
-  readonly #cursors: { legacy?: Cursor; modern?: Cursor } = {}
-  readonly #plays = new Set<Play>()
-  /** Those that bring something of the session at large. */
-  readonly #loosePlays = new Set<Play>()
-  readonly #waiting = new Set<Waiting>()
-  /** What the server says that belongs to no request. */
-  readonly #asides = new Set<Sequence<Said>>()
-  /** How often a method was used: of notifications, and of requests where faults depend on it. */
-  readonly #times = new Map<string, number>()
-  readonly #owed = new Owed()
-  /** The recording's progress tokens, as this client calls them. */
-  readonly #tokens = new Map<string, string>()
-  #index: ConversationIndex | undefined
+  readonly #own: OwnRecordings
+  readonly #plays: OpenPlays
+  readonly #asides: Asides
+  readonly #patience = new Patience()
+  /** While the reader asks for a pause. */
+  readonly #resting = new Set<Waiting>()
+  #woken: Waiting[] = []
   #declared: Capabilities = {}
-  #reached = 0
   #initialize: Message | undefined
   #live: LiveServer | undefined
-  #begun = false
   #closed = false
 
   constructor(replay: Replay, outlet: Outlet, name?: string) {
     this.replay = replay
     this.#outlet = outlet
-    this.#name = name
-    this.asks = new Asks(this)
+    const wake = (one: Waiting): void => this.#wake(one)
+    this.asks = new Asks(this, wake)
+    this.#plays = new OpenPlays(wake)
+    const tell = (said: Said): void => readText(this, said, undefined)
+    this.#asides = new Asides(this, { tell, wake, ahead: cue => this.#plays.before(cue) })
+    this.#own = new OwnRecordings(replay, name, before => this.#aside(before, before[0]!))
     replay.report.sessions++
   }
 
@@ -74,25 +75,27 @@ export class ReplaySession implements Stage {
     const { replay } = this
     const modern = replay.isModern(message)
     const refused = replay.refusal(message, modern)
-    if (refused) return answerText(receiver, refused)
+    if (refused) return answerError(receiver, message, refused)
     replay.report.requests++
-    const due = this.#owedTo(message) ?? replay.refusedBeginning(message, modern)
-    if (due) return this.#play({ request: due, again: false }, { message, receiver, heads, modern })
+    const due = this.#own.due(message, modern)
+    if (due) return this.#play(due, { message, receiver, heads, modern })
     if (message.method === 'initialize') this.#begin(message)
-    const found = replay.find(message, this.#cursor(modern))
+    const found = this.#own.find(message, modern)
     if ('request' in found) {
       const diverging = replay.answersOtherwise(found)
-      if (diverging) return answerText(receiver, diverging.toJsonRpc(message.idText).toString())
+      if (diverging) return answerError(receiver, message, diverging)
       return this.#play(found, { message, receiver, heads, modern })
     }
     if (message.method === 'ping') return answerText(receiver, `{"jsonrpc":"2.0","id":${message.idText},"result":{}}`)
+    const otherEra = modern ? replay.revisions.legacyRefusal(message) : undefined
+    if (otherEra) return answerError(receiver, message, otherEra)
     const live = this.#liveServer()
     if (live) {
       replay.report.asked++
       const failed = (reason: string): void => replay.unanswered(message, found.miss, reason)
       return live.ask(message, receiver, { initialize: this.#initialize, failed })
     }
-    return answerText(receiver, replay.missed(message, found.miss).toJsonRpc(message.idText).toString())
+    return answerError(receiver, message, replay.missed(message, found.miss))
   }
 
   /** The client tells something. */
@@ -100,10 +103,8 @@ export class ReplaySession implements Stage {
     const method = message.method!
     if (method === 'notifications/cancelled') this.#cancelled(message)
     this.#live?.tell(message)
-    const index = this.#conversationIndex()
-    const recorded = index?.notification(method, this.#count(method))
-    if (!recorded) return
-    this.#reachedWith(recorded.order, index!.after(recorded), recorded)
+    const recorded = this.#own.notification(method)
+    if (recorded) this.#reached(recorded.order, this.replay.after(recorded), recorded)
   }
 
   /** The client answers a question of the server's. */
@@ -115,163 +116,128 @@ export class ReplaySession implements Stage {
     this.#initialize = initialize
     const { params } = initialize.json as { params?: { capabilities?: unknown } }
     this.#declared = isObject(params?.capabilities) ? params.capabilities : {}
-    if (this.#begun) return
-    this.#begun = true
-    const conversation = this.replay.conversationLike(initialize, this.#name)
-    if (!conversation) return
-    this.#cursors.legacy = this.replay.cursor('legacy', conversation)
-    this.#index = this.replay.indexOf(conversation)
-    const { before } = this.#index
-    if (before.length > 0) this.#sequence(before, before[0]!.at)
+    this.#own.begin(initialize)
   }
 
-  /** The recording of the same request that a fault was told in the place of. */
-  #owedTo(message: Message): RecordedRequest | undefined {
-    const { replay } = this
-    const owed = replay.faults.any ? this.#owed.take(message) : undefined
-    if (owed) replay.hit(owed)
-    return owed
-  }
-
-  #cursor(modern: boolean): Cursor | undefined {
-    const era = modern ? 'modern' : 'legacy'
-    this.#cursors[era] ??= this.replay.cursor(era)
-    return this.#cursors[era]
+  /** The client has to make the request once more to get its recording. */
+  owes({ message, modern, recorded, again }: Play): void {
+    this.#own.owes(message, modern, { request: recorded, again })
   }
 
   #play(
-    { request: recorded, again }: { readonly request: RecordedRequest; readonly again: boolean },
+    { request: recorded, again }: Hit,
     { message, receiver, heads, modern }: { message: Message; receiver: CallReceiver; heads: boolean; modern: boolean }
   ): UpstreamCall {
     const { replay } = this
-    const after = again ? NOTHING : (this.#index?.after(recorded) ?? recorded.after)
-    const declared = modern ? declaredIn(message) : this.#declared
+    const after = again ? NOTHING : replay.after(recorded)
+    const declared = modern ? undefined : this.#declared
     const token = message.progressTokenText
-    if (token !== undefined && recorded.progressToken !== undefined) this.#knowToken(recorded.progressToken, token)
-    const faults = replay.faults.any ? replay.faults.of(recorded.method, this.#count(`fault ${recorded.method}`)) : []
-    if (faults.some(isInstead)) this.#owed.give(message, recorded)
+    if (token !== undefined && recorded.progressToken !== undefined) this.tokens.know(recorded.progressToken, token)
+    const faults = replay.faults.any ? this.#faultsOf(recorded) : NONE
     const play = new Play(this, recorded, { message, receiver, heads, declared, modern, faults, again, after })
+    if (faults.some(isInstead)) this.owes(play)
     this.#plays.add(play)
-    if (play.isLoose) this.#loosePlays.add(play)
-    this.reached(recorded.order)
-    // Whoever calls has the call by then, and what was read together is there together: each finds its place among the others.
-    setImmediate(() => play.start())
+    this.#reached(recorded.order)
+    this.#start(play)
     return play
   }
 
+  /** Clients that try again begin in a session of their own: their beginnings are counted over the whole tape. */
+  #faultsOf({ method }: RecordedRequest): readonly FaultRule[] {
+    const { faults, counts } = this.replay
+    return faults.of(method, (method === 'initialize' ? counts : this.#own.counts).next(`fault ${method}`))
+  }
+
+  /**
+   * Not at once: whoever calls has the call by then, what was read together is there together, so that each finds its place among the
+   * others, and answers to clients beside each other leave together, which spares them from being woken one by one.
+   */
+  #start(play: Play): void {
+    setImmediate(() => play.start())
+  }
+
   /** A subscription's events come behind what they came behind on the tape. */
-  patience(recorded: RecordedRequest): ((order: number) => boolean) | undefined {
-    if (recorded.method !== 'subscriptions/listen') return undefined
-    const index = this.replay.indexOf(this.replay.recording.modern!)
-    return order => index.momentBefore(order) > this.#reached
+  momentBefore(order: number): number {
+    return this.replay.indexOf(this.replay.recording.modern!).momentBefore(order)
   }
 
   /** This request is over: what the server said behind its answer follows. */
   ended(play: Play, answered: boolean): void {
     if (!this.#plays.delete(play)) return
-    this.#loosePlays.delete(play)
     this.asks.drop(play)
     const { recorded, after } = play
     const { outcome } = recorded
     if (answered && !this.#closed) {
       const end = outcome.kind === 'open' ? recorded : outcome
-      this.#reachedWith(end.order, after, end)
-    } else {
-      if (!play.cancelled) this.left(play)
-      this.goOn()
-    }
+      this.#reached(end.order, after, end)
+    } else if (!play.cancelled) this.left(play)
   }
 
   /** A client left it, as on the tape. What was said behind an end that nobody is told comes when the client has come as far as then. */
   left({ recorded, after }: Play): void {
     if (!recorded.cancelled) return
-    const index = this.#conversationIndex()
-    this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order) > this.#reached))
+    const { index } = this.#own
+    this.#aside(after, recorded.cancelled, index && (order => index.begunBefore(order)))
   }
 
   /** A question of the recording is settled: the client has answered it, or could not be asked. */
   settled(said: Said): void {
     const { answer } = said
     if (!answer) return
-    for (const play of this.#plays) play.rebase(answer.at)
-    this.#reachedWith(answer.order, this.#afterAnswer(answer), answer)
-    this.goOn()
+    if (this.speed !== Number.POSITIVE_INFINITY) this.#plays.rebase(answer)
+    this.#reached(answer.order, this.replay.after(answer), answer)
   }
 
-  /** The client has come so far, and what the server said then is in its place before anything goes on. */
-  #reachedWith(order: number, said: readonly Said[], behind: { readonly at: number }): void {
-    const isFurther = order > this.#reached
-    if (isFurther) this.#reached = order
-    this.#aside(said, behind)
-    if (isFurther) this.goOn()
-  }
-
-  #conversationIndex(): ConversationIndex | undefined {
-    const { modern } = this.replay.recording
-    return this.#index ?? (modern && !this.#begun ? this.replay.indexOf(modern) : undefined)
-  }
-
-  #afterAnswer(answer: RecordedAnswer): readonly Said[] {
-    return this.#index?.after(answer) ?? answer.after
-  }
-
-  /** The client has come so far on the tape. */
-  reached(order: number): void {
-    if (order <= this.#reached) return
-    this.#reached = order
-    this.goOn()
-  }
-
-  goOn(): void {
-    if (this.#waiting.size > 0) for (const one of [...this.#waiting]) one.advance()
+  /** The client has come so far on the tape, and what the server said then is in its place before anything goes on. */
+  #reached(order: number, said: readonly Said[] = NOTHING, behind?: { readonly at: number }): void {
+    if (behind) this.#aside(said, behind)
+    if (order <= this.place) return
+    this.place = order
+    this.#patience.reached(order)
   }
 
   /** The live request that waits for this question's answer. */
   waitsFor(said: Said): Play | undefined {
-    for (const play of this.#plays) if (play.isBehind(said)) return play
-    return undefined
+    return this.#plays.behind(said)
+  }
+
+  /** What it waited for may have come. It looks when all that happens now has happened, however much waits for one another. */
+  #wake(one: Waiting): void {
+    if (this.#woken.push(one) === 1) queueMicrotask(this.#goOn)
+  }
+
+  readonly #goOn = (): void => {
+    const woken = this.#woken
+    this.#woken = []
+    for (const one of woken) one.advance()
   }
 
   // What sequences ask of their stage.
 
   /** What was said of the session at large keeps its place among all that is being told; answers need not wait for one another. */
-  holds(order: number, by: Waiting): boolean {
-    if (this.asks.unansweredBefore(order)) return true
-    for (const aside of this.#asides) if (aside !== by && aside.next < order) return true
-    return false
+  ahead(order: number): Standing | undefined {
+    return this.asks.before(order) ?? this.#asides.before(order)
   }
 
-  /** The same between requests that were open at one time: what was said at large waits for all, and all wait for it. */
-  holdsBack(play: Play, cue: Cue, isLoose: boolean): boolean {
-    if (play.again) return false
-    const { order } = play.recorded
-    for (const other of isLoose ? this.#plays : this.#loosePlays) {
-      if (other === play || other.again || other.until < order) continue
-      if ((isLoose ? other.next : other.nextLoose) < cue.order) return true
-    }
-    return false
+  aheadOf(play: Play, cue: Cue, isLoose: boolean): Standing | undefined {
+    return this.#plays.ahead(play, cue, isLoose)
   }
 
-  #isBehindPlay({ order }: Cue): boolean {
-    for (const play of this.#plays) if (!play.again && play.next < order) return true
-    return false
+  moved(play: Play): void {
+    this.#plays.moved(play)
   }
 
-  told(): void {
-    this.goOn()
+  rests(one: Waiting): boolean {
+    if (this.paused) this.#resting.add(one)
+    return this.paused
   }
 
-  wait(one: Waiting): void {
-    this.#waiting.add(one)
+  wait(one: Patient, place: number): void {
+    this.#patience.wait(one, place)
   }
 
-  leave(one: Waiting): void {
-    this.#waiting.delete(one)
-  }
-
-  /** The client's name for a progress token of the recording. */
-  tokenFor(token: string): string | undefined {
-    return this.#tokens.get(idKey(token))
+  leave(one: Patient): void {
+    this.#patience.leave(one)
   }
 
   say(message: Message, play: Play | undefined): void {
@@ -291,55 +257,31 @@ export class ReplaySession implements Stage {
   resume(): void {
     if (!this.paused) return
     this.paused = false
-    this.goOn()
+    for (const one of this.#resting) {
+      // What the first of them tell may be too much again.
+      if (this.paused) return
+      this.#resting.delete(one)
+      one.advance()
+    }
     this.#live?.resume()
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const aside of this.#asides) aside.stop()
-    for (const play of [...this.#plays]) play.endSession()
+    this.#asides.stop()
+    for (const play of [...this.#plays.all]) play.endSession()
     this.schedule.close()
     this.replay.left(this)
     await this.#live?.close()
   }
 
   /** What was said of the session at large, behind something that has just happened. */
-  #aside(said: readonly Said[], behind: Step | { readonly at: number }, waits?: (order: number) => boolean): void {
-    if (said.length > 0 && !this.#closed) this.#sequence(said, behind.at, waits)
-  }
-
-  #sequence(said: readonly Said[], from: number, waits?: (order: number) => boolean): void {
-    const tell = (one: Said): void => readText(this, one, undefined)
-    const holds = (one: Said): boolean => this.#isBehindPlay(one)
-    const done = (): void => {
-      this.#asides.delete(aside)
-      this.goOn()
-    }
-    const aside: Sequence<Said> = new Sequence(this, said, from, { tell, done, holds }, waits)
-    this.#asides.add(aside)
-    aside.advance()
+  #aside(said: readonly Said[], behind: { readonly at: number }, waitsFor?: (order: number) => number): void {
+    if (said.length > 0 && !this.#closed) this.#asides.add(said, behind.at, waitsFor)
   }
 
   #cancelled(message: Message): void {
-    if (message.requestIdText === undefined) return
-    const key = idKey(message.requestIdText)
-    let found: Play | undefined
-    for (const play of this.#plays) if (!play.cancelled && idKey(play.idText) === key) found = play
-    found?.clientCancelled()
-  }
-
-  #count(what: string): number {
-    const n = this.#times.get(what) ?? 0
-    if (n > 0 || this.#times.size < MAX_NAMES) this.#times.set(what, n + 1)
-    return n
-  }
-
-  #knowToken(recorded: string, clients: string): void {
-    const key = idKey(recorded)
-    this.#tokens.delete(key)
-    this.#tokens.set(key, clients)
-    if (this.#tokens.size > MAX_NAMES) for (const oldest of this.#tokens.keys()) return void this.#tokens.delete(oldest)
+    if (message.requestIdText !== undefined) this.#plays.called(message.requestIdText)?.clientCancelled()
   }
 
   #liveServer(): LiveServer | undefined {
@@ -348,12 +290,5 @@ export class ReplaySession implements Stage {
   }
 }
 
-/** Methods and tokens that are remembered. */
-const MAX_NAMES = 1024
 const NOTHING: readonly Said[] = []
-
-function declaredIn(message: Message): Capabilities {
-  const { params } = message.json as { params?: { _meta?: Record<string, unknown> } }
-  const declared = isObject(params?._meta) ? params._meta[META_CAPABILITIES] : undefined
-  return isObject(declared) ? declared : {}
-}
+const NONE: readonly FaultRule[] = []

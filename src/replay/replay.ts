@@ -1,21 +1,24 @@
 import { randomInt } from 'node:crypto'
-import path from 'node:path'
+import { basename } from 'node:path'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { FIRST_MODERN_VERSION } from '../protocol/versions.ts'
-import { TapeError } from '../tape/format.ts'
-import { parseJson } from './canonical.ts'
+import { matching } from './asking.ts'
+import { Bits } from './bits.ts'
 import { ConversationIndex } from './conversation-index.ts'
+import { NamedCounts } from './counts.ts'
+import { Divergences } from './divergences.ts'
 import { type FaultRule, Faults } from './faults.ts'
 import { Beginnings } from './likeness.ts'
 import type { LiveServer } from './live-server.ts'
 import { type Cursor, type Hit, type Match, Matcher, type Miss } from './matching.ts'
-import type { TapeTargetOptions } from './options.ts'
+import { movedOf } from './moved.ts'
+import { type TapeTargetOptions, tapesOf } from './options.ts'
 import { readRecording } from './read-recording.ts'
-import type { Conversation, RecordedRequest, Recording, Said } from './recording.ts'
-import { begunConversations, RefusedBeginnings } from './refused-beginnings.ts'
+import type { Conversation, RecordedRequest, Recording, Said, Step } from './recording.ts'
+import { begunConversations, RefusedBeginnings, unbegunConversation } from './refused-beginnings.ts'
 import { type Outlet, ReplaySession } from './replay-session.ts'
 import {
   divergence,
@@ -26,6 +29,7 @@ import {
   ReplayReport,
   type ReplaySummary
 } from './report.ts'
+import { Revisions } from './revisions.ts'
 import { DEFAULT_RULES, type Rules, readRules, rulesBeside } from './rules.ts'
 
 /** What a session's misses are answered by, where it is not an error. */
@@ -40,11 +44,17 @@ export interface ReplayParts {
 /** One or several tapes that are replayed: what all replay sessions share. */
 export class Replay {
   readonly recording: Recording
+  readonly revisions: Revisions
+  readonly divergences: Divergences
+  /** Of clients that had no session: what others are given who have none. */
+  readonly unbegun: Conversation | undefined
   /** For people, clients among them: without folders. */
   readonly label: string
   readonly report: ReplayReport = new ReplayReport()
   readonly faults: Faults
-  readonly speed: number
+  /** Of what is counted over all sessions. */
+  readonly counts: NamedCounts = new NamedCounts()
+  speed: number
   readonly onDivergence: 'continue' | 'error'
   readonly #log: Log
   readonly #openLive: OpenLive | undefined
@@ -52,7 +62,10 @@ export class Replay {
   readonly #beginnings: Beginnings
   readonly #refused: RefusedBeginnings
   readonly #indexes = new Map<Conversation, ConversationIndex>()
-  readonly #used = new Set<RecordedRequest>()
+  /** Orders of the requests that somebody made. */
+  readonly #used = new Bits()
+  /** Read when it is first needed. */
+  #moved: ReadonlyMap<number, readonly Said[]> | undefined
   readonly #sessions = new Set<ReplaySession>()
 
   /** Throws a TapeError for a tape that cannot be read, and what `readRules` throws. */
@@ -66,7 +79,11 @@ export class Replay {
   constructor(recording: Recording, rules: Rules, options: TapeTargetOptions, { log, openLive }: ReplayParts) {
     const { match: mode = 'keyed', repeat = 'last', speed = 'instant', faults = [] } = options
     this.recording = recording
-    this.label = `tape:${tapesOf(options).map(nameOf).join(',')}`
+    this.revisions = new Revisions(recording)
+    this.divergences = new Divergences(recording, rules)
+    this.label = `tape:${tapesOf(options)
+      .map(file => basename(file))
+      .join(',')}`
     this.onDivergence = options.onDivergence ?? 'continue'
     this.speed = speed === 'instant' ? Number.POSITIVE_INFINITY : speed
     this.faults = new Faults(faults, options.seed ?? randomInt(1, 2 ** 31))
@@ -75,6 +92,7 @@ export class Replay {
     const { legacy, modern } = recording
     this.#beginnings = new Beginnings(begunConversations(legacy))
     this.#refused = new RefusedBeginnings(legacy)
+    this.unbegun = unbegunConversation(legacy)
     this.#matchers = {
       legacy: legacy.length > 0 ? new Matcher(legacy, { mode, repeat, rules }) : undefined,
       modern: modern ? new Matcher(modern, { mode, repeat, rules }) : undefined
@@ -82,19 +100,9 @@ export class Replay {
     this.#warnOfGaps()
   }
 
-  /** The revisions of the modern era that the recorded server spoke; undefined: none. */
-  get modernVersions(): readonly string[] | undefined {
-    const versions = this.recording.modern?.versions ?? []
-    return versions.length > 0 ? versions : undefined
-  }
-
-  get hasLegacy(): boolean {
-    return this.recording.legacy.some(({ steps }) => steps.some(step => step.kind === 'request'))
-  }
-
   /** A tape that is only begun has no era yet: what the real server speaks decides. */
   get isLiveAlone(): boolean {
-    return this.#openLive !== undefined && !this.hasLegacy && !this.recording.modern
+    return this.#openLive !== undefined && !this.revisions.any
   }
 
   /** `name`: the client's own for it. */
@@ -112,16 +120,9 @@ export class Replay {
     return message.metaVersion !== undefined || message.method === 'server/discover'
   }
 
-  /** What the recorded server would have said to a client of another revision: a line of JSON-RPC. */
-  refusal(message: Message, modern: boolean): string | undefined {
-    const { method } = message
-    const supported = this.modernVersions
-    if (modern && supported && message.metaVersion !== undefined && !supported.includes(message.metaVersion))
-      return otherVersion(message, message.metaVersion, supported)
-    if (method === 'initialize' && !modern && !this.hasLegacy && supported)
-      return otherVersion(message, message.protocolVersion ?? '', supported)
-    const unknown = method === 'server/discover' && !supported && !this.recording.modern && !this.isLiveAlone
-    return unknown ? errorText(message, new CatflapError('method_not_found')) : undefined
+  /** What the recorded server would have said to a client of another revision. */
+  refusal(message: Message, modern: boolean): CatflapError | undefined {
+    return this.revisions.refusal(message, modern)
   }
 
   cursor(era: Era, prefer?: Conversation): Cursor | undefined {
@@ -139,15 +140,16 @@ export class Replay {
   }
 
   /** Where it is this client's turn to be refused: how. */
-  refusedBeginning({ method }: Message, modern: boolean): RecordedRequest | undefined {
+  refusedBeginning({ method }: Message, modern: boolean): Hit | undefined {
     const refused = method === 'initialize' && !modern ? this.#refused.take() : undefined
-    if (refused) this.hit(refused)
-    return refused
+    if (!refused) return undefined
+    this.hit(refused)
+    return { request: refused, again: false }
   }
 
   hit(request: RecordedRequest): void {
     this.report.hits++
-    this.#used.add(request)
+    this.#used.add(request.order)
   }
 
   /** What the tape does not have of an answer. */
@@ -163,7 +165,10 @@ export class Replay {
   #warnOfGaps(): void {
     for (const { file, torn, missing } of this.recording.tapes) {
       if (missing > 0)
-        this.#log.warn('replay-gaps', `${file}: the recorder left out ${missing} frames; answers may be missing`)
+        this.#log.warn(
+          'replay-gaps',
+          `${file}: the recorder left out ${missing === 1 ? '1 frame' : `${missing} frames`}; answers may be missing`
+        )
       if (torn) this.#log.warn('replay-torn', `${file}: its last line was cut off, and is left out`)
     }
   }
@@ -188,11 +193,11 @@ export class Replay {
     }
     const printed = this.report.missed(finding)
     this.#log.warn('replay-miss', `not on the tape: ${missText(printed)}`, { ...printed })
-    const where = closest && `${nameOf(closest.place.file)}:${closest.place.line}`
+    const where = closest && `${basename(closest.place.file)}:${closest.place.line}`
     const data = { method: finding.method, closest: where, closestMethod: closest?.method, difference }
     const shown = difference.length > 0 ? `: ${difference.slice(0, 3).join('; ')}` : ''
     // Clients are told no folders.
-    const told = closest ? text.replaceAll(closest.place.file, nameOf(closest.place.file)) : text
+    const told = closest ? text.replaceAll(closest.place.file, basename(closest.place.file)) : text
     return new CatflapError('replay_miss', `Not on the tape: ${told}${shown}`, { data })
   }
 
@@ -230,12 +235,19 @@ export class Replay {
     const { place } = request
     const text = 'the recorded answer is no JSON-RPC message, or the tape was changed'
     this.report.missed({ method: request.method, ...placed(place), text })
-    return new CatflapError('replay_miss', `Not on the tape: ${text} (${nameOf(place.file)}:${place.line}).`)
+    return new CatflapError('replay_miss', `Not on the tape: ${text} (${basename(place.file)}:${place.line}).`)
   }
 
   /** The next session whose client began like this one. */
   conversationLike(initialize: Message, name: string | undefined): Conversation | undefined {
     return this.#beginnings.like(initialize, name)
+  }
+
+  /** What the server said of the session at large behind this. */
+  after(step: Step): readonly Said[] {
+    this.#moved ??= movedOf(this.recording.legacy)
+    const moved = this.#moved.size > 0 ? this.#moved.get(step.order) : undefined
+    return moved ? [...step.after, ...moved] : step.after
   }
 
   indexOf(conversation: Conversation): ConversationIndex {
@@ -254,8 +266,14 @@ export class Replay {
   summary(): ReplaySummary {
     const { legacy, modern } = this.#matchers
     const isDone = (request: RecordedRequest): boolean =>
-      this.#used.has(request) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
+      this.#used.has(request.order) || legacy?.wasRefusedUnread(request) || modern?.wasRefusedUnread(request) || false
     return this.report.summary(this.recording, isDone, this.faults.any ? this.faults.seed : undefined)
+  }
+
+  /** What clients wait for comes without its pauses. */
+  hurry(): void {
+    this.speed = Number.POSITIVE_INFINITY
+    for (const { schedule } of this.#sessions) schedule.hurry()
   }
 
   async close(): Promise<void> {
@@ -264,38 +282,9 @@ export class Replay {
   }
 }
 
-export function tapesOf({ tape }: Pick<TapeTargetOptions, 'tape'>): readonly string[] {
-  return typeof tape === 'string' ? [tape] : tape
-}
-
 async function rulesOf({ rules }: TapeTargetOptions, files: readonly string[]): Promise<Rules> {
   if (rules !== undefined) return await readRules(rules)
   return files[0] === undefined ? DEFAULT_RULES : await rulesBeside(files[0])
-}
-
-/** What cannot be compared is on no tape. */
-function matching(cursor: Cursor, message: Message): Match {
-  try {
-    const { params } = parseJson(message.bytes.toString()) as { params?: unknown }
-    return cursor.match({ method: message.method!, params })
-  } catch (error) {
-    if (error instanceof SyntaxError) return { miss: { text: error.message, closest: undefined, difference: [] } }
-    if (!(error instanceof TapeError)) throw error
-    return { miss: { text: 'the tape was changed while it is replayed', closest: undefined, difference: [] } }
-  }
-}
-
-function nameOf(file: string): string {
-  return path.basename(file)
-}
-
-function otherVersion(message: Message, requested: string, supported: readonly string[]): string {
-  const text = `The tape was recorded in revision ${supported.join(', ')}, not in '${requested.slice(0, 40)}'.`
-  return errorText(message, new CatflapError('unsupported_modern_version', text, { data: { supported, requested } }))
-}
-
-function errorText(message: Message, error: CatflapError): string {
-  return error.toJsonRpc(message.idText).toString()
 }
 
 function placeText({ place }: RecordedRequest): string {

@@ -19,7 +19,7 @@ export function tellStatus(
   const body = Buffer.from(text)
   const headers = headersAgain(outcome.headers)
   const type = body.length === 0 ? 'none' : contentTypeOf(getHeader(headers, 'content-type'))
-  tellHead(receiver, { status: outcome.status, headers, type, body })
+  tellBody(receiver, { status: outcome.status, headers, type, body })
 }
 
 /** A JSON-RPC message under a status that says more, with what its headers say (`WWW-Authenticate`, `Retry-After`). */
@@ -31,7 +31,7 @@ export function tellMessage(
   const headers = headersAgain(recorded)
   removeHeader(headers, 'content-type')
   headers.push('Content-Type', 'application/json')
-  tellHead(receiver, { status, headers, type: 'json', body: message.bytes })
+  tellBody(receiver, { status, headers, type: 'json', body: message.bytes })
 }
 
 function headersAgain(recorded: readonly string[]): string[] {
@@ -40,7 +40,8 @@ function headersAgain(recorded: readonly string[]): string[] {
   return headers
 }
 
-function tellHead(
+/** Head and body at once. */
+export function tellBody(
   receiver: CallReceiver,
   { status, headers, type, body }: Pick<ReplyHead, 'status' | 'headers' | 'type'> & { readonly body: Buffer }
 ): void {

@@ -3,6 +3,8 @@ import { MARK } from '../tape/format.ts'
 import { isSecretName } from '../tape/secret-names.ts'
 import type { FaultKind } from './faults.ts'
 import type { RecordedRequest, Recording, TapePlace } from './recording.ts'
+import { isOwnBeginning } from './refused-beginnings.ts'
+import { stepsInTurn } from './steps-of.ts'
 
 /** What became of a replay so far. */
 export interface ReplaySummary {
@@ -113,9 +115,9 @@ function unusedOf(
 ): { count: number; first: ReplayFinding[] } {
   const first: ReplayFinding[] = []
   let count = 0
-  for (const { steps } of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
-    for (const step of steps) {
-      if (step.kind !== 'request' || isDone(step)) continue
+  for (const conversation of [...recording.legacy, ...(recording.modern ? [recording.modern] : [])])
+    for (const [, step] of stepsInTurn(conversation)) {
+      if (step.kind !== 'request' || isDone(step) || isOwnBeginning(conversation, step)) continue
       if (++count > MAX_DETAILS) continue
       const { method, subject } = step
       first.push({ method, ...(subject !== undefined && { subject }), ...placed(step.place), text: 'never asked for' })

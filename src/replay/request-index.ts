@@ -1,15 +1,15 @@
 import type { Era } from '../protocol/versions.ts'
 import { subjectOf } from './asked.ts'
+import { Bits } from './bits.ts'
+import { type Bucket, type Buckets, BucketsBuilder } from './buckets.ts'
 import { canonicalKey, parseJson, type View } from './canonical.ts'
 import { type Gap, Gaps, gapFinder } from './gaps.ts'
-import type { MatcherOptions } from './matching.ts'
+import type { AskedMessage, MatcherOptions } from './matching.ts'
 import type { Conversation, RecordedRequest } from './recording.ts'
 import { isRefusedUnread } from './refused-unread.ts'
+import { RequestList } from './request-list.ts'
 import { RequestViews } from './request-view.ts'
 import { isObject } from './values.ts'
-
-/** Positions of equal requests, in order. */
-export type Bucket = readonly number[]
 
 /** They match whatever their parameters, and as often as clients ask. */
 export const NEVER_RUN_OUT: ReadonlySet<string> = new Set(['initialize', 'ping', 'server/discover'])
@@ -18,69 +18,50 @@ export const NEVER_RUN_OUT: ReadonlySet<string> = new Set(['initialize', 'ping',
 const MAX_ALIKE = 200
 /** Methods and names that are told apart in messages about misses. */
 const MAX_NAMES = 100_000
+/** Requests that are remembered as they are written, and how long each may be, in characters. */
+const MAX_LATELY = 1024
+const MAX_LATELY_TEXT = 4096
 
 /** All requests of some conversations, one conversation after the other, and where equal ones stand. */
 export class RequestIndex {
-  readonly all: readonly RecordedRequest[]
-  /** Each request's key, kept for strict order alone; undefined for those that match nothing there. */
-  readonly keys: readonly (string | undefined)[]
-  /** The same whatever the client answers, of requests that answer. */
-  readonly unansweredKeys: Map<number, string> = new Map()
-  /** Numbers that tell conversations apart, for each request. */
-  readonly conversationOf: readonly number[]
+  readonly all: RequestList
   readonly #mode: MatcherOptions['mode']
   readonly #views: RequestViews
-  readonly #ranges = new Map<Conversation, readonly [number, number]>()
-  readonly #buckets = new Map<string, number[]>()
-  /** Where nothing else is known of a request than how it was refused unread. */
-  readonly #refused = new Map<string, number[]>()
-  readonly #unread = new Set<RecordedRequest>()
+  readonly #buckets: Buckets
+  /** Positions of those of which nothing else is known than how they were refused unread. */
+  readonly #unread = new Bits()
+  readonly #unreadOrders = new Bits()
   readonly #gaps = new Gaps()
   readonly #methods = new Map<string, Alike>()
+  /** Clients ask for few things, again and again: what is written the same need not be read anew. */
+  readonly #lately = new Map<string, Bucket>()
   #names = 0
 
   constructor(conversations: readonly Conversation[], { mode, rules }: MatcherOptions) {
     this.#mode = mode
     this.#views = new RequestViews(rules)
-    const all: RecordedRequest[] = []
-    const keys: (string | undefined)[] = []
-    const conversationOf: number[] = []
-    for (const conversation of conversations) {
-      const from = all.length
-      for (const step of conversation.steps) {
-        if (step.kind !== 'request') continue
-        const key = this.#add(step, all.length, conversation.era)
-        if (mode === 'strict') {
-          keys.push(key)
-          conversationOf.push(this.#ranges.size)
-        }
-        all.push(step)
-      }
-      this.#ranges.set(conversation, [from, all.length])
-    }
-    this.all = all
-    this.keys = keys
-    this.conversationOf = conversationOf
+    const buckets = new BucketsBuilder()
+    this.all = new RequestList(conversations, (request, position, { era }) =>
+      this.#add(buckets, request, position, era)
+    )
+    this.#buckets = buckets.build(this.all.length, mode === 'strict')
   }
 
-  /** Undefined for a conversation that is none of these. */
-  rangeOf(conversation: Conversation): readonly [number, number] | undefined {
-    return this.#ranges.get(conversation)
-  }
-
-  #add(request: RecordedRequest, position: number, era: Era): string | undefined {
+  #add(buckets: BucketsBuilder, request: RecordedRequest, position: number, era: Era): void {
     const params = paramsOf(request)
     const name = params === UNREADABLE ? request.subject : subjectOf(params)
     this.#addAlike(request.method, name, position)
-    if (params === UNREADABLE) return undefined
+    if (params === UNREADABLE) return
     const views = this.viewsOf(request.method, name)
     const key = this.#keyOf(request.method, this.#counted(request.method, params, name), views)
-    const refused = isRefusedUnread(request, era)
-    if (refused) this.#unread.add(request)
-    put(refused ? this.#refused : this.#buckets, key, position)
-    const open = refused ? undefined : this.#unanswered(params)
-    if (open !== undefined) this.#putUnanswered(this.#keyOf(unanswered(request.method), open, views), position)
-    return refused ? undefined : key
+    if (isRefusedUnread(request, era)) {
+      this.#unread.add(position)
+      this.#unreadOrders.add(request.order)
+      return buckets.put(refused(key), position)
+    }
+    buckets.put(key, position)
+    const open = this.#unanswered(params)
+    if (open !== undefined) buckets.putAlternative(this.#keyOf(unanswered(request.method), open, views), position)
   }
 
   /** The key that a recorded request has, whose gaps are remembered. */
@@ -89,11 +70,6 @@ export class RequestIndex {
     const key = canonicalKey(method, counted, { views, onText: gapFinder(gaps) })
     if (gaps.length > 0) this.#gaps.add(method, gaps)
     return key
-  }
-
-  #putUnanswered(key: string, position: number): void {
-    put(this.#buckets, key, position)
-    if (this.#mode === 'strict') this.unansweredKeys.set(position, key)
   }
 
   #addAlike(method: string, name: string | undefined, position: number): void {
@@ -151,14 +127,55 @@ export class RequestIndex {
   }
 
   /** The recordings of such a request. Of several that it may be, those that are most like it. */
-  bucketOf(method: string, params: unknown): Bucket | undefined {
+  bucketOf(message: AskedMessage): Bucket | undefined {
+    const { method, text } = message
+    if (text === undefined || text.length > MAX_LATELY_TEXT) return this.#bucketOf(method, message.params)
+    const written = `${method.length} ${method}${text}`
+    const lately = this.#lately.get(written)
+    if (lately) return lately
+    const bucket = this.#bucketOf(method, message.params)
+    if (!bucket) return undefined
+    if (this.#lately.size >= MAX_LATELY) this.#lately.clear()
+    this.#lately.set(written, bucket)
+    return bucket
+  }
+
+  #bucketOf(method: string, params: unknown): Bucket | undefined {
     const keys = this.keysOf(method, params)
-    return firstOf(this.#buckets, keys) ?? firstOf(this.#refused, keys)
+    return this.#firstOf(keys) ?? (this.#unread.size > 0 ? this.#firstOf(keys.map(refused)) : undefined)
   }
 
   /** The recordings of a request that answers the server's questions otherwise, and is equal in all else. */
   unansweredBucketOf(method: string, params: unknown): Bucket | undefined {
-    return firstOf(this.#buckets, this.unansweredKeysOf(method, params))
+    return this.#firstOf(this.unansweredKeysOf(method, params))
+  }
+
+  /** A number that all requests have which get the same recordings; undefined: there are none. */
+  kindOf(message: AskedMessage): number | undefined {
+    return (this.bucketOf(message) ?? this.unansweredBucketOf(message.method, message.params))?.id
+  }
+
+  #firstOf(keys: readonly string[]): Bucket | undefined {
+    for (const key of keys) {
+      const bucket = this.#buckets.get(key)
+      if (bucket) return bucket
+    }
+    return undefined
+  }
+
+  /** The numbers of those keys that recorded requests have. */
+  idsOf(keys: readonly string[]): number[] {
+    return keys.map(key => this.#buckets.idOf(key)).filter(id => id !== undefined)
+  }
+
+  /** The number of a request's key, kept for strict order alone; undefined for those that match nothing there. */
+  keyAt(position: number): number | undefined {
+    return this.#unread.has(position) ? undefined : this.#buckets.keyAt(position)
+  }
+
+  /** The same whatever the client answers, of requests that answer. */
+  unansweredKeyAt(position: number): number | undefined {
+    return this.#buckets.alternativeAt(position)
   }
 
   /** Not all that was redacted in requests of this method is known. */
@@ -168,7 +185,7 @@ export class RequestIndex {
 
   /** What it came in was refused: nobody has to make it again. */
   wasRefusedUnread(request: RecordedRequest): boolean {
-    return this.#unread.has(request)
+    return this.#unreadOrders.has(request.order)
   }
 
   /** The first recorded requests of this method, and name if one is given. */
@@ -212,18 +229,9 @@ function unanswered(method: string): string {
   return `${method}\n`
 }
 
-function put(buckets: Map<string, number[]>, key: string, position: number): void {
-  const bucket = buckets.get(key)
-  if (bucket) bucket.push(position)
-  else buckets.set(key, [position])
-}
-
-function firstOf(buckets: ReadonlyMap<string, Bucket>, keys: readonly string[]): Bucket | undefined {
-  for (const key of keys) {
-    const bucket = buckets.get(key)
-    if (bucket) return bucket
-  }
-  return undefined
+/** No key begins so: it is JSON, or a digest. */
+function refused(key: string): string {
+  return `refused ${key}`
 }
 
 const UNREADABLE = Symbol('unreadable')

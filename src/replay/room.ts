@@ -1,8 +1,10 @@
 import { InUse, Recent } from './bounded-maps.ts'
 import type { ConversationBuilder } from './conversation-builder.ts'
 import type { Envelope } from './envelope.ts'
+import type { RequestOnTape } from './request-on-tape.ts'
+import type { SaidOnTape } from './said-on-tape.ts'
 import { keyOf } from './shared-strings.ts'
-import type { RequestOnTape, SaidOnTape, StepOn } from './steps.ts'
+import type { StepOn } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import { type Pending, Waiting } from './waiting.ts'
 

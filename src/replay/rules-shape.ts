@@ -78,8 +78,9 @@ function pointer(starts: string, allowed = POINTER_ALLOWED): Shape<string> {
   })
 }
 
-const ANSWER_STARTS = '/(?:result|error|params|\\*)(?:/|$)'
-const ANSWER_ALLOWED = 'a JSON pointer that begins with /result, /error or (of notifications) /params'
+const ANSWER_STARTS = '/(?:result|error|params|notifications|\\*)(?:/|$)'
+const ANSWER_ALLOWED =
+  'a JSON pointer that begins with /result, /error or /notifications, or (of notifications) /params'
 
 const regex = object(
   {

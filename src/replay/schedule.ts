@@ -29,6 +29,14 @@ export class Schedule {
     this.#set()
   }
 
+  /** All that waits goes on, as far as it is not to wait any longer. */
+  hurry(): void {
+    const waiting = this.#waiting.splice(0).reverse()
+    for (const one of waiting) one.due = undefined
+    this.#set()
+    for (const one of waiting) one.onTime()
+  }
+
   close(): void {
     for (const one of this.#waiting.splice(0)) one.due = undefined
     this.#set()

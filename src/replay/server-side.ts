@@ -1,8 +1,9 @@
 import type { TapeFrame } from '../tape/format.ts'
 import { type Envelope, isBatch } from './envelope.ts'
+import { RefusalOnTape, ResponseOnTape, StatusOnTape } from './on-tape.ts'
 import type { Room } from './room.ts'
+import { UNADDRESSED } from './said-on-tape.ts'
 import { keyOf, ownText } from './shared-strings.ts'
-import { RefusalOnTape, ResponseOnTape, SaidOnTape, StatusOnTape } from './steps.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TextRange } from './tape-source.ts'
 import { type FrameAt, headerOf, type TapeState } from './tape-state.ts'
@@ -73,7 +74,7 @@ export class ServerSide {
 
   #response(heard: Heard): void {
     const pending = answeredBy(heard)
-    if (!pending) return
+    if (!pending) return isUnaddressed(heard) ? this.#said(heard) : undefined
     const { at, room, stream, e, part } = heard
     const { request, conversation, version } = pending
     // On a pipe of HTTP+SSE the status is that of the stream, and says nothing of this answer.
@@ -99,16 +100,17 @@ export class ServerSide {
   }
 
   #said({ at, room, stream, e, part }: Heard): void {
-    const { names, conversations } = this.#state
+    const { names, conversations, table } = this.#state
+    const named = room.named(e)
     const owner = room.ownerOf(e, stream)
     // What looked broken goes on.
     owner?.revive()
     const waits = owner !== undefined && !owner.isAnswered
-    const said = new SaidOnTape(this.#state.mark(at, part), {
-      method: names.of(e.method!),
+    const said = table.sayings.add(this.#state.mark(at, part), {
+      method: names.of(e.method ?? UNADDRESSED),
       id: e.id === undefined ? undefined : ownText(e.id),
       owned: waits || (owner !== undefined && owner === room.anchor),
-      names: room.named(e),
+      names: named?.row,
       own: at.frame.own === true,
       truncated: at.frame.truncated !== undefined
     })
@@ -147,6 +149,12 @@ export class ServerSide {
       room.did(request, pending.conversation)
     }
   }
+}
+
+/** On a pipe, a server's error that could not say whose it is ends no request; catflap says its own again by itself. */
+function isUnaddressed({ at, room, stream, e }: Heard): boolean {
+  const isPipe = stream === undefined || (room.pipe !== undefined && room.pipe === at.frame.stream)
+  return isPipe && e.isError && e.id === undefined && at.frame.own !== true && at.frame.truncated === undefined
 }
 
 /** The request on the answer's own stream is meant, else the oldest with that id. */

@@ -1,41 +1,53 @@
 import type { ToolHeaders } from '../protocol/tool-headers.ts'
 import { ToolCatalog } from '../protocol/tool-headers.ts'
+import { ended } from '../transport/upstream/no-call.ts'
 import type { Verdict } from '../transport/upstream/shared-child-probe.ts'
 import type { SharedServer, SharedServerEvents } from '../transport/upstream/shared-server.ts'
-import type { CallInput, Leg } from '../transport/upstream.ts'
+import type { CallInput, CallReceiver, Leg, UpstreamCall } from '../transport/upstream.ts'
+import { NamedSessions } from './named-sessions.ts'
 import type { Replay } from './replay.ts'
-import type { ReplaySession } from './replay-session.ts'
-import { namedSession } from './session-name.ts'
+import type { Outlet } from './replay-session.ts'
 import { messageOf } from './spoken.ts'
-import { tell } from './tape-leg.ts'
+import { stepsInTurn } from './steps-of.ts'
+import { overHttp, tell, tellAny } from './tape-leg.ts'
 
-const MAX_SESSIONS = 1000
-
-/** A tape as one server for many modern clients over HTTP. Who gives no name shares a replay session with all who give none. */
+/** A tape as one server for many clients over HTTP that have no sessions. */
 export class SharedTape implements SharedServer {
   readonly tools: SharedServer['tools']
   readonly #replay: Replay
-  readonly #events: SharedServerEvents
-  readonly #sessions = new Map<string, ReplaySession>()
+  readonly #modern: NamedSessions
+  readonly #legacy: NamedSessions
   readonly #leg: Leg
+  readonly #unbegun: Leg | undefined
 
   constructor(replay: Replay, events: SharedServerEvents) {
     this.#replay = replay
-    this.#events = events
     this.tools = recordedTools(replay)
-    this.#leg = {
-      upstreamId: undefined,
-      call: (input, receiver) => tell(this.#sessionOf(input), input, receiver, true),
-      // Other clients use it too.
-      close: async () => {}
-    }
+    const outlet = outletTo(events)
+    this.#modern = new NamedSessions(replay, outlet)
+    this.#legacy = new NamedSessions(replay, outlet)
+    // Other clients use them too.
+    const close = async (): Promise<void> => {}
+    const call = (input: CallInput, receiver: CallReceiver): UpstreamCall =>
+      tell(this.#modern.of(input), input, receiver, true)
+    this.#leg = { upstreamId: undefined, call, close }
+    if (replay.unbegun)
+      this.#unbegun = {
+        upstreamId: undefined,
+        // All count their requests from one: a cancellation may be meant for somebody else's. Who leaves ends its own.
+        call: (input, receiver) =>
+          input.message?.method === 'notifications/cancelled'
+            ? ended(receiver)
+            : tellAny(this.#legacy.of(input), input, receiver, true),
+        close
+      }
   }
 
   ready(): Verdict {
-    const versions = this.#replay.modernVersions
-    if (versions || this.#replay.isLiveAlone) return { era: 'modern', versions }
+    const { modern, legacy } = this.#replay.revisions
+    if (modern || this.#replay.isLiveAlone) return { era: 'modern', versions: modern }
     const reason = 'The tape was recorded in a revision before 2026-07-28.'
-    return { era: 'legacy', error: undefined, reason, vague: false }
+    return { era: 'legacy', error: undefined, reason, vague: false, versions: legacy }
   }
 
   leg(): Leg {
@@ -47,47 +59,32 @@ export class SharedTape implements SharedServer {
     return this.#leg
   }
 
+  unbegun(): Leg | undefined {
+    return this.#unbegun
+  }
+
   async refreshTools(): Promise<void> {}
 
   pause(): void {
-    for (const session of this.#sessions.values()) session.pause()
+    this.#modern.pause()
+    this.#legacy.pause()
   }
 
   resume(): void {
-    for (const session of this.#sessions.values()) session.resume()
+    this.#modern.resume()
+    this.#legacy.resume()
   }
+}
 
-  #sessionOf(input: CallInput): ReplaySession {
-    const name = namedSession(input)
-    const known = this.#sessions.get(name)
-    // The one that was used last stands last.
-    if (known) this.#sessions.delete(name)
-    else if (this.#sessions.size >= MAX_SESSIONS) this.#forgetIdle()
-    const session = known ?? this.#open()
-    this.#sessions.set(name, session)
-    return session
-  }
-
-  #open(): ReplaySession {
-    const { late, unowned, speaking } = this.#events
-    return this.#replay.session({
-      message(message, call) {
-        speaking?.()
-        if (!call) return unowned(message)
-        if (!call.deliver?.(message)) late(message)
-      }
-    })
-  }
-
-  /** Those that were used longest ago. One that is busy stays, even if that makes more of them: requests are open in it. */
-  #forgetIdle(): void {
-    for (const [name, session] of this.#sessions) {
-      if (this.#sessions.size < MAX_SESSIONS) return
-      if (!session.idle) continue
-      this.#sessions.delete(name)
-      void session.close()
+function outletTo({ late, unowned, speaking }: SharedServerEvents): Outlet {
+  return overHttp({
+    late,
+    message(message, call) {
+      speaking?.()
+      if (!call) return unowned(message)
+      if (!call.deliver?.(message)) late(message)
     }
-  }
+  })
 }
 
 /** What tools want in headers, as the recorded lists say it. Nothing can change them any more. */
@@ -100,7 +97,7 @@ function recordedTools({ recording }: Replay): SharedServer['tools'] {
   return {
     known(name): ToolHeaders | undefined {
       if (catalog) return catalog.get(name)
-      for (const step of recording.modern?.steps ?? []) {
+      for (const [, step] of recording.modern ? stepsInTurn(recording.modern) : []) {
         if (step.kind !== 'request' || step.method !== 'tools/list' || step.outcome.kind !== 'response') continue
         const { result } = (messageOf(step.outcome.text)?.json ?? {}) as { result?: { tools?: unknown } | null }
         learned().learn(result?.tools)

@@ -1,3 +1,4 @@
+import type { CatflapError } from '../errors.ts'
 import { idKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { TapeError } from '../tape/format.ts'
@@ -59,7 +60,7 @@ function withToken(session: ReplaySession, message: Message, play: Play | undefi
   const recorded = message.progressTokenText
   if (recorded === undefined) return message
   const own = play?.recorded.progressToken
-  const token = own !== undefined && same(own, recorded) ? play!.message.progressTokenText : session.tokenFor(recorded)
+  const token = own !== undefined && same(own, recorded) ? play!.message.progressTokenText : session.tokens.of(recorded)
   return token === undefined ? undefined : message.withProgressToken(token)
 }
 
@@ -71,6 +72,10 @@ function asksForLog(request: Message, log: Message): boolean {
   const { params } = request.json as { params?: { _meta?: Record<string, unknown> } }
   const wanted = isObject(params?._meta) ? params._meta[META_LOG_LEVEL] : undefined
   return wantsLog(wanted, (log.json as { params?: { level?: unknown } }).params?.level)
+}
+
+export function answerError(receiver: CallReceiver, { idText }: Message, error: CatflapError): UpstreamCall {
+  return answerText(receiver, error.toJsonRpc(idText).toString())
 }
 
 /** Answers with this text, in the next turn, when whoever called has the call. */

@@ -35,18 +35,16 @@ export class StrictOrder {
 
   /** Earlier keys are better ones. */
   take(keys: readonly string[]): number | undefined {
-    const known = this.#index.keys
-    return this.#take(keys, i => known[i])
+    return this.#take(keys, i => this.#index.keyAt(i))
   }
 
   /** By what requests are but for what the client answers in them. */
   takeUnanswered(keys: readonly string[]): number | undefined {
-    const known = this.#index.unansweredKeys
-    return this.#take(keys, i => known.get(i))
+    return this.#take(keys, i => this.#index.unansweredKeyAt(i))
   }
 
-  #take(keys: readonly string[], keyOf: (position: number) => string | undefined): number | undefined {
-    for (const key of keys) {
+  #take(keys: readonly string[], keyOf: (position: number) => number | undefined): number | undefined {
+    for (const key of this.#index.idsOf(keys)) {
       const at = this.#window.findIndex(i => keyOf(i) === key)
       if (at < 0) continue
       const [position] = this.#window.splice(at, 1)
@@ -64,14 +62,15 @@ export class StrictOrder {
   }
 
   #fill(): void {
-    const { all, keys } = this.#index
+    const { all } = this.#index
     let end = Number.POSITIVE_INFINITY
-    for (const i of this.#window) end = Math.min(end, endOf(all[i]!))
+    for (const i of this.#window) end = Math.min(end, endOf(all.at(i)))
     for (; this.#ahead < all.length && this.#window.length < MAX_WINDOW; this.#ahead++) {
       const position = this.#nth(this.#ahead)
-      const request = all[position]!
       // What cannot be asked for holds up nothing.
-      if (keys[position] === undefined || request.method === 'ping') continue
+      if (this.#index.keyAt(position) === undefined) continue
+      const request = all.at(position)
+      if (request.method === 'ping') continue
       if (this.next !== undefined && (request.order > end || !this.#isOneConversation(position))) return
       end = Math.min(end, endOf(request))
       this.#window.push(position)
@@ -86,8 +85,8 @@ export class StrictOrder {
   }
 
   #isOneConversation(position: number): boolean {
-    const { conversationOf } = this.#index
-    return conversationOf[this.#window[0]!] === conversationOf[position]
+    const { all } = this.#index
+    return all.conversationOf(this.#window[0]!) === all.conversationOf(position)
   }
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { asHeader, parseLine } from '../tape/check.ts'
@@ -6,6 +7,7 @@ import { errnoOf, reasonOf, TapeError, type TapeHeader, type TapeTarget } from '
 import type { Frame } from '../tape/frame.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { VERSION } from '../version.ts'
+import { locked } from './file-lock.ts'
 
 const CHUNK = 64 * 1024
 const MAX_LINE = 64 * 1024 * 1024
@@ -19,29 +21,28 @@ export interface AppenderOptions {
   readonly onError: (reason: string) => void
 }
 
-/** Adds frames to a tape that exists, or to a new one: numbers go on, and time does. */
+/**
+ * Adds frames to a tape that exists, or to a new one: numbers go on, and time does. Several processes may add to one tape at once: each
+ * writes whole lines, in its turn, and has names of its own for its streams.
+ */
 export class TapeAppender {
+  readonly #file: string
   readonly #handle: FileHandle
   readonly #encoder: FrameEncoder
   readonly #options: AppenderOptions
-  readonly #started: number
-  #n: number
-  #t: number
-  #waiting = ''
+  readonly #name = randomBytes(4).toString('hex')
+  #end: End
+  #streams = 0
+  #waiting: { readonly time: number; readonly body: string }[] = []
   #writing: Promise<void> | undefined
   #failed = false
 
-  private constructor(
-    handle: FileHandle,
-    options: AppenderOptions,
-    at: { readonly started: number; readonly n: number; readonly t: number }
-  ) {
+  private constructor(file: string, handle: FileHandle, options: AppenderOptions, end: End) {
+    this.#file = file
     this.#handle = handle
     this.#options = options
     this.#encoder = new FrameEncoder(options.redactor)
-    this.#started = at.started
-    this.#n = at.n
-    this.#t = at.t
+    this.#end = end
   }
 
   /** Makes the tape where there is none. Throws TapeError. */
@@ -49,14 +50,10 @@ export class TapeAppender {
     let handle: FileHandle | undefined
     try {
       handle = await open(file, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, 0o600)
-      const stat = await handle.stat()
-      if (!stat.isFile()) throw new TapeError('tape_unwritable', `cannot add to ${file}: it is no file`)
-      if (stat.size > 0) return new TapeAppender(handle, options, await endOf(handle, stat.size, file))
-      const started = new Date()
-      const software = { name: 'catflap', version: VERSION }
-      const header = new FrameEncoder(options.redactor).header({ started, target: options.target, software })
-      await handle.appendFile(header)
-      return new TapeAppender(handle, options, { started: started.getTime(), n: 0, t: 0 })
+      const opened = handle
+      if (!(await opened.stat()).isFile())
+        throw new TapeError('tape_unwritable', `cannot add to ${file}: it is no file`)
+      return await locked(file, async () => new TapeAppender(file, opened, options, await begin(opened, file, options)))
     } catch (error) {
       await handle?.close()
       if (error instanceof TapeError) throw error
@@ -65,17 +62,14 @@ export class TapeAppender {
     }
   }
 
-  /** A name that no stream on the tape has. */
+  /** A name that no stream on the tape has, whoever else adds to it. */
   stream(kind: 'post' | 'get'): string {
-    return `${kind}-${this.#n + 1}`
+    return `${kind}-${this.#name}-${++this.#streams}`
   }
 
   append(frame: Frame): void {
     if (this.#failed) return
-    this.#n++
-    // What was held back is as old as it is; lines of several sessions stand in the order in which they are written.
-    this.#t = Math.max(this.#t, Math.round(performance.timeOrigin + frame.time) - this.#started)
-    this.#waiting += lineOf(this.#n, this.#t, this.#encoder.body(frame))
+    this.#waiting.push({ time: performance.timeOrigin + frame.time, body: this.#encoder.body(frame) })
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined
     })
@@ -89,24 +83,52 @@ export class TapeAppender {
   async #write(): Promise<void> {
     // What is said in one turn goes out in one piece.
     await Promise.resolve()
-    while (this.#waiting !== '') {
-      const lines = this.#waiting
-      this.#waiting = ''
+    while (this.#waiting.length > 0) {
       try {
-        await this.#handle.appendFile(lines)
+        await locked(this.#file, () => this.#writeWaiting())
       } catch (error) {
         this.#failed = true
-        this.#waiting = ''
+        this.#waiting = []
         this.#options.onError(reasonOf(error))
       }
     }
   }
+
+  /** Others may have added to it meanwhile: it goes on from where it ends now. */
+  async #writeWaiting(): Promise<void> {
+    const { size } = await this.#handle.stat()
+    let { started, n, t } = size === this.#end.size ? this.#end : await endOf(this.#handle, size, this.#file)
+    const lines = this.#waiting.splice(0).map(({ time, body }) => {
+      // What was held back is as old as it is; lines of several sessions stand in the order in which they are written.
+      t = Math.max(t, Math.round(time) - started)
+      return lineOf(++n, t, body)
+    })
+    this.#end = { started, n, t, size: size + (await writeWhole(this.#handle, Buffer.from(lines.join('')))) }
+  }
+}
+
+/** In one piece, as far as the system does that: what others write at the same time stands before it or behind it. Returns its length. */
+async function writeWhole(handle: FileHandle, bytes: Buffer): Promise<number> {
+  for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done)).bytesWritten
+  return bytes.length
+}
+
+/** Where a tape ends; one that has nothing yet gets its first line. */
+async function begin(handle: FileHandle, file: string, { redactor, target }: AppenderOptions): Promise<End> {
+  const { size } = await handle.stat()
+  if (size > 0) return await endOf(handle, size, file)
+  const started = new Date()
+  const software = { name: 'catflap', version: VERSION }
+  const header = Buffer.from(new FrameEncoder(redactor).header({ started, target, software }))
+  return { started: started.getTime(), n: 0, t: 0, size: await writeWhole(handle, header) }
 }
 
 interface End {
   readonly started: number
   readonly n: number
   readonly t: number
+  /** Bytes. */
+  readonly size: number
 }
 
 /** Where the tape ends. A last line that was cut off is taken away: whatever came behind it would be taken for its rest. */
@@ -119,14 +141,9 @@ async function endOf(handle: FileHandle, size: number, file: string): Promise<En
     const start = await lineStart(handle, end, file)
     const text = (await read(handle, start, end - start)).toString()
     const frame = frameOf(text)
-    if (frame && text.endsWith('\n')) return { started, ...frame }
-    if (frame) {
-      await handle.appendFile('\n')
-      return { started, ...frame }
-    }
-    if (start === 0) {
-      if (!text.endsWith('\n')) await handle.appendFile('\n')
-      return { started, n: 0, t: 0 }
+    if (frame || start === 0) {
+      if (!text.endsWith('\n')) end += await writeWhole(handle, Buffer.from('\n'))
+      return { started, n: 0, t: 0, ...frame, size: end }
     }
     if (end < size || text.endsWith('\n'))
       throw new TapeError('tape_malformed', `cannot add to ${file}: its last line is no frame`)

@@ -3,6 +3,7 @@ import type { Conversations } from './conversations.ts'
 import type { Room } from './room.ts'
 import { ServerSide } from './server-side.ts'
 import { NONE } from './shared-strings.ts'
+import type { StepTable } from './step-table.ts'
 import { EndOnTape } from './steps.ts'
 import { type FrameAt, TapeState } from './tape-state.ts'
 
@@ -14,8 +15,8 @@ export class TapeBuilder {
   readonly #client: ClientSide
   readonly #server: ServerSide
 
-  constructor(name: string) {
-    this.#state = new TapeState(name)
+  constructor(name: string, table: StepTable) {
+    this.#state = new TapeState(name, table)
     this.#client = new ClientSide(this.#state)
     this.#server = new ServerSide(this.#state)
   }
@@ -60,7 +61,7 @@ export class TapeBuilder {
   }
 
   #pipeEnded(at: FrameAt, room: Room): void {
-    const step = new EndOnTape({ ...this.#state.mark(at), redacted: NONE, headers: undefined })
+    const step = EndOnTape.add(this.#state.table, { ...this.#state.mark(at), redacted: NONE, headers: undefined })
     this.conversations.did(room, this.conversations.of('legacy', room), step)
   }
 

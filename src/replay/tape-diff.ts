@@ -1,24 +1,24 @@
-import { createHash } from 'node:crypto'
-import { AnswerRules } from './answer-rules.ts'
-import { canonicalKey, parseJson } from './canonical.ts'
+import { AnswerRules, type Compared } from './answer-rules.ts'
+import { parseJson } from './canonical.ts'
 import { pairsInOrder } from './in-order-pairs.ts'
 import { type Difference, differences } from './json-diff.ts'
+import { mayBeSameRedacted } from './marks.ts'
 import type { Conversation, Outcome, RecordedRequest, Recording, Said, TapePlace, TapeText } from './recording.ts'
-import { recordedParams } from './request-index.ts'
 import { RequestViews } from './request-view.ts'
 import type { Rules } from './rules.ts'
+import { type Sent, sentPairs } from './sent-pairs.ts'
 import type { Moments } from './volatile.ts'
 
-/** A request of the client's, or one of the server's that came outside of any request. */
-export type DiffedRequest = RecordedRequest | Said
+/** What the client sent, or a request of the server's that came outside of any request. */
+export type Diffed = Sent | Said
 
-/** One request that is not the same on both tapes. */
+/** One of these that is not the same on both tapes. */
 export type TapeDifference =
-  | { readonly kind: 'only-a' | 'only-b'; readonly request: DiffedRequest }
+  | { readonly kind: 'only-a' | 'only-b'; readonly request: Diffed }
   | {
       readonly kind: 'answer'
-      readonly a: DiffedRequest
-      readonly b: DiffedRequest
+      readonly a: Diffed
+      readonly b: Diffed
       readonly differences: readonly Difference[]
     }
 
@@ -26,46 +26,27 @@ export type TapeDifference =
 const LIMIT = 20
 
 /**
- * Aligns two recordings by what was asked, equal requests in order of occurrence, and compares what came of each. In the order of
- * the first; what is on the second alone comes last, but for what the server asked of its own accord.
+ * Aligns two recordings by what was sent, equal messages in order of occurrence, and compares what came of each. In the order of
+ * the first; what is on the second alone comes last, but for what the server asked of its own accord. A redaction mark on either
+ * side stands for whatever the other has.
  */
 export function* diffRecordings(a: Recording, b: Recording, rules: Rules): Generator<TapeDifference, void, void> {
-  const views = new RequestViews(rules)
   const comparing = new Comparing(rules, a, b)
-  const waiting = new Map<string, RecordedRequest[]>()
-  for (const request of requestsOf(b)) {
-    const key = keyOf(request, views)
-    const list = waiting.get(key)
-    if (list) list.push(request)
-    else waiting.set(key, [request])
-  }
-  // Turned around once, so that the first can be taken off the end.
-  for (const list of waiting.values()) list.reverse()
-  for (const request of requestsOf(a)) {
-    const other = waiting.get(keyOf(request, views))?.pop()
-    if (!other) {
-      yield { kind: 'only-a', request }
-      continue
-    }
-    const found = comparing.requests(request, other)
-    if (found.length > 0) yield { kind: 'answer', a: request, b: other, differences: found }
-  }
-  const left = [...waiting.values()].flat().sort((x, y) => x.order - y.order)
-  for (const request of left) yield { kind: 'only-b', request }
+  const sentOn = (recording: Recording) => () => sentBy(recording)
+  yield* comparing.pairs(sentPairs(sentOn(a), sentOn(b), new RequestViews(rules)), comparing.sent)
   const methodOf = (said: Said): string => said.method
-  for (const [old, now] of pairsInOrder([...questionsOf(a)], [...questionsOf(b)], methodOf, methodOf)) {
-    if (!old || !now) {
-      yield { kind: old ? 'only-a' : 'only-b', request: (old ?? now)! }
-      continue
-    }
-    const found = comparing.said(old, now)
-    if (found.length > 0) yield { kind: 'answer', a: old, b: now, differences: found }
-  }
+  const questions = pairsInOrder([...questionsOf(a)], [...questionsOf(b)], methodOf, methodOf)
+  yield* comparing.pairs(questions, comparing.said)
 }
 
-function* requestsOf(recording: Recording): Generator<RecordedRequest, void, void> {
-  for (const { steps } of conversationsOf(recording)) for (const step of steps) if (step.kind === 'request') yield step
+/** Requests and notifications of the client's; what it cancelled is told with the request. */
+function* sentBy(recording: Recording): Generator<Sent, void, void> {
+  for (const { steps } of conversationsOf(recording))
+    for (const step of steps)
+      if (step.kind === 'request' || (step.kind === 'notification' && step.method !== CANCELLED)) yield step
 }
+
+const CANCELLED = 'notifications/cancelled'
 
 /** Requests of the server's that are on no request's own stream, as on any pipe. */
 function* questionsOf(recording: Recording): Generator<Said, void, void> {
@@ -83,19 +64,6 @@ function conversationsOf({ legacy, modern }: Recording): readonly Conversation[]
   return modern ? [...legacy, modern] : legacy
 }
 
-/** What cannot be read as a whole is the same only where it is so to the letter. */
-function keyOf(request: RecordedRequest, views: RequestViews): string {
-  const { method, subject } = request
-  const params = recordedParams(request)
-  if (params === undefined && (request.truncated || !isReadable(request)))
-    return `cut ${createHash('sha256').update(request.text.get()).digest('base64')}`
-  return canonicalKey(method, params, { views: views.of(method, subject) })
-}
-
-function isReadable({ text }: RecordedRequest): boolean {
-  return parsed(text.get()) !== undefined
-}
-
 /** Compares what came of equal requests. */
 class Comparing {
   readonly #rules: AnswerRules
@@ -108,22 +76,51 @@ class Comparing {
     this.#startsB = startsOf(b)
   }
 
-  requests(a: RecordedRequest, b: RecordedRequest): Difference[] {
-    return [...this.#notifications(a, b), ...this.#outcomes(a, b)].slice(0, LIMIT)
+  /** What is on one side alone, or differs. */
+  *pairs<T extends Diffed>(
+    pairs: Iterable<readonly [T | undefined, T | undefined]>,
+    differences: (a: T, b: T) => readonly Difference[]
+  ): Generator<TapeDifference, void, void> {
+    for (const [a, b] of pairs) {
+      if (!a || !b) {
+        yield { kind: a ? 'only-a' : 'only-b', request: (a ?? b)! }
+        continue
+      }
+      const found = differences(a, b)
+      if (found.length > 0) yield { kind: 'answer', a, b, differences: found.slice(0, LIMIT) }
+    }
   }
 
-  /** What the server said on its own. */
-  said(a: Said, b: Said): Difference[] {
-    const about = { method: a.method, limit: LIMIT, moments: this.#moments(a.place, a.at, b.place, b.at) }
-    return this.#rules.differences(saidOf(a), saidOf(b), about)
+  /** Equal ones: of a request, what came of it. */
+  readonly sent = (a: Sent, b: Sent): Difference[] => {
+    if (a.kind !== 'request' || b.kind !== 'request') return []
+    return [...this.#notifications(a, b), ...this.#outcomes(a, b), ...this.#cancellations(a, b)]
+  }
+
+  /** What the server said on its own, and what the client answered. */
+  readonly said = (a: Said, b: Said): Difference[] => {
+    const { method } = a
+    const asked = this.#differences(saidOf(a), saidOf(b), {
+      method,
+      moments: this.#moments(a.place, a.at, b.place, b.at)
+    })
+    const [old, now] = [a.answer, b.answer]
+    if (!old || !now) return [...asked, ...differences(presence('answer', old), presence('answer', now))]
+    const moments = this.#moments(old.place, old.at, now.place, now.at)
+    const answered = this.#differences(withoutFraming(old), withoutFraming(now), { method, moments })
+    return [...asked, ...below('answer', answered)]
+  }
+
+  #cancellations(a: RecordedRequest, b: RecordedRequest): Difference[] {
+    return differences(presence('cancelled', a.cancelled), presence('cancelled', b.cancelled))
   }
 
   #outcomes(a: RecordedRequest, b: RecordedRequest): Difference[] {
     const [before, after] = [a.outcome, b.outcome]
     if (before.kind !== 'response' || after.kind !== 'response')
-      return differences(wordsFor(before), wordsFor(after), { limit: LIMIT })
+      return differences(wordsFor(before), wordsFor(after), { limit: LIMIT, ignore: isRedacted })
     const moments = this.#moments(before.place, before.at, after.place, after.at)
-    return this.#rules.differences(withoutFraming(before), withoutFraming(after), { ...aboutOf(a), moments })
+    return this.#differences(withoutFraming(before), withoutFraming(after), { ...aboutOf(a), moments })
   }
 
   #notifications(a: RecordedRequest, b: RecordedRequest): Difference[] {
@@ -131,13 +128,17 @@ class Comparing {
     const methodOf = (said: Said): string => said.method
     return pairsInOrder(before, after, methodOf, methodOf).flatMap(([old, now]): Difference[] => {
       const path = `notifications[${old ? before.indexOf(old) : after.indexOf(now!)}]`
-      if (old && now) return this.said(old, now).map(d => ({ ...d, path: d.path === '' ? path : `${path}.${d.path}` }))
+      if (old && now) return below(path, this.said(old, now))
       const pair = old ? [[saidOf(old)], []] : [[], [saidOf(now!)]]
       // A rule may say that what a request brings besides its answer does not count.
       const counts = pair.map(notifications => ({ notifications }))
-      if (this.#rules.differences(counts[0], counts[1], aboutOf(a)).length === 0) return []
+      if (this.#differences(counts[0], counts[1], aboutOf(a)).length === 0) return []
       return [old ? { path, kind: 'removed', old: saidOf(old) } : { path, kind: 'added', new: saidOf(now!) }]
     })
+  }
+
+  #differences(before: unknown, after: unknown, about: Compared): Difference[] {
+    return this.#rules.differences(before, after, { ...about, limit: LIMIT, ignore: isRedacted })
   }
 
   #moments(placeA: TapePlace, atA: number, placeB: TapePlace, atB: number): Moments | undefined {
@@ -151,8 +152,18 @@ function startsOf({ tapes }: Recording): Map<string, number> {
   return new Map(starts.filter(([, start]) => !Number.isNaN(start)))
 }
 
-function aboutOf({ method, subject: name }: RecordedRequest) {
-  return { method, limit: LIMIT, ...(name !== undefined && { name }) }
+const isRedacted: NonNullable<Compared['ignore']> = (_, old, now) => mayBeSameRedacted(old, now)
+
+function aboutOf({ method, subject: name }: RecordedRequest): Compared {
+  return { method, ...(name !== undefined && { name }) }
+}
+
+function below(path: string, found: readonly Difference[]): Difference[] {
+  return found.map(d => ({ ...d, path: d.path === '' ? path : `${path}.${d.path}` }))
+}
+
+function presence(name: string, value: object | undefined): object {
+  return value ? { [name]: true } : {}
 }
 
 /** Logs on a pipe are no request's own: which one they belong to nobody can tell. */
@@ -170,7 +181,13 @@ function saidOf(said: Said): unknown {
 }
 
 /** Without what belongs to the conversation rather than to the answer. */
-function withoutFraming({ text, truncated }: { readonly text: TapeText; readonly truncated: boolean }): object {
+function withoutFraming({
+  text,
+  truncated = false
+}: {
+  readonly text: TapeText
+  readonly truncated?: boolean
+}): object {
   const source = text.get()
   const message = truncated ? undefined : parsed(source)
   if (typeof message !== 'object' || message === null) return { beginning: source }

@@ -1,9 +1,9 @@
 import { CatflapError } from '../errors.ts'
-import { BatchReceiver } from '../transport/upstream/batch-receiver.ts'
 import { ended, failed } from '../transport/upstream/no-call.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, UpstreamCall } from '../transport/upstream.ts'
 import type { Replay } from './replay.ts'
-import type { ReplaySession } from './replay-session.ts'
+import type { Outlet, ReplaySession } from './replay-session.ts'
+import { tellBatch } from './tape-batch.ts'
 
 /** A leg whose server is a tape. It is a pipe in all but bytes: each call is an object, so that ids need not be told apart. */
 export class TapeLeg implements Leg {
@@ -13,14 +13,13 @@ export class TapeLeg implements Leg {
   #closed = false
 
   constructor(replay: Replay, events: LegEvents, name?: string) {
-    this.#session = replay.session(events, name)
+    this.#session = replay.session(events.heads ? overHttp(events) : events, name)
     this.#heads = events.heads === true
   }
 
   call(input: CallInput, receiver: CallReceiver): UpstreamCall {
     if (this.#closed) return failed(receiver, new CatflapError('session_not_found', 'The session has ended.'))
-    if (input.kind === 'batch') return this.#batch(input, receiver)
-    return tell(this.#session, input, receiver, this.#heads)
+    return tellAny(this.#session, input, receiver, this.#heads, () => this.#closed)
   }
 
   pause(): void {
@@ -35,26 +34,25 @@ export class TapeLeg implements Leg {
     this.#closed = true
     await this.#session.close()
   }
+}
 
-  /** Each is answered on its own; a status that one of them had has no place in the answer to all. */
-  #batch(input: CallInput, receiver: CallReceiver): UpstreamCall {
-    const messages = input.batch ?? []
-    const requests = messages.filter(m => m.kind === 'request').length
-    const batch = new BatchReceiver(receiver, requests, () => this.#closed)
-    const calls: UpstreamCall[] = []
-    for (const message of messages)
-      if (message.kind === 'request') calls.push(this.#session.request(message, batch.member(message.idText!), false))
-      else if (message.kind === 'response') this.#session.answer(message)
-      else this.#session.notification(message)
-    if (requests === 0) return ended(receiver)
-    return {
-      pause() {},
-      resume() {},
-      cancel(reason) {
-        for (const call of calls) call.cancel(reason)
-      }
-    }
+/** An error that answers nothing has no place on HTTP's streams. */
+export function overHttp(outlet: Outlet & Pick<LegEvents, 'late'>): Outlet {
+  return {
+    message: (message, call) => (message.kind === 'response' ? outlet.late(message) : outlet.message(message, call))
   }
+}
+
+/** The same for the legacy era, which has batches. */
+export function tellAny(
+  session: ReplaySession,
+  input: CallInput,
+  receiver: CallReceiver,
+  heads: boolean,
+  isOver: () => boolean = () => false
+): UpstreamCall {
+  if (input.kind === 'batch') return tellBatch(session, input, receiver, { heads, isOver })
+  return tell(session, input, receiver, heads)
 }
 
 export function tell(session: ReplaySession, input: CallInput, receiver: CallReceiver, heads: boolean): UpstreamCall {

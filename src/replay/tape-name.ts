@@ -15,7 +15,8 @@ export function tapeFileName(name: string): string {
     .replace(/^[.-]+|[.-]+$/g, '')
     .slice(0, LONGEST)
   if (name.trim() === '') throw new TypeError('a tape needs a name')
-  if (plain === name && !DEVICES.test(plain)) return `${plain}.tape.jsonl`
+  // On some systems `Name` and `name` are one file.
+  if (plain === name && plain === plain.toLowerCase() && !DEVICES.test(plain)) return `${plain}.tape.jsonl`
   const sum = createHash('sha256').update(name).digest('hex').slice(0, 8)
   return `${plain === '' || DEVICES.test(plain) ? `tape-${plain}` : plain}-${sum}.tape.jsonl`.replace('--', '-')
 }

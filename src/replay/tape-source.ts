@@ -1,8 +1,11 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
-import { errnoOf, reasonOf, TapeError, type TapeFrame } from '../tape/format.ts'
+import { errnoOf, TapeError, type TapeFrame } from '../tape/format.ts'
 import { parseFrame } from '../tape/reader.ts'
+import { unreadable } from '../tape/unreadable.ts'
+import { uint32s } from './column.ts'
+import { NearColumn } from './near-column.ts'
 import type { TapePlace, TapeText } from './recording.ts'
 
 const openFile = promisify(fs.open)
@@ -37,13 +40,13 @@ export class TapeSource {
   readonly file: string
   /** In ms: between the start of the first of all tapes and of this one. */
   base = 0
-  readonly #at = new Column(n => new Float64Array(n))
-  readonly #offset = new Column(n => new Float64Array(n))
-  readonly #bytes = new Column(n => new Uint32Array(n))
-  readonly #sum = new Column(n => new Uint32Array(n))
-  readonly #line = new Column(n => new Uint32Array(n))
-  readonly #from = new Column(n => new Uint32Array(n))
-  readonly #length = new Column(n => new Uint32Array(n))
+  readonly #at = new NearColumn(1000)
+  readonly #offset = new NearColumn(1)
+  readonly #bytes = uint32s()
+  readonly #sum = uint32s()
+  readonly #line = uint32s()
+  readonly #from = uint32s()
+  readonly #length = uint32s()
   /** Of the first texts. */
   readonly #kept: string[] = []
   #count = 0
@@ -66,7 +69,7 @@ export class TapeSource {
       source.#descriptor = await openFile(file, 'r')
       held++
       const stat = fs.fstatSync(source.#descriptor)
-      if (stat.isDirectory()) throw new Error('EISDIR: it is a folder')
+      if (stat.isDirectory()) throw new Error('it is a folder')
       source.#isFile = stat.isFile()
       source.#size = stat.size
     } catch (error) {
@@ -119,7 +122,7 @@ export class TapeSource {
     this.#bytes.set(i, line.raw.length)
     this.#sum.set(i, line.sum)
     this.#line.set(i, line.number)
-    this.#from.set(i, from)
+    if (from > 0) this.#from.set(i, from)
     this.#length.set(i, to - from)
     if (!keep || this.#kept.length < i) this.#needed = true
     else this.#kept.push(part ? text.slice(from, to) : text)
@@ -175,6 +178,11 @@ export class TapeSource {
   /** HTTP headers of its frame, name and value in turn. */
   headersOf(i: number): readonly string[] {
     return this.frameOf(i).http?.headers?.flat() ?? []
+  }
+
+  /** What was taken out of its frame. */
+  redactedOf(i: number): readonly string[] {
+    return this.frameOf(i).redacted ?? []
   }
 
   /** Reads the frame again. Throws TapeError `tape_replaced`, `tape_unreadable`. */
@@ -244,36 +252,6 @@ export class TextOnTape implements TapePlace, TapeText {
   }
 }
 
-type Numbers = Float64Array | Uint32Array
-
-/** Numbers that grow in number, without ever being copied. */
-class Column {
-  readonly #first: Numbers
-  readonly #blocks: Numbers[] = []
-  readonly #make: (length: number) => Numbers
-
-  constructor(make: (length: number) => Numbers) {
-    this.#make = make
-    this.#first = make(FIRST)
-  }
-
-  get(i: number): number {
-    const j = i - FIRST
-    return (j < 0 ? this.#first[i] : this.#blocks[j >>> BLOCK_BITS]?.[j & (BLOCK - 1)]) ?? 0
-  }
-
-  set(i: number, value: number): void {
-    const j = i - FIRST
-    if (j < 0) this.#first[i] = value
-    else (this.#blocks[j >>> BLOCK_BITS] ??= this.#make(BLOCK))[j & (BLOCK - 1)] = value
-  }
-}
-
-/** Folders may hold thousands of small tapes. */
-const FIRST = 128
-const BLOCK_BITS = 14
-const BLOCK = 1 << BLOCK_BITS
-
 function textOf(frame: TapeFrame): string | undefined {
   return frame.text ?? (frame.base64 === undefined ? undefined : Buffer.from(frame.base64, 'base64').toString())
 }
@@ -285,8 +263,4 @@ function readAll(descriptor: number, into: Buffer, offset: number): boolean {
     done += n
   }
   return true
-}
-
-function unreadable(file: string, error: unknown): TapeError {
-  return new TapeError('tape_unreadable', `cannot read ${file}: ${reasonOf(error)}`, error)
 }

@@ -2,9 +2,10 @@ import { TapeError, type TapeFrame } from '../tape/format.ts'
 import { InUse, Recent } from './bounded-maps.ts'
 import { Conversations } from './conversations.ts'
 import { type Envelope, envelopesOf } from './envelope.ts'
+import { type Mark, type Origin, UNREAD } from './on-tape.ts'
 import type { Room } from './room.ts'
 import { Lists, Names, NONE, ownText } from './shared-strings.ts'
-import { type Mark, type Origin, UNREAD } from './steps.ts'
+import type { StepTable } from './step-table.ts'
 import type { StreamOnTape } from './streams.ts'
 import type { TapeSource, TextRange } from './tape-source.ts'
 
@@ -24,6 +25,7 @@ export interface FrameAt {
 /** What is known of a tape while it is read. All of it is bounded, but for the conversations themselves. */
 export class TapeState {
   readonly name: string
+  readonly table: StepTable
   readonly conversations: Conversations
   readonly names = new Names()
   readonly #lists = new Lists()
@@ -34,9 +36,10 @@ export class TapeState {
   orders = 0
   #batched = 0
 
-  constructor(name: string) {
+  constructor(name: string, table: StepTable) {
     this.name = name
-    this.conversations = new Conversations(name)
+    this.table = table
+    this.conversations = new Conversations(name, table)
   }
 
   streamOf(frame: TapeFrame): StreamOnTape | undefined {
@@ -67,16 +70,18 @@ export class TapeState {
 
   /** What all that stands in one frame has in common. */
   facts(at: FrameAt): Pick<Origin, 'redacted' | 'headers'> {
-    const { redacted = NONE } = at.frame
-    return { redacted: this.#lists.of(redacted) ?? redacted, headers: this.headers(at) }
+    return { redacted: this.#held(at.frame.redacted ?? NONE, at), headers: this.headers(at) }
   }
 
-  headers({ frame, source }: FrameAt): Origin['headers'] {
-    const headers = frame.http?.headers
+  headers(at: FrameAt): Origin['headers'] {
+    const headers = at.frame.http?.headers
     if (!headers) return undefined
-    const flat = headers.flat()
-    const shared = this.#lists.of(flat)
-    if (shared || !source.canReadAgain) return shared ?? flat
+    return this.#held(headers.flat(), at)
+  }
+
+  #held(list: readonly string[], { source }: FrameAt): readonly string[] | typeof UNREAD {
+    const shared = this.#lists.of(list)
+    if (shared || !source.canReadAgain) return shared ?? list
     source.keepOpen()
     return UNREAD
   }

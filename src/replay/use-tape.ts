@@ -4,6 +4,7 @@ import path from 'node:path'
 import { createForward, type Forward, type ForwardOptions } from '../proxy/forward.ts'
 import type { CommandTarget, UrlTarget } from '../proxy/target.ts'
 import { TapeError } from '../tape/format.ts'
+import { failuresOf } from './failed-recording.ts'
 import type { ReplayOptions } from './options.ts'
 import { findingText, missText, type ReplayFinding } from './report.ts'
 import { tapeFileName } from './tape-name.ts'
@@ -37,11 +38,14 @@ export interface UsedTape extends AsyncDisposable {
   /** What was asked for so far and is not on the tape; the first hundred. */
   readonly misses: readonly ReplayFinding[]
   /**
-   * Ends it. Rejects with a TapeError `tape_missed` where something was not on the tape, or answered otherwise than recorded. A
-   * new tape is in its place only afterwards.
+   * Ends it. Rejects with a TapeError: `tape_missed` where something was not on the tape, or answered otherwise than recorded;
+   * `tape_failed` where the server did not answer while it was recorded. A new tape is in its place only afterwards, and only where
+   * that went well.
    */
   close(): Promise<void>
 }
+
+const MODES: readonly string[] = ['auto', 'record', 'replay']
 
 /** In-flight requests of a test that has ended are of no use to anybody. */
 const DRAIN = 500
@@ -57,6 +61,8 @@ export async function useTape(name: string, options: UseTapeOptions = {}): Promi
 }
 
 function isToRecord(file: string, name: string, { mode = 'auto', target }: UseTapeOptions): boolean {
+  if (!MODES.includes(mode))
+    throw new TypeError(`useTape('${name}'): mode '${mode}' is not allowed; give 'auto', 'record' or 'replay'`)
   if (mode === 'record') return true
   if (mode === 'auto' && isOn(process.env.CATFLAP_RECORD)) return true
   if (existsSync(file)) return false
@@ -76,7 +82,16 @@ async function recordTape(file: string, name: string, options: UseTapeOptions): 
   await rm(unfinished, { force: true })
   const door = await createForward({ ...forward, target, record: { path: unfinished } })
   // The whole tape or none: a test that was ended halfway must not leave one that later runs believe.
-  return new TapeInUse(door, file, async () => await rename(unfinished, file))
+  return new TapeInUse(door, file, async () => await keep(unfinished, file))
+}
+
+/** A recording that failed would be replayed for good: the failure, in the server's name. */
+async function keep(unfinished: string, file: string): Promise<void> {
+  const failures = await failuresOf(unfinished)
+  if (failures.length === 0) return await rename(unfinished, file)
+  await rm(unfinished, { force: true })
+  const told = failures.map(failure => `  ${failure}`)
+  throw new TapeError('tape_failed', [`The tape ${file} was not made: what was recorded failed.`, ...told].join('\n'))
 }
 
 let made = 0

@@ -16,11 +16,24 @@ export function differInVolatile(
   kinds: readonly VolatileKind[],
   moments?: Moments
 ): boolean {
+  // A time of day alone is near to nothing.
+  return differIn(before, after, { kinds, moments, clocks: moments === undefined })
+}
+
+interface Noise {
+  readonly kinds: readonly VolatileKind[]
+  readonly moments: Moments | undefined
+  /** Times of day are times, too. */
+  readonly clocks: boolean
+}
+
+function differIn(before: unknown, after: unknown, noise: Noise): boolean {
+  const { kinds, moments } = noise
   const [old, now] = [numberIn(before), numberIn(after)]
   if (old !== undefined && now !== undefined) return areNumbers(old, now, kinds, moments)
   if (typeof before !== 'string' || typeof after !== 'string') return false
   if (before.length > MAX_TEXT || after.length > MAX_TEXT) return false
-  return blanked(before, kinds, moments?.before, moments) === blanked(after, kinds, moments?.after, moments)
+  return blanked(before, moments?.before, noise) === blanked(after, moments?.after, noise)
 }
 
 /** Nanoseconds since 1970 are more than a double holds; to be near, they need not be exact. */
@@ -32,11 +45,14 @@ function numberIn(value: unknown): number | undefined {
 /** Longer ones are compared as they are. */
 const MAX_TEXT = 1024 * 1024
 
-/** The fewest kinds that make two different values equal; undefined where none do. Kinds that hide less come first. */
+/**
+ * The fewest kinds that make two different values equal; undefined where none do. Kinds that hide less come first. They are
+ * meant for a rule, for which times of day count whenever they were said.
+ */
 export function noiseOf(before: unknown, after: unknown, moments?: Moments): readonly VolatileKind[] | undefined {
+  const isNoise = (kinds: readonly VolatileKind[]): boolean => differIn(before, after, { kinds, moments, clocks: true })
   // Most differences are no noise, and then one look is enough.
-  if (!differInVolatile(before, after, KINDS, moments)) return undefined
-  return SETS.find(kinds => differInVolatile(before, after, kinds, moments))
+  return isNoise(KINDS) ? SETS.find(isNoise) : undefined
 }
 
 const KINDS: readonly VolatileKind[] = ['uuid', 'time', 'port', 'path', 'number']
@@ -74,18 +90,12 @@ function isEpoch(value: number, moment: number | undefined): boolean {
 }
 
 /** With a name in place of each part of these kinds. Kinds that may hold others go first. */
-function blanked(
-  text: string,
-  kinds: readonly VolatileKind[],
-  moment: number | undefined,
-  moments: Moments | undefined
-): string {
+function blanked(text: string, moment: number | undefined, { kinds, clocks }: Noise): string {
   if (kinds.includes('uuid')) text = text.replace(UUID, blank('uuid'))
   if (kinds.includes('time')) {
     text = text.replace(DATE, found => (isNear(timeOf(found), moment) ? blank('time') : found))
     text = text.replace(EPOCH, found => (isEpoch(Number(found), moment) ? blank('time') : found))
-    // A time of day alone is near to nothing.
-    if (!moments) text = text.replace(CLOCK, blank('time'))
+    if (clocks) text = text.replace(CLOCK, blank('time'))
   }
   if (kinds.includes('port')) text = text.replace(PORT, `$1${blank('port')}`)
   if (kinds.includes('path')) text = text.replace(FILE_PATH, blank('path'))
@@ -108,7 +118,8 @@ const HTTP_DATE = `${DAY}, \\d{2} ${MONTH} \\d{4} ${TIME} (?:GMT|UTC|[+-]\\d{4})
 /** Of JavaScript's Date and of date(1): `Mon Nov 23 2026 15:42:27 GMT+0000 (…)`, `Mon Nov 23 15:42:27 UTC 2026`. */
 const LONG_DATE = `${DAY} ${MONTH} [ \\d]\\d (?:\\d{4} ${TIME}(?: GMT[+-]\\d{4}(?: \\([^()]{1,64}\\))?)?|${TIME} (?:[A-Z]{3,4} )?\\d{4})`
 const DATE = new RegExp(`(?<![\\w.-])(?:${ISO}|${HTTP_DATE}|${LONG_DATE})(?![\\w-])`, 'g')
-const CLOCK = new RegExp(`(?<![\\w:.-])${TIME}(?![\\w:-])`, 'g')
+/** Some write `9:05 PM`, with a narrow blank between. */
+const CLOCK = /(?<![\w:.-])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:[ \u00a0\u202f]?[AP]\.?M\b\.?)?(?![\w:-])/gi
 const EPOCH = /(?<![\w.-])(?:\d{10}(?:\.\d{1,9})?|\d{13}(?:\.\d{1,9})?|\d{16}|\d{19})(?![\w.-])/g
 const PORT = /((?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]|0\.0\.0\.0):)\d{1,5}(?!\d)/gi
 /** Absolute, of two parts at least (`/` and `/mcp` are words of the protocol's world, not places on a disk). */

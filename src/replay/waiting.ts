@@ -1,7 +1,7 @@
 import { InUse } from './bounded-maps.ts'
 import type { ConversationBuilder } from './conversation-builder.ts'
+import type { RequestOnTape } from './request-on-tape.ts'
 import { doubleKey, keyOf } from './shared-strings.ts'
-import type { RequestOnTape } from './steps.ts'
 
 /** A request that has no answer yet. */
 export interface Pending {

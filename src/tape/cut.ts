@@ -1,6 +1,8 @@
 import { globToRegExp } from './filter.ts'
 import type { TapeFrame } from './format.ts'
 import { Pairing, type Seen } from './pairing.ts'
+import { Remembered } from './remembered.ts'
+import { RequestFates } from './request-fates.ts'
 
 /** A place on a tape: by the number of a frame, or by ms since the tape began. */
 export type TapeMark = { readonly n: number } | { readonly t: number }
@@ -15,19 +17,18 @@ export interface CutOptions {
   readonly methods?: readonly string[]
 }
 
-/** Streams and requests whose fate is remembered. Beyond twice that the oldest are judged anew, each frame by itself. */
-const MAX_REMEMBERED = 100_000
-
 /**
- * Says of each frame whether it stays. A request decides for its answer and for all that comes on its own HTTP stream; any other
- * frame for itself.
+ * Says of each frame whether it stays. A request decides for its answer, for its progress and cancellation, and for all that comes on
+ * its own HTTP stream; what the server asks elsewhere stays where it may belong to a request that stays. Any other frame decides
+ * for itself.
  */
 export class Cut {
   readonly #options: CutOptions
   readonly #methods: readonly RegExp[] | undefined
   readonly #pairing = new Pairing()
   /** By the stream's name: whether the request that opened it stays. */
-  readonly #streams = new Remembered()
+  readonly #streams = new Remembered<string>()
+  readonly #requests = new RequestFates()
 
   constructor(options: CutOptions) {
     this.#options = options
@@ -39,19 +40,27 @@ export class Cut {
     const seen = this.#pairing.see(frame)
     const key = exchangeOf(frame)
     const ofStream = key === undefined ? undefined : this.#streams.get(key)
-    if (ofStream !== undefined) return ofStream
-    const answered = this.#answered(frame, seen)
-    if (answered !== undefined) return answered
-    const keep = this.#isWithin(frame) && this.#isSought(seen)
-    if (key !== undefined) this.#streams.set(key, keep)
+    const keep = ofStream ?? this.#ofRequest(frame, seen) ?? this.#byItself(frame, seen)
+    if (key !== undefined && ofStream === undefined) this.#streams.set(key, keep)
+    for (const one of seen) this.#requests.saw(frame, one, keep)
     return keep
   }
 
-  /** An answer that comes elsewhere than on its request's stream: whether the request stayed. */
-  #answered(frame: TapeFrame, seen: readonly Seen[]): boolean | undefined {
-    const requests = seen.filter(s => s.kind === 'response' && s.request).map(s => s.request!)
-    if (requests.length === 0) return undefined
-    return requests.some(({ method, latency, n }) => this.#isWithin({ n, t: frame.t - latency }) && this.#names(method))
+  /** What belongs to a request that was before it. */
+  #ofRequest(frame: TapeFrame, seen: readonly Seen[]): boolean | undefined {
+    const fates = seen.map(one => this.#answered(frame, one) ?? this.#requests.fateOf(frame, one))
+    if (fates.includes(true)) return true
+    return fates.length > 0 && fates.every(fate => fate === false) ? false : undefined
+  }
+
+  #answered(frame: TapeFrame, { kind, request }: Seen): boolean | undefined {
+    if (kind !== 'response' || !request) return undefined
+    const { method, latency, n } = request
+    return this.#requests.stayed(n) ?? (this.#isWithin({ n, t: frame.t - latency }) && this.#names(method))
+  }
+
+  #byItself(frame: TapeFrame, seen: readonly Seen[]): boolean {
+    return this.#isWithin(frame) && this.#isSought(seen)
   }
 
   #isWithin(frame: Pick<TapeFrame, 'n' | 't'>): boolean {
@@ -72,23 +81,6 @@ export class Cut {
 /** HTTP requests have streams of their own; what passes on a pipe or a stream for listening is not one exchange. */
 function exchangeOf({ side, stream, process }: TapeFrame): string | undefined {
   return stream?.startsWith('post-') ? `${process ?? ''} ${side} ${stream}` : undefined
-}
-
-/** The latest, of which there are between as many as are to be remembered and twice that. Taking out one by one would be slow. */
-class Remembered {
-  #latest = new Map<string, boolean>()
-  #earlier: ReadonlyMap<string, boolean> = new Map()
-
-  get(key: string): boolean | undefined {
-    return this.#latest.get(key) ?? this.#earlier.get(key)
-  }
-
-  set(key: string, value: boolean): void {
-    this.#latest.set(key, value)
-    if (this.#latest.size < MAX_REMEMBERED) return
-    this.#earlier = this.#latest
-    this.#latest = new Map()
-  }
 }
 
 /** `#120` a frame, `90s`, `1500ms`, `2m`, `1h` since the start, or a moment (ISO 8601). Undefined for anything else. */

@@ -11,6 +11,10 @@ export interface MessageFacts {
   readonly error?: { readonly code?: string; readonly message?: string }
   /** A tool's answer with `isError`. */
   readonly toolError?: boolean
+  /** JSON text of `params._meta.progressToken` of a request, of `params.progressToken` of progress. */
+  readonly progressToken?: string
+  /** JSON text of `params.requestId`: what is cancelled. */
+  readonly requestId?: string
   /** JSON text of what the message carries: arguments, parameters, result. */
   readonly payload?: string
 }
@@ -60,10 +64,22 @@ function readParams(text: string, start: number, facts: Draft): number {
     const after = valueEnd(text, at)
     if (key === 'name' || key === 'uri') facts.subject ??= decodeString(text, at, after)
     else if (key === 'arguments') given = text.slice(at, after)
+    else if (key === 'progressToken') facts.progressToken = text.slice(at, after)
+    else if (key === 'requestId') facts.requestId = text.slice(at, after)
+    else if (key === '_meta') readMeta(text, at, facts)
     return after
   })
   facts.payload = given ?? text.slice(start, end)
   return end
+}
+
+function readMeta(text: string, start: number, facts: Draft): void {
+  if (text.charCodeAt(start) !== 0x7b) return
+  walkItems(text, start, (key, at) => {
+    const after = valueEnd(text, at)
+    if (key === 'progressToken') facts.progressToken ??= text.slice(at, after)
+    return after
+  })
 }
 
 function readResult(text: string, start: number, facts: Draft): number {

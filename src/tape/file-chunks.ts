@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { Changes } from './changes.ts'
-import { errnoOf, reasonOf, TapeError } from './format.ts'
+import { errnoOf, TapeError } from './format.ts'
+import { unreadable } from './unreadable.ts'
 
 const CHUNK = 256 * 1024
 
@@ -40,7 +41,7 @@ export async function* fileChunks(name: string, options: ChunkOptions = {}): Asy
     }
   } catch (error) {
     if (error instanceof TapeError || errnoOf(error) === undefined) throw error
-    throw new TapeError('tape_unreadable', `cannot read ${name}: ${reasonOf(error)}`, error)
+    throw unreadable(name, error)
   } finally {
     changes?.close()
     await handle.close()
@@ -51,7 +52,7 @@ async function openFile(name: string): Promise<FileHandle> {
   try {
     return await open(name, 'r')
   } catch (error) {
-    throw new TapeError('tape_unreadable', `cannot read ${name}: ${reasonOf(error)}`, error)
+    throw unreadable(name, error)
   }
 }
 

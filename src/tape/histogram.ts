@@ -8,7 +8,7 @@ const LAST = Math.ceil(Math.log(1e9 / SMALLEST) / LOG)
 
 /** Latencies in bounded memory, of which quantiles are known with bounded error. */
 export class Histogram {
-  readonly #buckets = new Map<number, number>()
+  #buckets: Uint32Array | undefined
   #count = 0
 
   get count(): number {
@@ -17,14 +17,15 @@ export class Histogram {
 
   add(ms: number): void {
     const bucket = ms > SMALLEST ? Math.min(LAST, Math.ceil(Math.log(ms / SMALLEST) / LOG)) : 0
-    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + 1)
+    this.#buckets ??= new Uint32Array(LAST + 1)
+    this.#buckets[bucket]!++
     this.#count++
   }
 
   /** Of `q` between 0 and 1, by nearest rank. Undefined where nothing was added. */
   quantile(q: number): number | undefined {
     let rank = Math.max(1, Math.ceil(q * this.#count))
-    for (const [bucket, count] of [...this.#buckets].sort(([a], [b]) => a - b)) {
+    for (const [bucket, count] of this.#buckets?.entries() ?? []) {
       rank -= count
       if (rank <= 0) return bucket === 0 ? SMALLEST : SMALLEST * GROWTH ** (bucket - 0.5)
     }

@@ -2,6 +2,9 @@ import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 
 const CHUNK = 64 * 1024
+/** Of bytes, for a chunk of characters that are mostly ASCII. */
+const BUFFER = 128 * 1024
+const MAX_SPARE = 8
 
 /** Lines to a stream: many per write when they come fast, with backpressure, and a reader who goes away is a quiet end. */
 export class LineOutput {
@@ -11,6 +14,8 @@ export class LineOutput {
   #closed = false
   #error: unknown
   #draining: Promise<void> | undefined
+  /** Memory that is used again: left to the garbage collector, it piles up faster than that takes it away. */
+  readonly #spare: Buffer[] = []
 
   constructor(stream: Writable) {
     this.#stream = stream
@@ -45,7 +50,7 @@ export class LineOutput {
     this.#scheduled = undefined
     const text = this.#text
     this.#text = ''
-    if (text === '' || this.#closed || this.#stream.write(text)) return undefined
+    if (text === '' || this.#closed || this.#send(text)) return undefined
     // Those who write on without waiting share one wait: listeners of each would pile up.
     this.#draining ??= new Promise(resolve => {
       const done = () => {
@@ -58,6 +63,15 @@ export class LineOutput {
       this.#stream.once('close', done)
     })
     return this.#draining
+  }
+
+  #send(text: string): boolean {
+    if (text.length > BUFFER || Buffer.byteLength(text) > BUFFER) return this.#stream.write(text)
+    const buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER)
+    const length = buffer.write(text)
+    return this.#stream.write(buffer.subarray(0, length), () => {
+      if (this.#spare.length < MAX_SPARE) this.#spare.push(buffer)
+    })
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

@@ -1,7 +1,8 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { asFrame, asHeader, parseLine } from './check.ts'
-import { reasonOf, TAPE_SUFFIX, TapeError, type TapeHeader } from './format.ts'
+import { reasonOf, TAPE_SUFFIX, type TapeHeader } from './format.ts'
+import { unlistable } from './unreadable.ts'
 
 export interface TapeListing {
   readonly file: string
@@ -23,7 +24,7 @@ export async function* listTapes(folder: string): AsyncGenerator<TapeListing, vo
   try {
     names = (await readdir(folder)).filter(name => name.endsWith(TAPE_SUFFIX)).sort()
   } catch (error) {
-    throw new TapeError('tape_unreadable', `cannot list ${folder}: ${reasonOf(error)}`, error)
+    throw unlistable(folder, error)
   }
   for (const name of names) yield await listOne(path.join(folder, name))
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, link, lstat, open, realpath, rename, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import { errnoOf, reasonOf, TapeError } from './format.ts'
+import { errnoOf, TapeError } from './format.ts'
+import { LineBuffer } from './line-buffer.ts'
+import { unwritable } from './unreadable.ts'
 
 const CHUNK = 256 * 1024
-const NEWLINE = Buffer.from('\n')
 
 export interface TapeOutputOptions {
   /** Replace a file that exists. */
@@ -20,8 +21,7 @@ export class TapeOutput {
   readonly #draft: string
   readonly #handle: FileHandle
   readonly #force: boolean
-  #pending: Buffer[] = []
-  #length = 0
+  readonly #lines = new LineBuffer(CHUNK)
 
   private constructor(file: string, draft: string, handle: FileHandle, force: boolean) {
     this.path = file
@@ -38,15 +38,20 @@ export class TapeOutput {
       const draft = path.join(path.dirname(target), `.catflap-${process.pid}-${randomUUID()}.part`)
       return new TapeOutput(target, draft, await open(draft, 'wx', 0o600), force)
     } catch (error) {
-      throw unwritable(file, error)
+      throw failure(file, error)
     }
   }
 
-  /** Without line end. Written, or copied, when the promise resolves; most often at once. */
-  line(line: Buffer): Promise<void> | undefined {
-    this.#pending.push(Buffer.from(line), NEWLINE)
-    this.#length += line.length + 1
-    return this.#length < CHUNK ? undefined : this.#flush()
+  /** Without line end; a copy is taken. */
+  add(line: Buffer | string): void {
+    if (typeof line === 'string') this.#lines.utf8(line)
+    else this.#lines.raw(line)
+    this.#lines.ascii('\n')
+  }
+
+  /** To be waited for between chunks of lines: writes what has come together, once it is worth it. */
+  room(): Promise<void> | undefined {
+    return this.#lines.length < CHUNK ? undefined : this.#flush()
   }
 
   /** Puts the file in its place. */
@@ -59,7 +64,7 @@ export class TapeOutput {
       else await this.#claim()
     } catch (error) {
       await this.discard()
-      throw unwritable(this.path, error)
+      throw failure(this.path, error)
     }
   }
 
@@ -83,14 +88,12 @@ export class TapeOutput {
   }
 
   async #flush(): Promise<void> {
-    const pending = this.#pending
-    this.#pending = []
-    this.#length = 0
     try {
-      const data = Buffer.concat(pending)
+      const data = this.#lines.view()
       for (let at = 0; at < data.length; ) at += (await this.#handle.write(data, at)).bytesWritten
+      this.#lines.clear()
     } catch (error) {
-      throw unwritable(this.path, error)
+      throw failure(this.path, error)
     }
   }
 }
@@ -106,9 +109,6 @@ async function refuseToReplace(file: string, force: boolean): Promise<void> {
     throw new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
 }
 
-function unwritable(file: string, error: unknown): TapeError {
-  if (error instanceof TapeError) return error
-  if (errnoOf(error) === 'EEXIST')
-    return new TapeError('tape_exists', `${file} exists already: name another file, or replace it with --force`)
-  return new TapeError('tape_unwritable', `cannot write ${file}: ${reasonOf(error)}`, error)
+function failure(file: string, error: unknown): TapeError {
+  return error instanceof TapeError ? error : unwritable(file, error)
 }

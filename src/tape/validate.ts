@@ -21,7 +21,7 @@ export const NOTES: ReadonlySet<string> = new Set([
 /** Everything that is not as docs/tape-format.md says, in order. Returns the number of frames. */
 export async function* validateTape(
   file: string,
-  chunks: AsyncIterable<Buffer> = fileChunks(file)
+  chunks: AsyncIterable<Buffer> = fileChunks(file, { reuse: true })
 ): AsyncGenerator<Finding, number, void> {
   const lines = new LineSource(chunks, file, DEFAULT_MAX_LINE)
   let line = 0

@@ -1,11 +1,10 @@
 import { pathText } from '../config/problems.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { DiffPath } from '../replay/json-diff.ts'
 import type { RecordedRequest } from '../replay/recording.ts'
 import { type BindingPlan, type Minted, PARTS, type Use } from './bindings.ts'
 import { counterpart, eachLeaf, replaceAt, valueAt } from './leaves.ts'
-import { answerOf, placeFacts, type Spoken } from './plan.ts'
-import { differInRandom } from './random.ts'
+import { answerOf, nameOf, placeFacts, type Spoken } from './plan.ts'
+import { differInRandom, isRandom } from './random.ts'
 import type { BindingReport, BoundPlace } from './report.ts'
 
 type Value = string | number
@@ -15,8 +14,12 @@ export class Bound {
   readonly #plan: BindingPlan
   readonly #now = new Map<Minted, Value>()
   readonly #gone = new Set<Minted>()
+  /** Requests of which an answer came. */
+  readonly #answered = new Set<RecordedRequest>()
   /** Of whole values, and of parts of texts. */
   readonly #equal = new Map<string, Map<string, Minted>>()
+  /** What a value of now was on the tape, and of which request. */
+  readonly #then = new Map<Value, Minted[]>()
   readonly #used = new Map<Minted, Use[]>()
 
   constructor(plan: BindingPlan) {
@@ -27,6 +30,7 @@ export class Bound {
   learn(request: RecordedRequest, live: unknown): void {
     const minted = this.#plan.minted.get(request)
     if (!minted) return
+    this.#answered.add(request)
     const recorded = answerOf(request)
     const text = JSON.stringify(live) ?? ''
     for (const one of minted) this.#learnOne(one, recorded, live, text)
@@ -34,27 +38,35 @@ export class Bound {
 
   #learnOne(one: Minted, recorded: unknown, live: unknown, text: string): void {
     const there = counterpart(recorded, live, one.path)
-    if (there === undefined && isGivenBack(one.path)) this.#gone.add(one)
+    if (isGivenBack(one.path) && typeof there !== 'string' && typeof there !== 'number') this.#gone.add(one)
     // What is still there somewhere has not changed, though its place may have.
     if (!isGivenBack(one.path) && text.includes(JSON.stringify(one.value).replace(/^"|"$/g, ''))) return
     const now = one.part ? partOf(valueAt(recorded, one.path), one.value, there) : there
     if ((typeof now !== 'string' && typeof now !== 'number') || now === one.value) return
     this.#now.set(one, now)
+    const before = this.#then.get(now)
+    if (before) before.push(one)
+    else this.#then.set(now, [one])
     const others = this.#equal.get(String(one.value))
     if (others) others.set(String(now), one)
     else this.#equal.set(String(one.value), new Map([[String(now), one]]))
   }
 
-  /** What the client was to give back, and the server gives no more: there is nothing that could be asked. */
-  missing(step: Spoken): Minted | undefined {
-    return this.#plan.uses.get(step)?.find(use => this.#gone.has(use.minted))?.minted
+  /** Why a message can not be sent: what it says was to come from an answer that did not come, or that has it no more. */
+  missing(step: Spoken): string | undefined {
+    for (const { minted } of this.#plan.uses.get(step) ?? []) {
+      const { request, path } = minted
+      if (!this.#answered.has(request)) return `it needs the answer to ${nameOf(request)}, which did not come`
+      if (this.#gone.has(minted)) return `the server's answer to ${request.method} has no ${path.at(-1)} any more`
+    }
+    return undefined
   }
 
   changes(step: Spoken): boolean {
     return this.#plan.uses.get(step)?.some(use => this.#now.has(use.minted)) === true
   }
 
-  /** Puts the live values into a message that is about to be sent. */
+  /** Puts the live values into a message. */
   apply(step: Spoken, json: unknown): void {
     for (const use of this.#plan.uses.get(step) ?? []) {
       const now = this.#now.get(use.minted)
@@ -62,8 +74,14 @@ export class Bound {
       const before = valueAt(json, use.path)
       const isWhole = String(before) === String(use.minted.value)
       const after = isWhole ? likeBefore(before, now) : withPart(before, use.minted.value, now)
-      if (after === before) continue
-      replaceAt(json, use.path, after)
+      if (after !== before) replaceAt(json, use.path, after)
+    }
+  }
+
+  /** The message is sent, with the live values. */
+  sent(step: Spoken): void {
+    for (const use of this.#plan.uses.get(step) ?? []) {
+      if (!this.#now.has(use.minted)) continue
       const used = this.#used.get(use.minted)
       if (used) used.push(use)
       else this.#used.set(use.minted, [use])
@@ -91,9 +109,9 @@ export class Bound {
     return changed === after
   }
 
-  /** What was made up anew, and what it is now. */
-  get names(): readonly (readonly [Minted, Value])[] {
-    return [...this.#now]
+  /** Which values are this one now. */
+  mintedAs(now: unknown): readonly Minted[] {
+    return this.#then.get(now as Value) ?? []
   }
 
   /** Of a value that another run found at the same place. */
@@ -103,21 +121,21 @@ export class Bound {
     return found && this.#now.get(found)
   }
 
-  /** A message of now, with values that were made up anew as they were on the tape. */
-  asThen(text: string): string {
-    const then = new Map([...this.#now].map(([minted, now]) => [now, minted.value]))
-    if (then.size === 0) return text
-    const json = parseJson(text)
+  /** A message of now, with values that were made up anew as they were on the tape. The message itself is changed. */
+  asThen(json: unknown): unknown {
+    if (this.#then.size === 0) return json
+    const then = (now: Value, path: DiffPath): Value | undefined =>
+      this.#then.get(now)?.findLast(minted => mayStandAt(path, minted, now))?.value
     const changes: { readonly path: DiffPath; readonly value: Value }[] = []
     eachLeaf(json, (path, leaf) => {
-      const whole = then.get(leaf)
+      if (FRAMING.has(String(path[0]))) return
+      const whole = then(leaf, path)
       const value =
-        whole ?? (typeof leaf === 'string' ? leaf.replace(PARTS, part => String(then.get(part) ?? part)) : leaf)
+        whole ?? (typeof leaf === 'string' ? leaf.replace(PARTS, part => String(then(part, path) ?? part)) : leaf)
       if (value !== leaf) changes.push({ path: [...path], value })
     })
-    if (changes.length === 0) return text
     for (const { path, value } of changes) replaceAt(json, path, value)
-    return JSON.stringify(json)
+    return json
   }
 
   report(): BindingReport[] {
@@ -143,6 +161,14 @@ function isMadeUp({ path, value }: Minted, now: string): boolean {
 function isGivenBack(path: DiffPath): boolean {
   return ['nextCursor', 'requestState', 'taskId'].includes(String(path.at(-1)))
 }
+
+/** A cursor may be any word: elsewhere that is another thing, unless nobody could have written it. */
+function mayStandAt(path: DiffPath, minted: Minted, now: Value): boolean {
+  return !isGivenBack(minted.path) || isGivenBack(path) || isRandom(String(now))
+}
+
+/** What a message has of the protocol, and not of what is said. */
+const FRAMING: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method'])
 
 /** The part of a text that stands where another one stood in the text before. */
 function partOf(before: unknown, part: Value, after: unknown): string | undefined {

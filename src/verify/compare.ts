@@ -1,6 +1,6 @@
 import type { CatflapError } from '../errors.ts'
-import { AnswerRules } from '../replay/answer-rules.ts'
-import { parseJson } from '../replay/canonical.ts'
+import { excerpt, printable } from '../printable.ts'
+import { AnswerRules, type Subject } from '../replay/answer-rules.ts'
 import { pairsInOrder } from '../replay/in-order-pairs.ts'
 import { type Difference, differenceText } from '../replay/json-diff.ts'
 import type { RecordedRequest, Recording, Said, TapePlace } from '../replay/recording.ts'
@@ -10,10 +10,13 @@ import { ANNOUNCEMENTS } from './announcements.ts'
 import type { Bound } from './bound.ts'
 import { LISTS } from './drift.ts'
 import { valueAt } from './leaves.ts'
-import type { LiveOutcome, LiveRequest, LiveSaid } from './live-request.ts'
+import type { LiveAnswer, LiveOutcome, LiveSaid } from './live-request.ts'
 import { isPage } from './pages.ts'
+import { answerOf, nameOf } from './plan.ts'
 import { isRedactedFrom } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
+import { voicePairs } from './voice-pairs.ts'
+import { bodyOf, jsonOf, type Voice } from './voices.ts'
 
 const MAX_DIFFERENCES = 100
 
@@ -29,10 +32,10 @@ export class Comparer {
     for (const { file, started } of recording.tapes) this.#started.set(file, Date.parse(started))
   }
 
-  /** Of a request with all that came of it. `alone`: no other was under way when it was recorded. */
-  request(recorded: RecordedRequest, live: LiveRequest, alone: boolean): FoundDifference[] {
+  /** Of a request with all that came of it. */
+  request(recorded: RecordedRequest, live: LiveAnswer): FoundDifference[] {
     const outcome = this.#outcome(recorded, live.outcome!)
-    const said = this.#said(recorded, live, alone).slice(0, MAX_DIFFERENCES - outcome.length)
+    const said = this.#said(recorded, live).slice(0, MAX_DIFFERENCES - outcome.length)
     return [...said, ...outcome].map(withText)
   }
 
@@ -41,11 +44,22 @@ export class Comparer {
     return this.#messages(recorded.method, jsonOf(recorded.text.get()), live, this.#momentsOf(recorded))
   }
 
+  /** Of what an answer asks the client (`inputRequests`); `live` is the whole message. */
+  inputRequests(recorded: RecordedRequest, live: unknown): Difference[] {
+    const { method, subject: name, outcome } = recorded
+    const asks = (message: unknown): unknown => ({
+      result: { inputRequests: valueAt(message, ['result', 'inputRequests']) }
+    })
+    const moments = outcome.kind === 'response' ? this.#moments(recorded.place, outcome.at, Date.now()) : undefined
+    return this.#differences(asks(answerOf(recorded)), asks(live), { method, name, moments, request: recorded })
+  }
+
   #outcome(recorded: RecordedRequest, live: LiveOutcome): Difference[] {
     const { outcome: before, method, subject: name } = recorded
     // Whether an answer overtakes its cancellation is left to chance.
     if (recorded.cancelled && (before.kind !== 'response' || live.kind !== 'response')) return []
-    if (before.kind === 'open' || live.kind === 'cancelled') return []
+    if (live.kind === 'cancelled') return []
+    if (before.kind === 'open') return staysOpen(recorded, live) ? [] : [change('outcome', 'open', liveText(live))]
     if (before.kind === 'response' && live.kind === 'response') {
       const now = jsonOf(live.message.bytes.toString('utf8'))
       if (before.truncated) {
@@ -67,20 +81,25 @@ export class Comparer {
     return this.#differences(bodyOf(before), bodyOf(after), about)
   }
 
-  #differences(before: unknown, after: unknown, { method, name, moments, request }: About): Difference[] {
+  #differences(
+    before: unknown,
+    after: unknown,
+    { method, name, moments, request, broughtBy }: About,
+    limit = MAX_DIFFERENCES
+  ): Difference[] {
     return this.#rules.differences(before, after, {
       method,
       name,
       moments,
-      limit: MAX_DIFFERENCES,
+      limit,
+      ...(broughtBy && { broughtBy }),
       ignore: (_, old, now) => isRedactedFrom(old, now) || this.#bound.isSame(old, now, request)
     })
   }
 
   /** Progress and logs, in their order. */
-  #said(recorded: RecordedRequest, live: LiveRequest, alone: boolean): Difference[] {
-    const [before, after] = belonging(recorded, live, alone)
-    const { method, subject: name } = recorded
+  #said(asked: RecordedRequest, live: LiveAnswer): Difference[] {
+    const [before, after] = belonging(asked, live)
     const found: Difference[] = []
     for (const [old, now] of pairsInOrder(
       before,
@@ -89,21 +108,54 @@ export class Comparer {
       s => s.message.method ?? ''
     )) {
       const path = `notifications[${old ? before.indexOf(old) : after.indexOf(now!)}]`
-      if (old && now) {
-        const nowJson = jsonOf(now.message.bytes.toString('utf8'))
-        for (const d of this.#messages(old.method, jsonOf(old.text.get()), nowJson, this.#momentsOf(old)))
-          found.push({ ...d, path: `${path}.${d.path}` })
-        continue
-      }
-      const value = bodyOf(jsonOf(old ? old.text.get() : now!.message.bytes.toString('utf8')))
-      const pair = old ? [[value], []] : [[], [value]]
-      const counts = { notifications: pair[0] }
-      // A rule may say that what a request brings besides its answer does not count.
-      const missing = this.#differences(counts, { notifications: pair[1] }, { method, name, moments: undefined })
-      if (missing.length > 0)
-        found.push(old ? { path, kind: 'removed', old: value } : { path, kind: 'added', new: value })
+      const then = old && this.#voiceThen(old, asked)
+      found.push(...this.#voices(then, now && voiceNow(now, asked), path))
     }
     return found
+  }
+
+  /** Of what was said to a session at large, wherever it stands. */
+  atLarge(before: readonly Voice[], after: readonly Voice[]): FoundDifference[] {
+    const found: FoundDifference[] = []
+    for (const [old, now] of voicePairs(before, after, (a, b) => this.#changes(a, b, 1).length === 0)) {
+      if ((old ?? now)!.isChance && !(old && now)) continue
+      const { method, asked } = (old ?? now)!
+      const place = asked ? ` (while ${nameOf(asked)} was under way)` : ''
+      for (const d of this.#voices(old, now, method)) found.push({ ...d, text: `${differenceText(d)}${place}` })
+      if (found.length >= MAX_DIFFERENCES) break
+    }
+    return found
+  }
+
+  /** When it was said, in ms since 1970. */
+  momentOf({ place, at }: Said): number | undefined {
+    const started = this.#started.get(place.file)
+    return started === undefined || Number.isNaN(started) ? undefined : started + at
+  }
+
+  #voiceThen(said: Said, asked: RecordedRequest): Voice {
+    const { method, truncated } = said
+    const body = bodyOf(jsonOf(said.text.get()))
+    return { method, body, asked, moment: this.momentOf(said), truncated, isChance: false }
+  }
+
+  #voices(old: Voice | undefined, now: Voice | undefined, path: string): Difference[] {
+    if (old && now) return this.#changes(old, now, MAX_DIFFERENCES).map(d => ({ ...d, path: `${path}.${d.path}` }))
+    const { method, asked, body } = (old ?? now)!
+    // A rule may say that what a request brings besides its answer does not count.
+    if (this.#rules.leavesOut({ method }, subjectsOf([asked]))) return []
+    return [old ? { path, kind: 'removed', old: body } : { path, kind: 'added', new: body }]
+  }
+
+  #changes(old: Voice, now: Voice, limit: number): Difference[] {
+    const { method } = old
+    if (old.truncated) return []
+    const isLeftOut = ({ asked }: Voice): boolean => this.#rules.leavesOut({ method }, subjectsOf([asked]))
+    if (isLeftOut(old) || isLeftOut(now)) return []
+    const moments =
+      old.moment === undefined || now.moment === undefined ? undefined : { before: old.moment, after: now.moment }
+    const broughtBy = subjectsOf([old.asked, now.asked])
+    return this.#differences(old.body, now.body, { method, name: undefined, moments, broughtBy }, limit)
   }
 
   #messages(method: string, before: unknown, after: unknown, moments: Moments | undefined): Difference[] {
@@ -126,21 +178,35 @@ interface About {
   readonly moments: Moments | undefined
   /** Whose answer it is. */
   readonly request?: RecordedRequest
+  readonly broughtBy?: readonly Subject[]
+}
+
+function voiceNow({ message }: LiveSaid, asked: RecordedRequest): Voice {
+  const body = bodyOf(jsonOf(message.bytes.toString('utf8')))
+  return { method: message.method ?? '', body, asked, moment: Date.now(), truncated: false, isChance: false }
+}
+
+/** Each once. */
+export function subjectsOf(requests: readonly (RecordedRequest | undefined)[]): Subject[] {
+  return [...new Set(requests)].filter(r => r !== undefined).map(({ method, subject: name }) => ({ method, name }))
 }
 
 export function withText(d: Difference): FoundDifference {
-  return { ...d, text: differenceText(d) }
+  return { ...d, text: d.path === 'outcome' ? outcomeText(d) : differenceText(d) }
+}
+
+const MAX_REASON = 1_000
+const WANTS_CREDENTIALS = /^HTTP 40[13]$/
+
+/** Why there is no answer is told as a whole: its end may be what helps. */
+function outcomeText({ old, new: now }: Difference): string {
+  const hint = WANTS_CREDENTIALS.test(String(now)) ? '; --token or --header supplies credentials' : ''
+  const [before, after] = [old, now].map(value => JSON.stringify(excerpt(String(value), MAX_REASON)))
+  return printable(`outcome: ${before} → ${after}${hint}`)
 }
 
 function change(path: string, old: unknown, now: unknown): Difference {
   return { path, kind: 'changed', old, new: now }
-}
-
-/** What is compared of a message: its id is the client's, and the rest is framing. */
-export function bodyOf(json: unknown): unknown {
-  if (typeof json !== 'object' || json === null) return json
-  const kept = ['method', 'params', 'result', 'error'].filter(key => Object.hasOwn(json, key))
-  return Object.fromEntries(kept.map(key => [key, (json as Record<string, unknown>)[key]]))
 }
 
 function withoutItems(json: unknown, method: string): unknown {
@@ -154,34 +220,26 @@ function kindOfAnswer(json: unknown): string {
   return typeof json === 'object' && json !== null && Object.hasOwn(json, 'error') ? 'error' : 'result'
 }
 
-/** Text that is no JSON counts as the text that it is. */
-function jsonOf(text: string): unknown {
-  try {
-    return parseJson(text)
-  } catch {
-    return text
-  }
-}
-
 /**
  * What belongs to the request on both sides, but for questions, which the client is asked as a session. On a pipe nothing but
- * progress says whose it is: there those logs count that came while the request alone was under way. Logs are not compared
- * where one side is a pipe and the other is not.
+ * progress and subscriptions says whose it is: the rest is of the session at large. Logs are not compared where one side is a
+ * pipe and the other is not.
  */
-export function belonging(recorded: RecordedRequest, live: LiveRequest, alone: boolean): [Said[], LiveSaid[]] {
-  const single = alone && live.alone
+export function belonging(recorded: RecordedRequest, live: LiveAnswer): [Said[], LiveSaid[]] {
   const isSubscription = recorded.method === 'subscriptions/listen'
-  const pipe = recorded.headers === undefined
+  const isPipe = recorded.headers === undefined || live.onPipe
   const logs = recorded.said.filter(s => s.method === LOG && !s.own)
   // A client of HTTP+SSE, too, hears all on one stream.
-  const unclear = !pipe && logs.length > 0 && !logs.some(s => s.owned)
+  const isUnclear = logs.length > 0 && !logs.some(s => s.owned)
   const counts = (method: string | undefined, owned: boolean): boolean => {
+    if (!owned) return false
     // What has changed is told to the session, though it may come on whatever stream is open.
-    if (method !== LOG) return owned && (isSubscription || !ANNOUNCEMENTS.test(method ?? ''))
-    return pipe === live.onPipe && !unclear && (pipe ? single : owned)
+    return method === LOG ? !isPipe && !isUnclear : isSubscription || !ANNOUNCEMENTS.test(method ?? '')
   }
   const before = recorded.said.filter(s => !s.own && s.id === undefined && counts(s.method, s.owned))
-  return [before, live.said.filter(({ message: m, owned }) => m.kind !== 'request' && counts(m.method, owned))]
+  const after = live.said.filter(({ message: m, owned }) => m.kind !== 'request' && counts(m.method, owned))
+  // What came beyond what is kept is not missing.
+  return [live.unkept > 0 ? before.slice(0, after.length) : before, after]
 }
 
 const LOG = 'notifications/message'
@@ -196,6 +254,11 @@ function liveText(outcome: LiveOutcome): string {
   if (outcome.kind === 'response') return outcome.message.isError ? 'an error' : 'a result'
   if (outcome.kind === 'late') return 'no answer in time'
   return outcome.kind === 'failed' ? failureText(outcome.error) : 'cancelled'
+}
+
+/** A tape may end before an answer comes, whatever it would have been; a subscription has none while it lasts. */
+function staysOpen({ method }: RecordedRequest, live: LiveOutcome): boolean {
+  return live.kind === 'response' && method !== 'subscriptions/listen'
 }
 
 /** A server that has lost a session says so with 404. */

@@ -11,24 +11,33 @@ import { preparationOf } from './prepare.ts'
 import { placeText } from './text-report.ts'
 import { writingSteps } from './writes.ts'
 
-/** What would be sent, in order: a line each, safe for a terminal. Nothing is. */
-export function dryRun(recording: Recording, options: VerifyOptions): string[] {
+export interface DryRun {
+  /** Safe for a terminal. */
+  readonly lines: readonly string[]
+  /** There is nothing that a check would send, whatever is allowed. */
+  readonly isEmpty: boolean
+}
+
+/** What would be sent, in order, a line each. Nothing is. */
+export function dryRun(recording: Recording, options: VerifyOptions): DryRun {
   const whole = planOf(recording, options.sessions)
   const plan = options.driftOnly ? listsOf(whole) : whole
   const bindings = options.noBind ? NO_BINDINGS : bindingsOf(plan)
   const { skipped, problems } = preparationOf(plan, bindings, options)
   const writing = writingSteps(plan, bindings)
   const lines: string[] = []
+  let isEmpty = true
   for (const { conversation, step } of plan.acts) {
     if (!isSpoken(step)) continue
     const why = skipped.get(step)
     const word = why === undefined ? 'send' : writing.has(step) && !options.onlySafe ? 'refuse' : 'skip'
+    if (word !== 'skip' && step.kind === 'request') isEmpty = false
     const mark = why === undefined && writing.has(step) ? '  (writes)' : ''
     const reason = why === undefined ? '' : `  ${why}`
     lines.push(printable(`${word.padEnd(6)}  ${handleOf(conversation)}  ${nameOf(step)}${mark}${reason}`))
     for (const use of bindings.uses.get(step) ?? []) lines.push(`        ${bindingText(use)}`)
   }
-  return [...lines, ...problems.map(problem => printable(problem))]
+  return { lines: [...lines, ...problems.map(problem => printable(problem))], isEmpty }
 }
 
 function bindingText({ minted, path }: Use): string {

@@ -1,13 +1,17 @@
-import { MARK } from '../tape/format.ts'
+import type { Difference } from '../replay/json-diff.ts'
+import type { Literals } from '../tape/literals.ts'
 import { withText } from './compare.ts'
+import type { DriftChange } from './drift.ts'
 import type { FoundDifference, RequestReport, VerifyReport } from './report.ts'
+import { scrubbedValue } from './scrub.ts'
 
 /** The report without what the options supplied in secret: servers like to repeat it. */
-export function withoutSecrets(report: VerifyReport, secrets: readonly string[]): VerifyReport {
-  if (secrets.length === 0) return report
-  const hide = <T>(value: T): T => hidden(value, secrets) as T
+export function withoutSecrets(report: VerifyReport, secrets: Literals): VerifyReport {
+  if (secrets.size === 0) return report
+  const hide = <T>(value: T): T => scrubbedValue(value, secrets) as T
   // Its text holds no part of what was cut off in the middle of a secret.
-  const difference = (d: FoundDifference): FoundDifference => withText(hide(d))
+  const difference = (d: FoundDifference): FoundDifference => withText(hiddenDifference(d, secrets))
+  const change = (c: DriftChange): DriftChange => ({ ...hide(c), what: c.what, change: c.change })
   const request = (r: RequestReport): RequestReport => ({
     ...r,
     ...(r.reason !== undefined && { reason: hide(r.reason) }),
@@ -22,18 +26,25 @@ export function withoutSecrets(report: VerifyReport, secrets: readonly string[])
       differences: s.differences.map(difference)
     })),
     bindings: hide(report.bindings),
-    drift: hide(report.drift),
+    drift: { ...report.drift, changes: report.drift.changes.map(change) },
     ...(report.error !== undefined && { error: hide(report.error) })
   }
 }
 
-function hidden(value: unknown, secrets: readonly string[]): unknown {
-  if (typeof value === 'string') return secrets.reduce((left, secret) => left.replaceAll(secret, MARK), value)
-  if (typeof value === 'number') return secrets.includes(String(value)) ? MARK : value
-  if (Array.isArray(value)) return value.map(item => hidden(item, secrets))
-  if (typeof value !== 'object' || value === null) return value
-  const isPlain = Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null
-  if (!isPlain) return value
-  const entries = Object.entries(value).map(([key, item]) => [hidden(key, secrets), hidden(item, secrets)])
-  return Object.fromEntries(entries)
+/** A difference without what was supplied in secret, to be shown in part. */
+export function hiddenDifference<T extends Difference>(d: T, secrets: Literals): T {
+  if (secrets.size === 0) return d
+  // Long keys are cut off in it.
+  const path = d.path.replace(CUT_KEY, (_, key: string) => `["${cut(secrets.trimTail(secrets.scrub(uncut(key))))}…"]`)
+  return { ...(scrubbedValue({ ...d, path }, secrets) as T), kind: d.kind }
+}
+
+const CUT_KEY = /\["((?:[^"\\]|\\.)*)…"\]/g
+
+function uncut(key: string): string {
+  return JSON.parse(`"${key}"`) as string
+}
+
+function cut(key: string): string {
+  return JSON.stringify(key).slice(1, -1)
 }

@@ -1,9 +1,14 @@
 import { printable } from '../printable.ts'
+import { isToldByDrift } from './drift.ts'
 import type { RequestReport, SessionReport, VerifyReport } from './report.ts'
 
 /** JUnit's XML, as CI systems read it: a session is a suite, a request a case. */
 export function junitOf(report: VerifyReport): string[] {
-  const suites = [...report.sessions.map(suiteOf), ...driftSuite(report), ...errorSuite(report)]
+  const suites = [
+    ...report.sessions.map(session => suiteOf(session, report)),
+    ...driftSuite(report),
+    ...errorSuite(report)
+  ]
   const total = (key: 'tests' | 'failures' | 'errors' | 'skipped'): number => suites.reduce((sum, s) => sum + s[key], 0)
   const counts = {
     tests: total('tests'),
@@ -52,15 +57,18 @@ function suite(name: string, cases: readonly Case[]): Suite {
   }
 }
 
-function suiteOf({ session, era, requests, differences }: SessionReport): Suite {
+function suiteOf({ session, era, requests, differences, unsent = [] }: SessionReport, { drift }: VerifyReport): Suite {
   const name = session ?? (era === 'modern' ? 'modern' : 'no session')
-  const cases = requests.map(request => caseOf(request, name))
+  const cases = requests.map(request =>
+    caseOf(isToldByDrift(request, drift) ? { ...request, status: 'same' } : request, name)
+  )
+  const left = unsent.map(u => caseOf({ ...u, status: 'skipped', differences: [] }, name))
   const asked = differences.map(d => ({
-    name: `asked by the server: ${d.path}`,
+    name: `asked or said by the server: ${d.path}`,
     classname: name,
     verdict: { tag: 'failure' as const, message: d.text }
   }))
-  return suite(name, [...cases, ...asked])
+  return suite(name, [...cases, ...left, ...asked])
 }
 
 function caseOf(request: RequestReport, classname: string): Case {
@@ -79,14 +87,14 @@ function caseOf(request: RequestReport, classname: string): Case {
   return { ...about, verdict: { tag: 'failure', message, text: texts.join('\n') } }
 }
 
-function driftSuite({ drift }: VerifyReport): Suite[] {
+function driftSuite({ drift, failOn }: VerifyReport): Suite[] {
   if (drift.changes.length === 0) return []
   const cases = drift.changes.map(({ what, name, path, breaking, text }) => ({
     name: `${what} ${name}${path === undefined ? '' : ` ${path}`}`,
     classname: 'drift',
     verdict:
       breaking === undefined
-        ? { tag: 'skipped' as const, message: text }
+        ? { tag: failOn === 'any' ? ('failure' as const) : ('skipped' as const), message: text }
         : { tag: 'failure' as const, message: `breaking: ${text} (${breaking})` }
   }))
   return [suite('drift', cases)]

@@ -19,6 +19,19 @@ export interface LiveSaid {
   readonly owned: boolean
 }
 
+/** What came of a request, once it is over. */
+export interface LiveAnswer {
+  readonly outcome: LiveOutcome | undefined
+  /** What the server said that belongs to it. */
+  readonly said: readonly LiveSaid[]
+  /** How much more came than is kept. */
+  readonly unkept: number
+  /** No other request was under way at any time. */
+  readonly alone: boolean
+  readonly onPipe: boolean
+  readonly ms: number | undefined
+}
+
 /** More of one request than this is counted, not kept. */
 const MAX_SAID = 10_000
 
@@ -26,19 +39,25 @@ const MAX_SAID = 10_000
 const LONGEST = 20
 
 /** One request that is on its way to the server. */
-export class LiveRequest {
+export class LiveRequest implements LiveAnswer {
   readonly idText: string
   /** JSON text of its progress token. */
   readonly token: string | undefined
   readonly sentAt = performance.now()
-  /** What the server said that belongs to it. */
+  /** What the server said that belongs to it: its beginning, where that is very much. */
   readonly said: LiveSaid[] = []
+  /** How much more came than is kept. */
+  unkept = 0
+  /** How much came that is its own for sure. */
+  owned = 0
   /** Never rejects. */
   readonly ended: Promise<LiveOutcome>
   outcome: LiveOutcome | undefined
   /** No other request was under way at any time. */
   alone = true
   readonly onPipe: boolean
+  /** How often the server had said, when this was sent, that its tools have changed. */
+  readonly toolChanges: number
   ms: number | undefined
   call: UpstreamCall | undefined
   #resolve!: (outcome: LiveOutcome) => void
@@ -46,8 +65,16 @@ export class LiveRequest {
   readonly #timeout: number
 
   /** A `timeout` of 0: it may stay open for as long as it likes. */
-  constructor(message: Message, { timeout, onPipe }: { readonly timeout: number; readonly onPipe: boolean }) {
+  constructor(
+    message: Message,
+    {
+      timeout,
+      onPipe,
+      toolChanges
+    }: { readonly timeout: number; readonly onPipe: boolean; readonly toolChanges: number }
+  ) {
     this.onPipe = onPipe
+    this.toolChanges = toolChanges
     this.idText = message.idText!
     this.token = message.progressTokenText
     this.#timeout = timeout
@@ -58,7 +85,9 @@ export class LiveRequest {
   }
 
   heard(said: LiveSaid): void {
+    if (said.owned) this.owned++
     if (this.said.length < MAX_SAID) this.said.push(said)
+    else this.unkept++
     if (!said.owned || this.#timeout === 0 || this.outcome) return
     const left = this.#timeout * LONGEST - (performance.now() - this.sentAt)
     this.#restart(Math.max(1, Math.min(this.#timeout, left)))
@@ -95,11 +124,14 @@ export class LiveRequest {
 /** Hears what comes for one request, or for several that were sent as one batch. */
 export class Receiver implements CallReceiver {
   readonly requests: readonly LiveRequest[]
-  readonly #happened: () => void
+  readonly #parts: { readonly asOnTape: (message: Message) => Message; readonly happened: () => void }
 
-  constructor(requests: readonly LiveRequest[], happened: () => void) {
+  constructor(
+    requests: readonly LiveRequest[],
+    parts: { readonly asOnTape: (message: Message) => Message; readonly happened: () => void }
+  ) {
     this.requests = requests
-    this.#happened = happened
+    this.#parts = parts
   }
 
   onHead(): void {}
@@ -107,20 +139,20 @@ export class Receiver implements CallReceiver {
 
   onMessage(message: Message): void {
     const request = this.requests.find(r => r.idText === message.idText) ?? this.requests.find(r => !r.outcome)
-    request?.end({ kind: 'response', message, at: Date.now() })
-    this.#happened()
+    request?.end({ kind: 'response', message: this.#parts.asOnTape(message), at: Date.now() })
+    this.#parts.happened()
   }
 
   onEnd(): void {}
 
   onError(error: CatflapError): void {
     for (const request of this.requests) request.end({ kind: 'failed', error })
-    this.#happened()
+    this.#parts.happened()
   }
 }
 
 /** Of what came while a request was under way, that which belongs to it as far as can be told without a recording. */
-export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] {
+export function belongingLive({ said, alone, onPipe }: LiveAnswer): LiveSaid[] {
   return said.filter(({ message, owned }) => {
     if (ANNOUNCEMENTS.test(message.method ?? '') || message.kind === 'request') return false
     return owned || (alone && onPipe)
@@ -131,5 +163,5 @@ export function belongingLive({ said, alone, onPipe }: LiveRequest): LiveSaid[] 
 export function hasHeard(step: RecordedRequest, live: LiveRequest, order: number): boolean {
   if (live.outcome) return true
   const count = step.said.filter(s => s.owned && s.order < order).length
-  return live.said.filter(s => s.owned).length >= count
+  return live.owned >= count
 }

@@ -4,6 +4,8 @@ import type { Era } from '../protocol/versions.ts'
 import type { Target } from '../proxy/core.ts'
 import type { CallInput, CallReceiver, Leg, LegEvents, ReplyHead } from '../transport/upstream.ts'
 import { LiveRequest, Receiver } from './live-request.ts'
+import { LiveVoices } from './live-voices.ts'
+import { SessionNames } from './session-names.ts'
 import { Happenings } from './signal.ts'
 
 /** How long a server may take to have a notification, and a stream to open, in ms. */
@@ -14,6 +16,8 @@ export class LiveSession {
   readonly happenings = new Happenings()
   /** How many messages of each method came, whomever they belong to. */
   readonly counts = new Map<string, number>()
+  /** What it says to the session at large. */
+  readonly voices = new LiveVoices()
   /** The server has answered something, whatever it was. */
   answered = false
   readonly #leg: Leg
@@ -21,6 +25,7 @@ export class LiveSession {
   readonly #era: Era
   readonly #open = new Set<LiveRequest>()
   readonly #onQuestion: (message: Message, request: LiveRequest | undefined) => void
+  readonly #names: SessionNames
   #streamOpened = false
   #lost: CatflapError | undefined
 
@@ -28,6 +33,8 @@ export class LiveSession {
     target: Target,
     options: {
       readonly era: Era
+      /** What the session is called on the tape. */
+      readonly handle: string | undefined
       /** The server asks the client something. */
       readonly onQuestion: (message: Message, request: LiveRequest | undefined) => void
     }
@@ -35,7 +42,18 @@ export class LiveSession {
     this.#target = target
     this.#era = options.era
     this.#onQuestion = options.onQuestion
+    this.#names = new SessionNames(options.handle)
     this.#leg = target.open(this.#events())
+  }
+
+  /** How often the server has said by now that its tools have changed. */
+  get toolChanges(): number {
+    return this.counts.get('notifications/tools/list_changed') ?? 0
+  }
+
+  /** All comes on one stream, as far as is known: what a URL speaks shows when it is asked. */
+  get onPipe(): boolean {
+    return this.#target.kind !== 'http'
   }
 
   get lost(): CatflapError | undefined {
@@ -52,18 +70,24 @@ export class LiveSession {
     messages: readonly Message[],
     { timeout, headers }: { readonly timeout: number; readonly headers: readonly string[] }
   ): readonly LiveRequest[] {
-    const onPipe = this.#target.kind !== 'http'
-    const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe }))
+    const { onPipe } = this
+    const requests = messages.map(m => new LiveRequest(m, { timeout, onPipe, toolChanges: this.toolChanges }))
     for (const request of requests) {
       this.#open.add(request)
-      if (this.#open.size > 1) for (const one of this.#open) one.alone = false
+      this.voices.began(request)
+      // Of three or more, those before are known not to be alone.
+      if (this.#open.size === 2) for (const one of this.#open) one.alone = false
+      else if (this.#open.size > 2) request.alone = false
       void request.ended.then(outcome => {
         this.#open.delete(request)
         this.answered ||= outcome.kind === 'response' || (outcome.kind === 'failed' && hasStatus(outcome.error))
         this.happenings.happened()
       })
     }
-    const receiver = new Receiver(requests, () => this.happenings.happened())
+    const receiver = new Receiver(requests, {
+      asOnTape: message => this.#asOnTape(message),
+      happened: () => this.happenings.happened()
+    })
     const call = this.#leg.call(this.#input(messages, 'request', headers), receiver)
     for (const request of requests) request.call = call
     return requests
@@ -71,6 +95,7 @@ export class LiveSession {
 
   /** Sends a notification or an answer. Resolves once the server has it, has refused it, or took too long. */
   async say(message: Message, headers: readonly string[]): Promise<void> {
+    this.voices.touched()
     let done = false
     const end = (): void => {
       done = true
@@ -89,7 +114,13 @@ export class LiveSession {
     await this.#leg.close()
   }
 
-  #input(messages: readonly Message[], kind: 'request' | 'notify', headers: readonly string[]): CallInput {
+  #asOnTape(message: Message): Message {
+    this.#names.learn(this.#leg.upstreamId)
+    return this.#names.asOnTape(message)
+  }
+
+  #input(recorded: readonly Message[], kind: 'request' | 'notify', headers: readonly string[]): CallInput {
+    const messages = recorded.map(message => this.#names.asNow(message))
     const [only] = messages
     const batch = messages.length > 1 ? messages : undefined
     return {
@@ -104,8 +135,8 @@ export class LiveSession {
 
   #events(): LegEvents {
     return {
-      message: (message, call) => this.#heard(message, call),
-      late() {},
+      message: (message, call) => this.#heard(this.#asOnTape(message), call),
+      late: message => this.voices.late(this.#asOnTape(message)),
       noise() {},
       stderr() {},
       lost: (error, facts) => {
@@ -129,6 +160,7 @@ export class LiveSession {
     this.counts.set(method, (this.counts.get(method) ?? 0) + 1)
     const request = this.#owner(message, call)
     request?.heard({ message, owned: call !== undefined })
+    if (!call && message.kind !== 'request') this.voices.heard(message)
     if (message.kind === 'request') this.#onQuestion(message, request)
     this.happenings.happened()
   }

@@ -116,20 +116,9 @@ export function placeFacts({ file, line }: TapePlace): TapePlace {
   return { file, line }
 }
 
-/** Requests that were under way together with another one. */
-export function overlapping({ acts }: Plan): Set<RecordedRequest> {
-  const found = new Set<RecordedRequest>()
-  let longest: RecordedRequest | undefined
-  for (const { step } of acts) {
-    if (step.kind !== 'request') continue
-    if (longest && endOf(longest) > step.order) found.add(longest).add(step)
-    if (!longest || endOf(step) > endOf(longest)) longest = step
-  }
-  return found
-}
-
-function endOf({ outcome }: RecordedRequest): number {
-  return outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
+/** The tape ends before the answer, of which it can therefore say nothing. A subscription has none while it lasts. */
+export function isUnanswered({ outcome, cancelled, method }: RecordedRequest): boolean {
+  return outcome.kind === 'open' && !cancelled && method !== 'subscriptions/listen'
 }
 
 /** The requests of one batch stand together. */

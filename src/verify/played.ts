@@ -9,9 +9,18 @@ import { allSaid, type Spoken } from './plan.ts'
 import { Questions } from './questions.ts'
 import { sentHeaders } from './redactions.ts'
 import type { FoundDifference } from './report.ts'
+import { recordedVoices, type Voice } from './voices.ts'
 
 /** How long a question that belongs to no request is waited for, in ms. */
 const LOOSE_QUESTION = 5_000
+
+/** What is known by now of a request. */
+export interface SentFacts {
+  /** It is not left out. */
+  readonly isSent: (request: RecordedRequest) => boolean
+  /** Nor does the tape end before its answer. */
+  readonly isCompared: (request: RecordedRequest) => boolean
+}
 
 /** One recorded conversation, as it is had again. */
 export class Played {
@@ -19,6 +28,12 @@ export class Played {
   readonly questions: Questions
   /** The server has not answered `initialize`, without which nothing else is worth a try. */
   isRefused = false
+  /** By whose rules the differences are. */
+  comparer: Comparer
+  readonly #conversation: Conversation
+  /** It was had to its end. */
+  #isWhole = false
+  readonly #isSureOf: (request: RecordedRequest) => boolean
   readonly #announcements: readonly Said[]
   /** How many of them the client had heard by now, and of which methods. */
   #heard = 0
@@ -31,8 +46,11 @@ export class Played {
     target: Target,
     comparer: Comparer,
     messageOf: (step: Spoken) => Message | undefined,
-    isSent: (request: RecordedRequest) => boolean
+    { isSent, isCompared }: SentFacts
   ) {
+    this.#conversation = conversation
+    this.#isSureOf = isCompared
+    this.comparer = comparer
     this.#announcements = allSaid(conversation).filter(said => ANNOUNCEMENTS.test(said.method))
     this.questions = new Questions(conversation, isSent, {
       compare: (said, live) => comparer.question(said, live),
@@ -42,7 +60,8 @@ export class Played {
       },
       refuse: message => this.#say(message, undefined)
     })
-    this.session = new LiveSession(target, { era: conversation.era, onQuestion: m => this.questions.asked(m) })
+    const { era, session: handle } = conversation
+    this.session = new LiveSession(target, { era, handle, onQuestion: m => this.questions.asked(m) })
   }
 
   /** As many announcements have come as the client had heard by then, or it has been waited long enough. */
@@ -69,9 +88,44 @@ export class Played {
     await Promise.all(this.#answers)
   }
 
-  /** What the server asked otherwise. */
+  /** Waits for what the server said to the session at large when it was recorded. */
+  async voicesCame(ms: number): Promise<void> {
+    this.#isWhole = true
+    if (!this.#isCompared) return
+    const due = new Map<string, number>()
+    for (const { method, isChance } of this.voicesThen)
+      if (!isChance) due.set(method, ANNOUNCEMENTS.test(method) ? 1 : (due.get(method) ?? 0) + 1)
+    const { counts, happenings } = this.session
+    const isMissing = ([method, n]: [string, number]): boolean => (counts.get(method) ?? 0) < n
+    await happenings.until(() => this.session.lost !== undefined || ![...due].some(isMissing), ms)
+  }
+
+  /** What the server said to the session at large then. */
+  get voicesThen(): Voice[] {
+    return recordedVoices(this.#conversation, this.#isSureOf, said => this.comparer.momentOf(said))
+  }
+
+  /** And now; undefined where the two cannot be compared. */
+  get voicesNow(): Voice[] | undefined {
+    return this.#isCompared ? this.session.voices.all : undefined
+  }
+
+  /** Where one of the two has a stream for each request, and the other one for all, they hear different things. */
+  get #isCompared(): boolean {
+    const isPipe = this.#conversation.steps.some(s => s.kind === 'request' && s.headers === undefined)
+    return this.#isWhole && isPipe && this.session.onPipe && !this.isRefused && this.session.lost === undefined
+  }
+
+  /** What the server asked or said otherwise. */
   get differences(): FoundDifference[] {
-    return this.questions.differences.map(withText)
+    const extra = this.session.voices.extra.map(answer => ({ path: 'answer', kind: 'added' as const, new: answer }))
+    const now = this.voicesNow
+    const said = now ? this.comparer.atLarge(this.voicesThen, now) : []
+    return [
+      ...this.questions.differences.map(withText),
+      ...said,
+      ...extra.map(d => ({ ...d, text: `${withText(d).text} (nobody had asked, or it was answered already)` }))
+    ]
   }
 
   close(): Promise<void> {

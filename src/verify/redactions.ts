@@ -6,6 +6,8 @@ import { eachLeaf, replaceAt } from './leaves.ts'
 import type { VerifyOptions } from './options.ts'
 import { isSpoken, jsonOf, nameOf, type Plan, type Spoken } from './plan.ts'
 
+export { isRedactedFrom } from '../replay/marks.ts'
+
 /**
  * Headers that the client's side of a connection makes for itself, or that catflap took for itself; and those by which some
  * servers take a request for another one than it is.
@@ -98,24 +100,6 @@ export function supplied(json: unknown, set: VerifyOptions['set'] = {}): unknown
   for (const { path, text, value } of found)
     replaceAt(json, path, text === MARK ? value : text.replaceAll(MARK, () => String(value)))
   return json
-}
-
-/** Whether a recorded text is what redaction leaves of a text of now: a mark stands for anything. */
-export function isRedactedFrom(before: unknown, after: unknown): boolean {
-  if (typeof before !== 'string' || !before.includes(MARK)) return false
-  if (before === MARK) return after !== undefined
-  if (typeof after !== 'string') return false
-  const [head, ...middle] = before.split(MARK)
-  const tail = middle.pop()!
-  const end = after.length - tail.length
-  if (!after.startsWith(head!) || !after.endsWith(tail)) return false
-  let from = head!.length
-  for (const part of middle) {
-    const at = after.indexOf(part, from)
-    if (at < 0) return false
-    from = at + part.length
-  }
-  return from <= end
 }
 
 function matches(segments: readonly string[], path: DiffPath): boolean {

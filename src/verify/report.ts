@@ -9,8 +9,8 @@ import type { Drift } from './drift.ts'
 export interface VerifyReport {
   readonly report: 'catflap-verify'
   readonly version: 1
-  /** `refused`: something would have been changed on the server that nobody allowed. `unreachable`: the server never answered. */
-  readonly outcome: 'same' | 'different' | 'refused' | 'unreachable'
+  /** `interrupted`: ended before all was asked. `refused`: something would have been changed on the server that nobody allowed. `unreachable`: the server never answered. */
+  readonly outcome: 'same' | 'different' | 'refused' | 'unreachable' | 'interrupted'
   readonly tapes: readonly string[]
   /** For people; without credentials. */
   readonly target: string
@@ -21,6 +21,8 @@ export interface VerifyReport {
   readonly sessions: readonly SessionReport[]
   readonly bindings: readonly BindingReport[]
   readonly drift: Drift
+  /** Which changes of lists make the outcome `different`. */
+  readonly failOn: 'any' | 'breaking'
   /** Why the server could not be reached. */
   readonly error?: string
 }
@@ -37,6 +39,14 @@ export interface SessionReport {
   readonly requests: readonly RequestReport[]
   /** Of what belongs to no request: questions of the server's that are new, or came no more. */
   readonly differences: readonly FoundDifference[]
+  /** Notifications of the client's that were not sent; undefined where all were. */
+  readonly unsent?: readonly Unsent[]
+}
+
+export interface Unsent {
+  readonly method: string
+  readonly place: TapePlace
+  readonly reason: string
 }
 
 export interface RequestReport {

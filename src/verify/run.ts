@@ -1,31 +1,23 @@
 import type { CatflapError } from '../errors.ts'
-import { Message } from '../protocol/message.ts'
 import type { Target } from '../proxy/core.ts'
-import { parseJson } from '../replay/canonical.ts'
 import type { Conversation, RecordedNotification, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES } from '../replay/rules.ts'
 import type { BindingPlan } from './bindings.ts'
 import { Bound } from './bound.ts'
-import { Comparer } from './compare.ts'
-import { LISTS, Offers } from './drift.ts'
-import { hasHeard, type LiveRequest } from './live-request.ts'
+import { Comparer, withText } from './compare.ts'
+import { Consents } from './consents.ts'
+import { cursorOf, nextOf } from './listings.ts'
+import { hasHeard, type LiveAnswer, type LiveRequest } from './live-request.ts'
+import { Offers } from './offers.ts'
 import { DEFAULT_TIMEOUT, type VerifyOptions } from './options.ts'
-import { allPages, furtherPages } from './pages.ts'
-import {
-  type Act,
-  answerOf,
-  batchAt,
-  jsonOf,
-  lastOrderOf,
-  overlapping,
-  type Plan,
-  placeFacts,
-  type Spoken
-} from './plan.ts'
+import { Outgoing } from './outgoing.ts'
+import { furtherPages } from './pages.ts'
+import { Pending } from './pending.ts'
+import { type Act, answerOf, batchAt, isUnanswered, lastOrderOf, type Plan, placeFacts, type Spoken } from './plan.ts'
 import { Played } from './played.ts'
-import { sentHeaders, supplied } from './redactions.ts'
+import { sentHeaders } from './redactions.ts'
 import type { RequestReport, RequestStatus } from './report.ts'
-import { ReadOnlyTools } from './writes.ts'
+import { jsonOf as jsonOfText } from './voices.ts'
 
 /** How long what follows an announcement (of a changed list, say) waits for it, in ms. */
 const ANNOUNCEMENT = 2_000
@@ -33,14 +25,15 @@ const ANNOUNCEMENT = 2_000
 const OVERTAKE = 1_000
 
 const NOT_BEGUN = { status: 'skipped', reason: 'initialize, with which its session begins, was not answered' } as const
-
+const NOT_SENT_STATUS: ReadonlySet<RequestStatus | undefined> = new Set(['skipped', 'refused'])
 const NOT_SENT = { reason: 'the check was ended before it was sent' } as const
+const NOTHING_TO_COMPARE = { reason: 'the tape ends before its answer: there is nothing to compare with' } as const
 const INTERRUPTED = { reason: 'the check was ended before the answer came' } as const
 
 /** Sends what the client said, in its order, and compares what comes. */
 export class Run {
   readonly bound: Bound
-  readonly offers = new Offers()
+  readonly offers: Offers
   readonly played = new Map<Conversation, Played>()
   readonly requests = new Map<RecordedRequest, RequestReport>()
   /** Answers as they came, where somebody wants them. */
@@ -48,16 +41,16 @@ export class Run {
   readonly #plan: Plan
   readonly #target: Target
   readonly #options: VerifyOptions
+  /** What lists held beyond where they had ended. */
+  readonly further = new Map<RecordedRequest, readonly unknown[]>()
   readonly #comparer: Comparer
   readonly #skipped: ReadonlyMap<Spoken, string>
-  readonly #liveTools = new ReadOnlyTools()
-  /** What they are is known, or was not told. */
-  #hasAskedTools = false
-  /** Begun, and when each was over on the tape. */
-  readonly #pending = new Map<Promise<void>, number>()
+  readonly #consents: Consents
+  readonly #outgoing: Outgoing
+  /** Requests that were begun. */
+  readonly #pending = new Pending()
   readonly #live = new Map<RecordedRequest, { readonly live: LiveRequest; readonly played: Played }>()
   readonly #timeout: number
-  readonly #overlapping: ReadonlySet<RecordedRequest>
   /** Conversations that are not over, and when they were over on the tape. */
   readonly #open = new Map<Conversation, number>()
   /** Anything that wants an answer. */
@@ -80,11 +73,14 @@ export class Run {
     this.#target = parts.target
     this.#options = options
     this.#skipped = parts.skipped
+    this.offers = new Offers(parts.plan, parts.skipped)
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT
     this.onAnswer = parts.onAnswer
-    this.#overlapping = overlapping(parts.plan)
     this.bound = new Bound(parts.bindings)
     this.#comparer = new Comparer(parts.recording, options.rules ?? DEFAULT_RULES, this.bound)
+    this.#consents = new Consents(parts.plan, (asking, live) => this.#comparer.inputRequests(asking, live))
+    const { skipped } = parts
+    this.#outgoing = new Outgoing({ bound: this.bound, consents: this.#consents, skipped }, options)
   }
 
   async run(): Promise<void> {
@@ -96,7 +92,7 @@ export class Run {
     } finally {
       signal?.removeEventListener('abort', stop)
       await this.#close()
-      await Promise.all(this.#pending.keys())
+      await this.#pending.all()
     }
     if (!signal?.aborted) return
     for (const { step } of this.#plan.acts)
@@ -124,7 +120,7 @@ export class Run {
 
   /** Waits until all is answered that had been answered by then, and ends the sessions that had ended. */
   async #earlier(order: number): Promise<void> {
-    await Promise.all([...this.#pending].filter(([, over]) => over < order).map(([done]) => done))
+    await this.#pending.earlier(order)
     const ended = [...this.#open].filter(([, last]) => last < order).map(([conversation]) => conversation)
     for (const conversation of ended) this.#open.delete(conversation)
     await Promise.all(ended.map(conversation => this.#end(this.played.get(conversation)!)))
@@ -135,6 +131,7 @@ export class Run {
     const open = [...this.#live].filter(([, one]) => one.played === played)
     const all = (): boolean => open.every(([step, { live }]) => hasHeard(step, live, Number.POSITIVE_INFINITY))
     await played.session.happenings.until(() => all() || played.session.lost !== undefined, ANNOUNCEMENT)
+    if (!this.#options.driftOnly && !this.#options.signal?.aborted) await played.voicesCame(ANNOUNCEMENT)
     await played.close()
   }
 
@@ -148,7 +145,8 @@ export class Run {
     const played = this.#played(conversation)
     await played.announced(order, ANNOUNCEMENT)
     if (step.kind === 'request') return this.#request(played, steps as RecordedRequest[])
-    if (step.kind === 'answer') return step.to && (await played.answerDue(step.to, this.#timeout))
+    if (step.kind === 'answer')
+      return step.to && !played.isRefused ? played.answerDue(step.to, this.#timeout) : undefined
     if (this.#skipped.has(step)) return
     await this.#notify(played, step)
   }
@@ -161,8 +159,13 @@ export class Run {
   #played(conversation: Conversation): Played {
     let played = this.played.get(conversation)
     if (!played) {
-      const isSent = (step: RecordedRequest): boolean => !this.#skipped.has(step) && !step.cancelled
-      played = new Played(conversation, this.#target, this.#comparer, step => this.#messageOf(step), isSent)
+      const isLeftOut = (step: RecordedRequest): boolean => this.#skipped.has(step) || step.cancelled !== undefined
+      const statusOf = (step: RecordedRequest): RequestStatus | undefined => this.requests.get(step)?.status
+      const isCompared = (step: RecordedRequest): boolean => !isLeftOut(step) && !NOT_SENT_STATUS.has(statusOf(step))
+      const hasNoEnd = (step: RecordedRequest): boolean => this.requests.get(step)?.reason === NOTHING_TO_COMPARE.reason
+      const isSent = (step: RecordedRequest): boolean => isCompared(step) || (!isLeftOut(step) && hasNoEnd(step))
+      const facts = { isSent, isCompared }
+      played = new Played(conversation, this.#target, this.#comparer, step => this.#outgoing.sending(step), facts)
       this.played.set(conversation, played)
       this.#open.set(conversation, lastOrderOf(conversation))
     }
@@ -171,12 +174,15 @@ export class Run {
 
   async #request(played: Played, steps: readonly RecordedRequest[]): Promise<void> {
     const call = steps.find(step => step.method === 'tools/call' && !this.#skipped.has(step))
-    if (call && !played.isRefused && !this.#options.allowWrites) await this.#askTools(played, call)
+    if (call && !played.isRefused && !this.#options.allowWrites) {
+      this.hasSent = true
+      await this.#outgoing.askTools(played.session, call)
+    }
     if (this.#options.signal?.aborted) return
     const sent: RecordedRequest[] = []
     for (const step of steps) {
-      const why = played.isRefused ? NOT_BEGUN : this.#whyNot(step)
-      if (why) this.#tell(step, why.status, { reason: why.reason })
+      const why = played.isRefused ? NOT_BEGUN : this.#outgoing.whyNot(played.session, step)
+      if (why) this.#tell(step, why.status, why)
       else sent.push(step)
     }
     if (sent.length === 0) return
@@ -184,33 +190,24 @@ export class Run {
     this.hasSent = true
     const options = { timeout: long ? 0 : this.#timeout, headers: sentHeaders(sent[0]!) }
     const live = played.session.request(
-      sent.map(step => this.#messageOf(step)!),
+      sent.map(step => this.#outgoing.sending(step)),
       options
     )
     for (const [i, step] of sent.entries()) this.#await(played, step, live[i]!)
   }
 
-  /** What the tools do is known before the first of them is called, whenever the client asked. */
-  async #askTools(played: Played, call: RecordedRequest): Promise<void> {
-    if (this.#hasAskedTools) return
-    this.#hasAskedTools = true
-    this.hasSent = true
-    const options = { timeout: this.#timeout, headers: sentHeaders(call) }
-    for (const page of await allPages(played.session, 'tools/list', call, options)) this.#liveTools.learn(page)
-  }
-
   #await(played: Played, step: RecordedRequest, live: LiveRequest): void {
     this.#live.set(step, { live, played })
+    played.session.voices.isOf(live, step)
     const { outcome, cancelled } = step
     // Closed with its session: nobody waits for what was open to the end.
     const end = outcome.kind === 'open' ? Number.POSITIVE_INFINITY : outcome.order
     const over = cancelled ? Math.max(cancelled.order, outcome.kind === 'open' ? 0 : end) : end
-    const done = live.ended.then(async () => {
+    const done = live.ended.then(() => {
       this.#live.delete(step)
-      await this.#ended(played, step, live)
-      this.#pending.delete(done)
+      return this.#ended(played, step, live)
     })
-    this.#pending.set(done, over)
+    this.#pending.add(done, over)
   }
 
   async #ended(played: Played, step: RecordedRequest, live: LiveRequest): Promise<void> {
@@ -219,39 +216,43 @@ export class Run {
     if (outcome?.kind === 'failed') this.failure ??= outcome.error
     if (step.method === 'initialize' && outcome?.kind !== 'response') played.isRefused = true
     if (outcome?.kind === 'response') {
-      const json = parseJson(outcome.message.bytes.toString('utf8'))
+      const json = jsonOfText(outcome.message.bytes.toString('utf8'))
       this.bound.learn(step, json)
-      await this.#listed(played, step, json)
+      this.#consents.answered(step, json)
+      await this.#listed(played, step, live, json)
     }
     this.onAnswer?.(step, live)
     this.#compare(step, live, this.#comparer)
   }
 
   /** Compares once more, with other rules. */
-  recompare(answers: ReadonlyMap<RecordedRequest, LiveRequest>, comparer: Comparer): void {
+  recompare(answers: Iterable<readonly [RecordedRequest, LiveAnswer]>, comparer: Comparer): void {
     for (const [step, live] of answers) this.#compare(step, live, comparer)
+    for (const played of this.played.values()) played.comparer = comparer
   }
 
-  #compare(step: RecordedRequest, live: LiveRequest, comparer: Comparer): void {
-    const all = comparer.request(step, live, this.wasAlone(step))
+  #compare(step: RecordedRequest, live: LiveAnswer, comparer: Comparer): void {
+    const all = comparer.request(step, live)
     // Only what the lists hold is compared, and that as a whole.
     const isListed = this.#options.driftOnly && live.outcome?.kind === 'response' && !live.outcome.message.isError
-    const differences = isListed ? [] : all
-    const status = differences.length > 0 ? 'different' : 'same'
+    const differences = [...(isListed ? [] : all), ...this.offers.troubleAt(step).map(withText)]
     const ms = live.ms === undefined ? {} : { ms: rounded(live.ms) }
     const recordedMs = step.outcome.kind === 'open' ? {} : { recordedMs: rounded(step.outcome.at - step.at) }
-    this.#tell(step, status, { differences, ...ms, ...recordedMs })
+    const more = { differences, ...ms, ...recordedMs }
+    if (differences.length > 0) this.#tell(step, 'different', more)
+    else if (isUnanswered(step)) this.#tell(step, 'skipped', { ...more, ...NOTHING_TO_COMPARE })
+    else this.#tell(step, 'same', more)
   }
 
-  async #listed(played: Played, step: RecordedRequest, json: unknown): Promise<void> {
-    if (!LISTS.has(step.method)) return
-    this.offers.add(step.method, 'then', answerOf(step))
+  async #listed(played: Played, step: RecordedRequest, live: LiveRequest, json: unknown): Promise<void> {
+    this.offers.answered(step, json)
     const more = { timeout: this.#timeout, headers: sentHeaders(step) }
-    for (const page of [json, ...(await furtherPages(played.session, step, json, more))]) {
-      this.offers.add(step.method, 'now', page)
-      if (step.method === 'tools/list') this.#liveTools.learn(page)
-    }
-    if (step.method === 'tools/list') this.#hasAskedTools = true
+    const further = await furtherPages(played.session, step, this.offers, json, more)
+    const isLast = nextOf(answerOf(step)) === undefined
+    if (further.length > 0 && isLast) this.further.set(step, further)
+    const isFirst = cursorOf(step) === undefined
+    const pages = [json, ...further]
+    if (step.method === 'tools/list' && isFirst) this.#outgoing.gate.learn(played.session, pages, live.toolChanges)
   }
 
   async #notify(played: Played, step: RecordedNotification): Promise<void> {
@@ -260,8 +261,9 @@ export class Run {
     // What is to be cancelled was not sent, or is over.
     if (cancels && !live) return
     if (cancels && live) await this.#progressed(played, cancels, live, step.order)
-    const message = this.#messageOf(step)
-    if (message) await played.session.say(message, sentHeaders(step))
+    if (this.bound.missing(step) !== undefined) return
+    const message = this.#outgoing.sending(step)
+    await played.session.say(message, sentHeaders(step))
     if (cancels && live) live.giveUpAfter(cancels.outcome.kind === 'response' ? OVERTAKE : 0)
   }
 
@@ -277,43 +279,10 @@ export class Run {
     await played.session.happenings.until(() => hasHeard(step, live, order), this.#timeout)
   }
 
-  /** Why a request is not sent. */
-  #whyNot(step: RecordedRequest): { readonly status: RequestStatus; readonly reason: string } | undefined {
-    const skipped = this.#skipped.get(step)
-    if (skipped !== undefined) return { status: 'skipped', reason: skipped }
-    const missing = this.bound.missing(step)
-    if (missing) {
-      const reason = `the server's answer to ${missing.request.method} has no ${missing.path.at(-1)} any more`
-      return { status: 'skipped', reason }
-    }
-    if (step.method !== 'tools/call' || this.#options.allowWrites) return undefined
-    // Of the very message that is sent.
-    const name = this.#messageOf(step)?.name
-    const says = this.#liveTools.says(name)
-    if (says === true || (says === undefined && name === step.subject)) return undefined
-    const reason = 'the server does not mark the tool read-only any more; --allow-writes calls it all the same'
-    return { status: 'refused', reason }
-  }
-
   #tell(step: RecordedRequest, status: RequestStatus, more: Partial<RequestReport>): void {
     const { method, subject: name, place } = step
     const about = { method, ...(name !== undefined && { name }), place: placeFacts(place) }
     this.requests.set(step, { ...about, status, differences: [], ...more })
-  }
-
-  /** As recorded, with what the server made up anew, and with what redaction took out. */
-  #messageOf(step: Spoken): Message | undefined {
-    const text = step.text.get()
-    const isRedacted = this.#options.set !== undefined && text.includes('[redacted]')
-    if (!isRedacted && !this.bound.changes(step)) return Message.parse(Buffer.from(text))
-    const json = supplied(jsonOf(step), this.#options.set)
-    this.bound.apply(step, json)
-    return Message.parse(Buffer.from(JSON.stringify(json)))
-  }
-
-  /** No other request was under way when this one was recorded. */
-  wasAlone(request: RecordedRequest): boolean {
-    return !this.#overlapping.has(request)
   }
 }
 

@@ -1,10 +1,17 @@
-import { isEqualJson, valueText } from '../replay/json-diff.ts'
+import { pathText } from '../config/problems.ts'
+import { isEqualJson } from '../replay/json-diff.ts'
+import { compareComposed } from './schema-composed.ts'
+import { ANNOTATIONS, comparePlain, PLAIN } from './schema-keywords.ts'
+import { compareMembers } from './schema-members.ts'
+import { isSchema, References, refsIn, type Schema, type SchemaPath } from './schema-refs.ts'
 
 /** What of a changed JSON Schema breaks clients that worked. */
 export interface Break {
-  /** Within the schema: `.properties.path.type`. */
+  /** Within the old schema: `.properties.path.type`. */
   readonly path: string
   readonly why: string
+  /** Where the schema refers to that place, and referred to another one before or after. */
+  readonly via?: readonly string[]
 }
 
 /**
@@ -13,153 +20,144 @@ export interface Break {
  */
 export type SchemaUse = 'input' | 'output'
 
-type Schema = Readonly<Record<string, unknown>>
+/** Where a comparison is, and what for. */
+export interface At {
+  readonly use: SchemaUse
+  /** What JSON Schema says counts alone, without what servers mean by it: that a new argument is one that nobody gave before. */
+  readonly strict: boolean
+  readonly path: SchemaPath
+  readonly via: readonly SchemaPath[]
+  readonly depth: number
+}
 
-/** Deeper schemas are taken as they are. */
+/** What the keywords that hold schemas need. A schema that is absent is given as `true`, or `false` where that is what it means. */
+export interface Comparing {
+  compare(before: unknown, after: unknown, at: At): void
+  /** As they are written, and with all that they refer to. */
+  isSame(before: unknown, after: unknown): boolean
+  /** Whether comparing them would find something. */
+  isBroken(before: unknown, after: unknown, at: At): boolean
+  tell(at: At, keys: SchemaPath, why: string): void
+}
+
+/** Deeper schemas, and larger ones, are not looked at: any change of them may break clients. */
 const MAX_DEPTH = 50
+const MAX_STEPS = 10_000
+
+const NOT_COMPARED = 'it may break clients: it is too large to be compared'
 
 export function schemaBreaks(before: unknown, after: unknown, use: SchemaUse): Break[] {
-  const found: Break[] = []
-  compare(before, after, { use, path: '', depth: 0, found })
-  return found
+  if (!isAnySchema(before) || !isAnySchema(after)) return []
+  const [old, now] = [new References(before), new References(after)]
+  const found = new Comparison(old, now, {
+    count: 0,
+    last: 0,
+    ids: new WeakMap(),
+    equal: new Set(),
+    sameRefs: new Map()
+  })
+  found.compare(before, after, { use, strict: false, path: [], via: [], depth: 0 })
+  return found.breaks
 }
 
-interface At {
-  readonly use: SchemaUse
-  readonly path: string
-  readonly depth: number
-  readonly found: Break[]
+function isAnySchema(value: unknown): value is Schema | boolean {
+  return isSchema(value) || typeof value === 'boolean'
 }
 
-function compare(before: unknown, after: unknown, at: At): void {
-  if (!isSchema(before) || !isSchema(after) || at.depth > MAX_DEPTH) return
-  types(before, after, at)
-  values(before, after, at)
-  required(before, after, at)
-  properties(before, after, at)
-  if (at.use === 'input') limits(before, after, at)
-  alternatives(before, after, at)
-  const below = (key: string): void =>
-    compare(before[key], after[key], { ...at, path: `${at.path}.${key}`, depth: at.depth + 1 })
-  for (const key of ['items', 'additionalProperties', 'contains', 'not']) below(key)
-  for (const key of ['$defs', 'definitions', 'patternProperties']) members(before[key], after[key], key, at)
+interface Steps {
+  count: number
+  last: number
+  readonly ids: WeakMap<object, number>
+  /** Pairs in which nothing was found. */
+  readonly equal: Set<string>
+  /** Whether what a reference leads to is the same before and after. */
+  readonly sameRefs: Map<string, boolean>
 }
 
-function isSchema(value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+class Comparison implements Comparing {
+  readonly breaks: Break[] = []
+  readonly #then: References
+  readonly #now: References
+  readonly #steps: Steps
+  /** Pairs that are being compared: what refers back to them adds nothing. */
+  readonly #under: Set<string>
 
-function tell({ path, found }: At, key: string, why: string): void {
-  found.push({ path: `${path}.${key}`, why })
-}
-
-function types(before: Schema, after: Schema, at: At): void {
-  const [old, now] = [typesOf(before), typesOf(after)]
-  if (at.use === 'input' && now) {
-    const refused = old?.filter(type => !covers(now, type))
-    if (!old) tell(at, 'type', `only ${now.join(' or ')} is accepted now`)
-    else if (refused!.length > 0) tell(at, 'type', `${refused!.join(' and ')} is accepted no more`)
+  constructor(before: References, after: References, steps: Steps, under = new Set<string>()) {
+    this.#then = before
+    this.#now = after
+    this.#steps = steps
+    this.#under = under
   }
-  if (at.use === 'output' && old) {
-    const fresh = now?.filter(type => !covers(old, type))
-    if (!now) tell(at, 'type', `it need not be ${old.join(' or ')} any more`)
-    else if (fresh!.length > 0) tell(at, 'type', `it may be ${fresh!.join(' or ')} now`)
+
+  compare(before: unknown, after: unknown, at: At): void {
+    if (this.isSame(before, after)) return
+    if (at.depth > MAX_DEPTH || ++this.#steps.count > MAX_STEPS) return this.tell(at, [], NOT_COMPARED)
+    const [old, now] = [this.#then.follow(before, at.path), this.#now.follow(after, at.path)]
+    const isSamePlace = isEqualJson([old.refs, old.path], [now.refs, now.path])
+    const via = [...at.via, ...(isSamePlace ? [] : [at.path]), ...old.also, ...now.also]
+    const here = { ...at, path: old.path, via, depth: at.depth + 1 }
+    if (!isAnySchema(old.schema) || !isAnySchema(now.schema)) {
+      this.tell(here, [], 'it may break clients: one of them is no schema')
+    } else if (old.schema === false || now.schema === false) this.#nothing(old.schema, now.schema, here)
+    else this.#objects(old.schema === true ? {} : old.schema, now.schema === true ? {} : now.schema, here)
+  }
+
+  isSame(before: unknown, after: unknown): boolean {
+    if (!isEqualJson(before, after)) return false
+    const { sameRefs } = this.#steps
+    return refsIn(before).every(ref => {
+      const known = sameRefs.get(ref)
+      if (known !== undefined) return known
+      // What refers to itself is the same if all the rest of it is.
+      sameRefs.set(ref, true)
+      const isSame = this.isSame(this.#then.find(ref)?.schema, this.#now.find(ref)?.schema)
+      sameRefs.set(ref, isSame)
+      return isSame
+    })
+  }
+
+  isBroken(before: unknown, after: unknown, at: At): boolean {
+    const trial = new Comparison(this.#then, this.#now, this.#steps, this.#under)
+    trial.compare(before, after, at)
+    return trial.breaks.length > 0
+  }
+
+  tell({ path, via }: At, keys: SchemaPath, why: string): void {
+    const places = via.map(place => textOf(place))
+    this.breaks.push({ path: textOf([...path, ...keys]), why, ...(places.length > 0 && { via: places }) })
+  }
+
+  /** `false` accepts nothing. */
+  #nothing(before: Schema | boolean, after: Schema | boolean, at: At): void {
+    if (before === after) return
+    if (at.use === 'input' && after === false) this.tell(at, [], 'nothing is accepted there any more')
+    if (at.use === 'output' && before === false) this.tell(at, [], 'it may be there now')
+  }
+
+  #objects(before: Schema, after: Schema, at: At): void {
+    const pair = `${this.#idOf(before)} ${this.#idOf(after)} ${at.use} ${at.strict}`
+    if (this.#under.has(pair) || this.#steps.equal.has(pair)) return
+    this.#under.add(pair)
+    const sofar = this.breaks.length
+    comparePlain(before, after, at.use, (key, why) => this.tell(at, [key], why))
+    const compared = [...compareMembers(before, after, at, this), ...compareComposed(before, after, at, this)]
+    const known = new Set([...PLAIN, ...ANNOTATIONS, ...compared])
+    for (const key of new Set([...Object.keys(before), ...Object.keys(after)]))
+      if (!known.has(key) && !this.isSame(before[key], after[key]))
+        this.tell(at, [key], `it may break clients: catflap does not know what ${JSON.stringify(key)} asks for`)
+    this.#under.delete(pair)
+    if (this.breaks.length === sofar) this.#steps.equal.add(pair)
+  }
+
+  #idOf(schema: Schema): number {
+    const { ids } = this.#steps
+    let id = ids.get(schema)
+    if (id === undefined) ids.set(schema, (id = ++this.#steps.last))
+    return id
   }
 }
 
-function typesOf({ type }: Schema): string[] | undefined {
-  if (typeof type === 'string') return [type]
-  return Array.isArray(type) ? type.filter(t => typeof t === 'string') : undefined
-}
-
-function covers(types: readonly string[], type: string): boolean {
-  return types.includes(type) || (type === 'integer' && types.includes('number'))
-}
-
-/** `enum` and `const`. */
-function values(before: Schema, after: Schema, at: At): void {
-  const [old, now] = [valuesOf(before), valuesOf(after)]
-  const key = Object.hasOwn(after, 'enum') || Object.hasOwn(before, 'enum') ? 'enum' : 'const'
-  if (at.use === 'input' && now) {
-    const gone = old?.filter(value => !now.some(other => isEqualJson(value, other)))
-    if (!old) tell(at, key, `only ${now.map(v => valueText(v, 20)).join(', ')} is accepted now`)
-    else if (gone!.length > 0) tell(at, key, `${gone!.map(v => valueText(v, 20)).join(', ')} is accepted no more`)
-  }
-  if (at.use === 'output' && old) {
-    const fresh = now?.filter(value => !old.some(other => isEqualJson(value, other)))
-    if (!now) tell(at, key, 'it may be any value now')
-    else if (fresh!.length > 0) tell(at, key, `it may be ${fresh!.map(v => valueText(v, 20)).join(', ')} now`)
-  }
-}
-
-function valuesOf(schema: Schema): readonly unknown[] | undefined {
-  if (Array.isArray(schema.enum)) return schema.enum
-  return Object.hasOwn(schema, 'const') ? [schema.const] : undefined
-}
-
-function required(before: Schema, after: Schema, at: At): void {
-  const [old, now] = [namesIn(before.required), namesIn(after.required)]
-  if (at.use === 'input')
-    for (const name of now) if (!old.includes(name)) tell(at, 'required', `${quoted(name)} is required now`)
-  if (at.use === 'output')
-    for (const name of old) if (!now.includes(name)) tell(at, 'required', `${quoted(name)} may be missing now`)
-}
-
-function namesIn(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter(name => typeof name === 'string') : []
-}
-
-function quoted(name: string): string {
-  return valueText(name, 40)
-}
-
-function properties(before: Schema, after: Schema, at: At): void {
-  const [old, now] = [before.properties, after.properties].map(p => (isSchema(p) ? p : {})) as [Schema, Schema]
-  const closed = after.additionalProperties === false
-  for (const name of Object.keys(old)) {
-    if (Object.hasOwn(now, name)) continue
-    const path = `properties.${name}`
-    if (at.use === 'output') tell(at, path, `${quoted(name)} is gone`)
-    else if (closed) tell(at, path, `${quoted(name)} is accepted no more`)
-  }
-  if (at.use === 'input' && closed && before.additionalProperties !== false)
-    tell(at, 'additionalProperties', 'nothing but the named properties is accepted now')
-  members(old, now, 'properties', at)
-}
-
-function members(before: unknown, after: unknown, key: string, at: At): void {
-  if (!isSchema(before) || !isSchema(after)) return
-  for (const name of Object.keys(before))
-    if (Object.hasOwn(after, name))
-      compare(before[name], after[name], { ...at, path: `${at.path}.${key}.${name}`, depth: at.depth + 1 })
-}
-
-const LOWEST = ['minimum', 'exclusiveMinimum', 'minLength', 'minItems', 'minProperties']
-const HIGHEST = ['maximum', 'exclusiveMaximum', 'maxLength', 'maxItems', 'maxProperties']
-
-function limits(before: Schema, after: Schema, at: At): void {
-  for (const key of LOWEST) {
-    const now = after[key]
-    if (typeof now === 'number' && !(typeof before[key] === 'number' && before[key] >= now))
-      tell(at, key, `less than ${now} is accepted no more`)
-  }
-  for (const key of HIGHEST) {
-    const now = after[key]
-    if (typeof now === 'number' && !(typeof before[key] === 'number' && before[key] <= now))
-      tell(at, key, `more than ${now} is accepted no more`)
-  }
-  for (const key of ['pattern', 'format', 'multipleOf'])
-    if (after[key] !== undefined && !isEqualJson(before[key], after[key])) tell(at, key, `it has to fit another ${key}`)
-  if (after.uniqueItems === true && before.uniqueItems !== true) tell(at, 'uniqueItems', 'no item may occur twice')
-}
-
-function alternatives(before: Schema, after: Schema, at: At): void {
-  for (const key of ['anyOf', 'oneOf']) {
-    const [old, now] = [before[key], after[key]]
-    const [from, to] = at.use === 'input' ? [old, now] : [now, old]
-    if (!Array.isArray(to)) continue
-    const missing = Array.isArray(from) ? from.filter(one => !to.some(other => isEqualJson(one, other))) : undefined
-    if (missing === undefined || missing.length > 0)
-      tell(at, key, at.use === 'input' ? 'an alternative is accepted no more' : 'there are further alternatives now')
-  }
+/** As a difference within the schema has it. */
+function textOf(path: SchemaPath): string {
+  return pathText(['schema', ...path]).slice('schema'.length)
 }

@@ -4,19 +4,25 @@ import { fileChunks } from '../tape/file-chunks.ts'
 import { reasonOf, TapeError, type TapeFrame } from '../tape/format.ts'
 import { LineSplitter } from '../tape/lines.ts'
 import { compilePointers, redactPointers } from '../tape/pointers.ts'
+import type { PutAway } from './spill.ts'
 
 /** A message in the place of a recorded one. */
 export class NewText {
   /** JSON text of its id, to find it in a batch. */
   readonly idText: string | undefined
-  readonly text: string
   /** Something secret was taken out of it. */
   readonly isRedacted: boolean
+  readonly #text: PutAway
 
-  constructor(idText: string | undefined, text: string, isRedacted: boolean) {
+  /** A tape may change in all its messages: their texts need not be in memory until they are written. */
+  constructor(idText: string | undefined, text: PutAway, isRedacted: boolean) {
     this.idText = idText
-    this.text = text
     this.isRedacted = isRedacted
+    this.#text = text
+  }
+
+  get text(): string {
+    return this.#text().toString('utf8')
   }
 }
 
@@ -63,7 +69,8 @@ export async function rewrite(file: string, edits: Edits): Promise<void> {
 async function* edited(file: string, edits: Edits): AsyncGenerator<Buffer> {
   const splitter = new LineSplitter(MAX_LINE)
   const editor = new Editor(file, edits)
-  for await (const chunk of fileChunks(file)) for (const line of splitter.push(chunk)) yield* editor.line(line)
+  for await (const chunk of fileChunks(file, { reuse: true }))
+    for (const line of splitter.push(chunk)) yield* editor.line(line)
   // A torn end is no frame, and is left out.
   if (splitter.rest.length > 0 && isWhole(splitter.rest)) yield* editor.line(splitter.rest)
 }

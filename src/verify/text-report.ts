@@ -1,6 +1,7 @@
 import { printable } from '../printable.ts'
 import { valueText } from '../replay/json-diff.ts'
 import { type Paint, painter } from '../tape/colour.ts'
+import { isToldByDrift } from './drift.ts'
 import type { BoundPlace, RequestReport, RequestStatus, SessionReport, VerifyReport } from './report.ts'
 
 /** Of one request, so many differences are shown. */
@@ -10,7 +11,7 @@ const SHOWN = 20
 export function reportLines(report: VerifyReport, { colour = false }: { readonly colour?: boolean } = {}): string[] {
   const paint = painter(colour)
   return [
-    ...report.sessions.flatMap(session => sessionLines(session, paint)),
+    ...report.sessions.flatMap(session => sessionLines(session, report, paint)),
     ...driftLines(report, paint),
     ...bindingLines(report, paint),
     ...(report.error === undefined ? [] : [paint('red', printable(`unreachable: ${report.error}`))]),
@@ -21,19 +22,26 @@ export function reportLines(report: VerifyReport, { colour = false }: { readonly
 const MARKS = { same: 'same', different: 'DIFFERENT', skipped: 'skipped', refused: 'REFUSED' } as const
 const COLOURS = { same: 'green', different: 'red', skipped: 'yellow', refused: 'red' } as const
 
-function sessionLines({ session, era, requests, differences }: SessionReport, paint: Paint): string[] {
+function sessionLines(
+  { session, era, requests, differences, unsent = [] }: SessionReport,
+  report: VerifyReport,
+  paint: Paint
+): string[] {
   const told = requests.filter(r => r.status !== 'same')
-  if (told.length === 0 && differences.length === 0) return []
+  if (told.length === 0 && differences.length === 0 && unsent.length === 0) return []
   const title = session === undefined ? (era === 'modern' ? 'requests without a session' : 'no session') : session
   return [
     paint('bold', printable(title)),
-    ...told.flatMap(request => requestLines(request, paint)),
-    ...differences.map(d => `  ${paint('red', MARKS.different)}  the server asked otherwise: ${d.text}`)
+    ...told.flatMap(request => requestLines(request, report, paint)),
+    ...unsent.map(u => `  ${paint('yellow', MARKS.skipped)}  ${requestText(u)}: ${printable(u.reason)}`),
+    ...differences.map(d => `  ${paint('red', MARKS.different)}  the server asked or said otherwise: ${d.text}`)
   ]
 }
 
-function requestLines(request: RequestReport, paint: Paint): string[] {
+function requestLines(request: RequestReport, { drift }: VerifyReport, paint: Paint): string[] {
   const { status, reason, differences } = request
+  if (isToldByDrift(request, drift))
+    return [`  ${paint(COLOURS[status], MARKS[status])}  ${requestText(request)}: what it lists has changed, see below`]
   const why = reason === undefined ? '' : `: ${printable(reason)}`
   const more = differences.length > SHOWN ? [`      and ${differences.length - SHOWN} more`] : []
   return [

@@ -1,18 +1,19 @@
 import { settings } from '../proxy/options.ts'
 import { openTarget } from '../proxy/target.ts'
-import type { RecordedRequest, Recording } from '../replay/recording.ts'
+import type { Conversation, RecordedRequest, Recording } from '../replay/recording.ts'
 import { DEFAULT_RULES, type Rules } from '../replay/rules.ts'
-import { MARK } from '../tape/format.ts'
+import { Answers } from './answers.ts'
 import { bindingsOf, NO_BINDINGS } from './bindings.ts'
 import { Comparer } from './compare.ts'
 import { LISTS } from './drift.ts'
 import { withoutSecrets } from './hidden.ts'
 import { listsOf } from './lists-only.ts'
-import type { LiveRequest } from './live-request.ts'
+import type { LiveAnswer } from './live-request.ts'
 import { type VerifyOptions, VerifyRefusal } from './options.ts'
-import { type Plan, planOf } from './plan.ts'
+import { type Plan, placeFacts, planOf, type Spoken } from './plan.ts'
 import { preparationOf } from './prepare.ts'
-import type { RequestReport, RequestStatus, VerifyReport } from './report.ts'
+import { isRedactedFrom } from './redactions.ts'
+import type { RequestReport, RequestStatus, Unsent, VerifyReport } from './report.ts'
 import { Run } from './run.ts'
 import { secretsOf } from './secrets.ts'
 
@@ -30,7 +31,8 @@ export async function verify(recording: Recording, options: VerifyOptions): Prom
 /** One run, and what it leaves. */
 export interface Verified {
   readonly run: Run
-  readonly answers: Map<RecordedRequest, LiveRequest>
+  /** To be closed. */
+  readonly answers: Answers
   /** As the rules have it. */
   report(rules?: Rules): VerifyReport
 }
@@ -47,17 +49,20 @@ export async function verifyOnce(recording: Recording, options: VerifyOptions, k
   if (problems.length > 0) throw new VerifyRefusal(problems)
   const connectTimeout = Math.min(CONNECT_TIMEOUT, options.timeout ?? CONNECT_TIMEOUT)
   const secrets = secretsOf(options)
-  const scrub = (text: string): string => secrets.reduce((left, secret) => left.replaceAll(secret, MARK), text)
+  const scrub = (text: string): string => secrets.scrub(text)
   const target = await openTarget(options.target, settings({ connectTimeout }), { scrub })
-  const answers = new Map<RecordedRequest, LiveRequest>()
-  const onAnswer = keep ? (r: RecordedRequest, live: LiveRequest): void => void answers.set(r, live) : undefined
+  const answers = new Answers()
+  const onAnswer = keep ? (r: RecordedRequest, live: LiveAnswer): void => answers.add(r, live) : undefined
   const run = new Run({ recording, plan, target, skipped, bindings, onAnswer }, options)
   try {
     await run.run()
+  } catch (error) {
+    answers.close()
+    throw error
   } finally {
     await target.close()
   }
-  const facts = { target: target.label, started, ms: Math.round(performance.now() - from) }
+  const facts = { skipped, target: target.label, started, ms: Math.round(performance.now() - from) }
   return {
     run,
     answers,
@@ -74,17 +79,25 @@ function reportOf(
   plan: Plan,
   run: Run,
   options: VerifyOptions,
-  facts: Pick<VerifyReport, 'target' | 'started' | 'ms'>
+  { skipped, ...facts }: Pick<VerifyReport, 'target' | 'started' | 'ms'> & { skipped: ReadonlyMap<Spoken, string> }
 ): VerifyReport {
   const sessions = plan.conversations.map(conversation => {
     const { session, era } = conversation
     const requests = conversation.steps.map(step => run.requests.get(step as RecordedRequest)).filter(r => !!r)
-    const differences = run.played.get(conversation)?.differences ?? []
-    return { ...(session !== undefined && { session }), era, requests, differences }
+    const played = run.played.get(conversation)
+    // A server that answers nothing has not asked otherwise.
+    const differences = played && !played.isRefused ? played.differences : []
+    const unsent = unsentOf(conversation, skipped)
+    const more = unsent.length > 0 ? { unsent } : {}
+    return { ...(session !== undefined && { session }), era, requests, differences, ...more }
   })
   const all = sessions.flatMap(s => s.requests)
-  const error = unreachable(run)
-  const drift = run.offers.drift(options.rules ?? DEFAULT_RULES)
+  const isInterrupted = options.signal?.aborted === true
+  const error = isInterrupted ? ENDED : unreachable(run)
+  const drift = run.offers.drift(
+    options.rules ?? DEFAULT_RULES,
+    (old, now, request) => isRedactedFrom(old, now) || run.bound.isSame(old, now, request)
+  )
   const { failOn = 'any' } = options
   // Of lists that were answered, what counts is what has changed in them.
   const isListed = (r: RequestReport): boolean =>
@@ -98,21 +111,40 @@ function reportOf(
   return {
     report: 'catflap-verify',
     version: 1,
-    outcome: error !== undefined ? 'unreachable' : isRefused ? 'refused' : isDifferent ? 'different' : 'same',
+    outcome: isInterrupted
+      ? 'interrupted'
+      : error !== undefined
+        ? 'unreachable'
+        : isRefused
+          ? 'refused'
+          : isDifferent
+            ? 'different'
+            : 'same',
     tapes: recording.tapes.map(tape => tape.file),
     ...facts,
     counts: { requests: all.length, ...countsOf(all) },
     sessions,
     bindings: run.bound.report(),
     drift,
+    failOn,
     ...(error !== undefined && { error })
   }
 }
+
+const ENDED = 'the check was ended before all was asked and answered'
 
 function countsOf(all: readonly RequestReport[]): Record<RequestStatus, number> {
   const counts = { same: 0, different: 0, skipped: 0, refused: 0 }
   for (const { status } of all) counts[status]++
   return counts
+}
+
+function unsentOf({ steps }: Conversation, skipped: ReadonlyMap<Spoken, string>): Unsent[] {
+  const notifications = steps.filter(step => step.kind === 'notification')
+  return notifications.flatMap(step => {
+    const reason = skipped.get(step)
+    return reason === undefined ? [] : [{ method: step.method, place: placeFacts(step.place), reason }]
+  })
 }
 
 /** What kept all from being answered. */

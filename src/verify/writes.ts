@@ -1,7 +1,7 @@
 import type { RecordedRequest } from '../replay/recording.ts'
 import type { BindingPlan } from './bindings.ts'
 import { valueAt } from './leaves.ts'
-import { answerOf, isSpoken, type Plan, type Spoken } from './plan.ts'
+import { answerOf, isSpoken, jsonOf, type Plan, type Spoken } from './plan.ts'
 
 /**
  * What only reads, or changes nothing but the client's own connection. A tool is another matter, and so is whatever the
@@ -33,19 +33,23 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'notifications/elicitation/complete'
 ])
 
-/** Which tools say of themselves that they change nothing (`annotations.readOnlyHint`; without it they may). */
-export class ReadOnlyTools {
+/** Whether a tool says of itself that it changes nothing (`annotations.readOnlyHint`; without it it may). */
+export function isReadOnly(tool: unknown): boolean {
+  const says = (hint: string): unknown => valueAt(tool, ['annotations', hint])
+  return says('readOnlyHint') === true && says('destructiveHint') !== true
+}
+
+/** The tools that answers to `tools/list` name. */
+class ReadOnlyTools {
   readonly #known = new Map<string, boolean>()
 
-  /** Of an answer to `tools/list`. A tool that has said both is one that writes. */
+  /** A tool that has said both is one that writes. */
   learn(answer: unknown): void {
     const tools = valueAt(answer, ['result', 'tools'])
     if (!Array.isArray(tools)) return
     for (const tool of tools) {
       const name = valueAt(tool, ['name'])
-      if (typeof name !== 'string') continue
-      const reads = valueAt(tool, ['annotations', 'readOnlyHint']) === true
-      this.#known.set(name, reads && this.#known.get(name) !== false)
+      if (typeof name === 'string') this.#known.set(name, isReadOnly(tool) && this.#known.get(name) !== false)
     }
   }
 
@@ -55,7 +59,7 @@ export class ReadOnlyTools {
   }
 }
 
-export function toolsOnTape(plan: Plan): ReadOnlyTools {
+function toolsOnTape(plan: Plan): ReadOnlyTools {
   const tools = new ReadOnlyTools()
   for (const { step } of plan.acts)
     if (step.kind === 'request' && step.method === 'tools/list') tools.learn(answerOf(step))
@@ -75,10 +79,24 @@ function writes(step: Spoken, tools: ReadOnlyTools, bindings: BindingPlan): stri
   return HARMLESS.has(step.method) ? undefined : 'the method is none that the specification knows'
 }
 
-/** It was begun by a request that is sent as well: what is cancelled is the task that this begins. */
+/**
+ * It was begun by a request that is sent as well, and that asked for a task: what is cancelled is the task that this begins. A
+ * task that an answer only tells of is somebody else's.
+ */
 function isOwnTask(step: Spoken, { uses }: BindingPlan): boolean {
-  const use = uses.get(step)?.find(({ path }) => path.length === 2 && path[1] === 'taskId')
-  return use !== undefined && !use.minted.part && !use.minted.request.method.startsWith('tasks/')
+  const use = uses.get(step)?.find(({ path }) => path.join('/') === 'params/taskId')
+  if (!use || use.minted.part || use.minted.path.join('/') !== 'result/task/taskId') return false
+  const { request } = use.minted
+  return isObject(valueAt(jsonOf(request), ['params', 'task'])) || saysTask(answerOf(request))
+}
+
+/** Where the server decides what becomes a task. */
+function saysTask(answer: unknown): boolean {
+  return valueAt(answer, ['result', 'resultType']) === 'task'
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 /** All steps that may change something, with the reason. */

@@ -13,6 +13,17 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
     ['fro'],
     /'fro' is no command; there are forward, reverse, replay, verify, config, tape and tail/
   ],
+  [
+    'an unknown command for tapes',
+    ['tape', 'foo'],
+    /'catflap tape foo' is no command; there are tape ls, show, .*redact/
+  ],
+  ['an unknown command for files', ['config', 'foo'], /'catflap config foo' is no command; there are config check/],
+  [
+    'a pointer that is none',
+    ['tape', 'redact', 'a.tape.jsonl', '-o', 'b.tape.jsonl', '--redact-json', 'foo'],
+    /--redact-json: 'foo' is no JSON pointer.*write it like \/params/
+  ],
   ['no target', ['forward'], /no server given: 'catflap forward <url>' or 'catflap forward -- <command>/],
   ['both targets', ['forward', URL_TARGET, ...COMMAND], /URL or a command, not both: 'http:.*' and 'node'/],
   [
@@ -121,7 +132,8 @@ const WRONG: [what: string, args: readonly string[], message: RegExp][] = [
   ]
 ]
 
-const HELP = [[], ['forward'], ['tail'], ['tape'], ['tape', 'ls'], ['tape', 'show'], ['tape', 'validate']]
+const TAPE = ['ls', 'show', 'validate', 'stats', 'diff', 'cut', 'redact']
+const HELP = [[], ['forward'], ['replay'], ['verify'], ['tail'], ['tape'], ...TAPE.map(name => ['tape', name])]
 
 interface Ended {
   readonly code: number | null
@@ -162,7 +174,7 @@ t.test('help for every command, with an example', async t => {
     const name = ['catflap', ...HELP[i]!].join(' ')
     t.equal(code, 0, name)
     t.match(stdout, name)
-    t.match(stdout, /\nExamples:|\nCommands:/, name)
+    t.match(stdout, /\nExamples:\n {2}catflap /, name)
     t.equal(stderr, '', name)
   }
 })

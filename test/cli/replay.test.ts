@@ -154,6 +154,36 @@ t.test('forward tape:FILE is the same target', async t => {
   t.ok(frames.some(frame => frame.text?.includes('"tools/list"')))
 })
 
+t.test('forward tape:FILE tells what was missed, and fails', async t => {
+  trackLeaks(t)
+  const run = await startCatflap(['forward', '--listen', '0', `tape:${tapeFile(t)}`])
+  t.match((await rawPost(run.url, add(3), await session(run.url))).text, '-31060')
+  t.match(await run.close(), { code: 1 })
+  t.match(
+    run.events.items.find(e => e.event === 'replayed'),
+    { misses: 1 }
+  )
+})
+
+t.test('a stop during a recorded pause leaves it out', async t => {
+  trackLeaks(t)
+  const slow = asked(2, 'tools/call', { name: 'slow', arguments: {} }, { content: [{ type: 'text', text: 'done' }] })
+  const hours = slow.map((frame, i) => ({ ...frame, ...(i === 1 && { t: 5 * 3_600_000 }) }))
+  const file = httpTape(t, [...asked(1, 'tools/list', {}, { tools: [] }), ...hours])
+  const run = runCatflap(['replay', '--stdio', '--speed', 'real', '--drain-timeout', '1h', file])
+  const call = rpc(7, 'tools/call', { name: 'slow', arguments: {} })
+  for (const message of [initialize(0), call, rpc(8, 'tools/list')])
+    run.proc.stdin?.write(`${JSON.stringify(message)}\n`)
+  await run.stdout.until(line => JSON.parse(line).id === 8)
+  t.match(await run.close(), { code: 0 })
+  t.match(
+    run.stdout.items.map(line => JSON.parse(line)).find(({ id }) => id === 7),
+    {
+      result: { content: [{ text: 'done' }] }
+    }
+  )
+})
+
 t.test('a tape that cannot be read ends the start', async t => {
   trackLeaks(t)
   const file = tapeFile(t)

@@ -7,6 +7,7 @@ import { runCatflap } from '../helpers/catflap.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { initialize } from '../helpers/rpc.ts'
+import { httpTape } from '../replay/hand-stage.ts'
 
 t.test('names and URLs on the command line are served at /NAME/mcp, until a signal', async t => {
   trackLeaks(t)
@@ -39,11 +40,24 @@ t.test('without JSON it prints what is served where', async t => {
   t.equal((await run.close()).code, 0)
 })
 
+t.test('a route may lead to a tape', async t => {
+  trackLeaks(t)
+  const file = httpTape(t, [])
+  const run = runCatflap(['reverse', `a=tape:${file}`, '--listen', '0'])
+  t.teardown(() => run.kill9())
+  const told = await run.events.until(e => e.event === 'listening')
+  t.match(told.routes, [{ target: 'tape:a.tape.jsonl' }])
+  const { text } = await rawPost(`${(told.listeners as string[])[0]}/a/mcp`, initialize())
+  t.match(JSON.parse(text), { result: { serverInfo: { name: 'tape' } } })
+  t.equal((await run.close()).code, 0)
+})
+
 const WRONG: readonly (readonly [args: string[], message: RegExp])[] = [
   [[], /no route given/],
   [['a'], /'a' is no route; write NAME=URL/],
   [['=http://x/'], /is no route; write NAME=URL/],
   [['a=nonsense'], /'a=…' leads to no http or https URL/],
+  [['a=tape:'], /'a=tape:' names no file; write a=tape:FILE/],
   [['a=http://x/', 'a=http://y/'], /route 'a' is given more than once/],
   [['a=http://x/', '--listen', 'nowhere'], /--listen 'nowhere' is no address/],
   [['a=http://x/', '--listen', '0.0.0.0:0'], /--listen 0\.0\.0\.0: other machines can reach this/],

@@ -95,7 +95,9 @@ t.test('what leaves nothing out changes nothing', async () => {
 /** Other text for the same value: keys in another order, blanks, numbers spelled otherwise. */
 function respelled(value: unknown, pick: (n: number) => number): string {
   if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) < 1e15)
-    return [String(value), `${value}.0`, `${value}e0`, `${value}0e-1`, `${value}.00E+0`][pick(5)]!
+    return [String(value), `${value}.0`, `${value}e0`, value === 0 ? '-0e-1' : `${value}0e-1`, `${value}.00E+0`][
+      pick(5)
+    ]!
   if (Array.isArray(value)) return `[${value.map(v => respelled(v, pick)).join(pick(2) ? ' , ' : ',')}]`
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
   const members = Object.entries(value).map(

@@ -15,6 +15,7 @@ export interface Sketch {
 export function conversationOf(sketches: readonly Sketch[], { from = 0, session = 's1' } = {}): Conversation {
   return {
     era: 'legacy',
+    added: false,
     session,
     version: '2025-11-25',
     versions: [],

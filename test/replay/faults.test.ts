@@ -1,11 +1,14 @@
 /** What goes wrong on purpose: which requests it hits, and what their clients see. */
+import { writeFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
 import { parseDuration } from '../../src/proxy/options.ts'
 import { Faults, parseFault } from '../../src/replay/faults.ts'
-import { rpc } from '../helpers/rpc.ts'
+import { rawPost } from '../helpers/raw-client.ts'
+import { initialize, rpc } from '../helpers/rpc.ts'
 import { asked, byHand, httpTape } from './hand-stage.ts'
 import { down, notice, request, result, sseHead, up } from './recording-door.ts'
+import { replayDoor } from './replay-stage.ts'
 
 const parse = (text: string) => parseFault(text, parseDuration)
 
@@ -140,4 +143,29 @@ t.test('who tries again gets what a fault was told in the place of', async t => 
     t.ok(failed > 0, 'some failed')
     t.match(door.replay, { misses: 0, unused: 0, faults: { error: failed } })
   }
+})
+
+t.test('clients that begin in sessions of their own are counted together, so that who tries again gets in', async t => {
+  const file = httpTape(t, [...listed])
+  const door = await replayDoor(t, file, { faults: [parse('initialize=error:0.5')], seed: 1 })
+  const failed: boolean[] = []
+  for (let id = 0; id < 20; id++) failed.push((await rawPost(door.url!, initialize(id))).text.includes('-31062'))
+  t.ok(failed.includes(true) && failed.includes(false), String(failed))
+})
+
+t.test('who tries again with what the rules leave out gets what a fault was told in the place of', async t => {
+  const count = (n: number) => asked(n, 'tools/call', { name: 'count', arguments: { now: n } }, { n })
+  const file = httpTape(t, [...count(1), ...count(2), ...count(3)])
+  const rules = `${file}.rules.yaml`
+  writeFileSync(rules, 'version: 1\nrequests:\n  - method: tools/call\n    ignore: [/arguments/now]\n')
+  const { say, door } = await byHand(t, 'http', file, { faults: [parse('error:0.5')], seed: 3, rules, repeat: 'error' })
+  const counted: unknown[] = []
+  for (let id = 1; counted.length < 3 && id < 50; id++) {
+    const { result } = JSON.parse(
+      (await say(rpc(id, 'tools/call', { name: 'count', arguments: { now: 100 + id } }))).text
+    )
+    if (result) counted.push(result.n)
+  }
+  t.same(counted, [1, 2, 3])
+  t.ok(door.replay!.faults!.error! > 0, 'some failed')
 })

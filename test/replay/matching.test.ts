@@ -243,6 +243,23 @@ t.test('of several sets of gaps that fit, the one that leaves the least open, ho
   t.same(lines({ any: 'thing' }), [2, 2, 2])
 })
 
+t.test('a gap by itself holds several words, where nothing else fits better', async t => {
+  const tape = conversationOf([
+    callOf('login', { text: 'log in with [redacted] please' }),
+    callOf('login', { text: 'log in with [redacted] and leave please' }),
+    callOf('login', { text: '[redacted] is it' }),
+    callOf('get', { url: 'https://x/?token=[redacted]&page=1' })
+  ])
+  const cursor = new Matcher(tape, OPTIONS).cursor()
+  const line = (text: string): number | string => lineOf(cursor, callOf('login', { text }))
+  t.equal(line('log in with correct horse & battery please'), 2)
+  t.equal(line('log in with correct and leave please'), 3)
+  t.equal(line('correct horse is it'), 4)
+  missed(cursor, callOf('login', { text: 'log in with please' }))
+  const { difference } = missed(cursor, callOf('get', { url: 'https://x/?token=a b&page=1' }))
+  t.equal(difference.length, 1, 'nor within a word')
+})
+
 t.test('answers to what the server asked that differ are told, and the recording is used', async t => {
   const step = (answer: unknown, state = 'st'): Sketch => ({
     method: 'tools/call',
@@ -351,4 +368,37 @@ t.test('every recorded request, sent again in order, is found as itself', async 
       return matcher.unused.length === 0
     })
   )
+})
+
+t.test('what is written as a moment ago finds what it would find if it were read', async t => {
+  const names = fc.constantFrom('a', 'b')
+  const methods = fc.constantFrom('tools/call', 'prompts/get', 'x')
+  const spaces = fc.constantFrom('', ' ', '\n')
+  const asked = fc.record({ method: methods, name: names, n: fc.integer({ min: 0, max: 2 }), space: spaces })
+  const sketchOf = ({ method, name, n }: { method: string; name: string; n: number }): Sketch => ({
+    method,
+    params: { name, arguments: { n } }
+  })
+  fc.assert(
+    fc.property(fc.array(asked, { maxLength: 8 }), fc.array(asked, { maxLength: 20 }), (tape, requests) => {
+      const matcher = new Matcher(conversationOf(tape.map(sketchOf)), OPTIONS)
+      const [read, written] = [matcher.cursor(), matcher.cursor()]
+      return requests.every(request => {
+        const { method, params } = sketchOf(request)
+        const text = JSON.stringify(params).replace(',', `,${request.space}`)
+        const [one, other] = [read.match({ method, params }), written.match({ method, params, text })]
+        return JSON.stringify(one) === JSON.stringify(other)
+      })
+    })
+  )
+  const cursor = new Matcher(conversationOf([callOf('a', {})]), OPTIONS).cursor()
+  const once = { method: 'tools/call', params: { name: 'a', arguments: {} }, text: '{"name":"a","arguments":{}}' }
+  t.ok('request' in cursor.match(once))
+  const again = {
+    ...once,
+    get params(): unknown {
+      throw new Error('it was read')
+    }
+  }
+  t.ok('request' in cursor.match(again), 'without being read')
 })

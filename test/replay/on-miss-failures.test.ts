@@ -10,6 +10,7 @@ import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, notification, rpc, toolCall } from '../helpers/rpc.ts'
 import { asked, byHand, httpTape } from './hand-stage.ts'
+import { down, type FrameFacts } from './recording-door.ts'
 import { callTool, replayClient, replayDoor } from './replay-stage.ts'
 
 const handshake = echoWithHandshake('live')
@@ -67,20 +68,28 @@ t.test('what the server did not answer is not on the tape, and it is asked the n
   await first.door.close({ drainTimeout: 0 })
   t.match(first.door.replay, { misses: names.length, asked: names.length + 2 })
   const written = (await readFile(file, 'utf8')).slice(before.length)
-  t.notMatch(written, /tools\/call|cancelled|"data\\?":1/)
+  t.same(
+    [...written.matchAll(/"method\\":\\"(tools\/call|[^"]*cancelled)\\"/g)].map(found => found[1]),
+    ['tools/call', 'notifications/cancelled'],
+    'but for the one that the client gave up'
+  )
+  t.notMatch(written, /"data\\?":1/)
   for await (const finding of validateTape(file)) t.fail(`the tape is valid: ${JSON.stringify(finding)}`)
 
   mend()
   const run = async (options: { onMiss?: typeof onMiss }) => {
     const { say, heard, door } = await byHand(t, 'stdio', file, options)
-    for (const [id, name] of [...names, 'left', 'open'].entries()) {
+    await say(toolCall('left', 'left'))
+    await say(notification('notifications/cancelled', { requestId: 'left' }))
+    for (const [id, name] of [...names, 'open'].entries()) {
       await say(toolCall(id, name))
       t.match(await heard.until(message => message.id === id), { result: Object }, name)
     }
     await door.close()
+    t.notOk(heard.items.some(({ id }) => id === 'left'))
     return door.replay!
   }
-  t.match(await run({ onMiss }), { misses: 0, asked: names.length + 2 })
+  t.match(await run({ onMiss }), { misses: 0, asked: names.length + 1 })
   t.match(await run({}), { misses: 0, hits: names.length + 3 })
 })
 
@@ -114,6 +123,82 @@ t.test('what overlaps stands in its order, without the call that failed', async 
     ['up slow 2', 'up fast', 'down fast', 'down answer']
   )
   t.ok(frames.every(({ t: at }, i) => i === 0 || at >= frames[i - 1]!.t))
+})
+
+t.test("nothing is added until something was answered, and what was added is nobody's conversation", async t => {
+  trackLeaks(t)
+  const { server, mend } = await startFailing(t)
+  const log = (data: string): FrameFacts =>
+    down('get-1', { jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data } })
+  const file = httpTape(t, [
+    { stream: 'get-1', dir: 'up', kind: 'open', http: { method: 'GET', path: '/mcp', headers: [] } },
+    {
+      stream: 'get-1',
+      dir: 'down',
+      kind: 'head',
+      http: { status: 200, headers: [['Content-Type', 'text/event-stream']] }
+    },
+    log('welcome'),
+    ...asked(1, 'tools/list', {}, { tools: [] })
+  ])
+  const before = await readFile(file, 'utf8')
+  const onMiss = { url: server.url, record: true }
+  const client = async (tool: string, options: { onMiss?: typeof onMiss }) => {
+    const { say, heard, door } = await byHand(t, 'stdio', file, options)
+    await say(toolCall(1, tool))
+    t.match(
+      await heard.until(({ id }) => id === 1),
+      tool === 'page' && options.onMiss ? { error: Object } : { result: Object }
+    )
+    await say(rpc(2, 'tools/list'))
+    await heard.until(({ id }) => id === 2)
+    await door.close()
+    return { door, told: heard.items.filter(({ method }) => method !== undefined).length }
+  }
+  await client('page', { onMiss })
+  await client('page', { onMiss })
+  t.equal(await readFile(file, 'utf8'), before)
+  mend()
+  await client('a', { onMiss })
+  const again = await replayDoor(t, file)
+  const told: number[] = []
+  for (let i = 0; i < 3; i++) {
+    const { c, end } = await replayClient(t, 'http', again)
+    await callTool(c, 'a').catch(() => {})
+    await c.client.ping()
+    told.push(c.notifications.items.length)
+    await end()
+  }
+  await again.close()
+  t.same(told, [1, 1, 1])
+  const { misses, details } = again.replay!
+  t.same([misses, details.unused.map(({ method }) => method)], [0, ['tools/list']])
+  for await (const finding of validateTape(file)) t.fail(`the tape is valid: ${JSON.stringify(finding)}`)
+  t.match(await readFile(file, 'utf8'), /"own":true,?.*initialize/s)
+})
+
+t.test('a call that the client cancels is no miss, and is cancelled on the tape', async t => {
+  trackLeaks(t)
+  const held: RawExchange[] = []
+  const server = await startRawHttp(exchange => {
+    if (exchange.text.includes('"slow"')) return void held.push(exchange.sse())
+    if (exchange.text.includes('cancelled')) for (const one of held) one.end()
+    return handshake(exchange)
+  })
+  t.teardown(() => server.close())
+  const file = shortTape(t)
+  const cancel = async (options: { onMiss?: { url: string; record: boolean } }) => {
+    const { say, heard, door } = await byHand(t, 'stdio', file, options)
+    await say(toolCall('s', 'slow'))
+    if (options.onMiss) while (held.length < 1) await server.exchange(server.exchanges.length + 1)
+    await say(notification('notifications/cancelled', { requestId: 's' }))
+    await say(toolCall(1, 'after'))
+    await heard.until(({ id }) => id === 1)
+    await door.close()
+    return door.replay
+  }
+  t.match(await cancel({ onMiss: { url: server.url, record: true } }), { misses: 0, asked: 2 })
+  t.match(await cancel({}), { misses: 0, unused: 1 }, 'all but the list')
 })
 
 t.test('a server that is down when a tape is begun leaves no trace on it', async t => {

@@ -5,8 +5,11 @@ import t from 'tap'
 import { readRecording } from '../../src/replay/recording.ts'
 import { validateTape } from '../../src/tape/validate.ts'
 import { startHttpServer } from '../fixtures/servers/http-server.ts'
+import { echoWithHandshake, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import type { TestClient } from '../helpers/clients.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
+import { toolCall } from '../helpers/rpc.ts'
+import { byHand } from './hand-stage.ts'
 import { callTool, recorded, replayClient, replayDoor, type Wire } from './replay-stage.ts'
 
 const AS = { legacy: { era: 'legacy' }, modern: { era: 'auto' } } as const
@@ -92,6 +95,31 @@ async function eraOf(file: string): Promise<string> {
   return recording.modern ? 'modern' : 'legacy'
 }
 
+for (const era of ['legacy', 'modern'] as const)
+  t.test(`${era}: what a client gives up is given up on the tape`, async t => {
+    trackLeaks(t)
+    const server = await startHttpServer({ mode: era === 'legacy' ? 'stateful' : 'modern' })
+    t.teardown(() => server.close())
+    const file = path.join(t.testdir(), 'new.tape.jsonl')
+    for (const options of [{ onMiss: { url: server.url, record: true } }, {}]) {
+      const door = await replayDoor(t, file, options)
+      const { c, end } = await replayClient(t, 'http', door, AS[era])
+      const giveUp = new AbortController()
+      const slow = c.client.callTool({ name: 'slow', arguments: { key: 'never' } }, { signal: giveUp.signal })
+      const failed = t.rejects(slow)
+      if ('onMiss' in options) await server.state.tally.until('slow.started')
+      t.equal(await short(c), '3')
+      giveUp.abort()
+      await failed
+      if ('onMiss' in options) await server.state.tally.until('slow.cancelled')
+      await end()
+      await door.close()
+      t.match(door.replay, { misses: 0 })
+    }
+    t.match(await readFile(file, 'utf8'), era === 'legacy' ? /notifications\/cancelled/ : /"note":"disconnect"/)
+    for await (const finding of validateTape(file)) t.fail(`the tape is valid: ${JSON.stringify(finding)}`)
+  })
+
 t.test('a tape that does not exist is begun with what the server says', async t => {
   trackLeaks(t)
   const server = await startHttpServer({ mode: 'stateful' })
@@ -109,6 +137,46 @@ t.test('a tape that does not exist is begun with what the server says', async t 
   await two.end()
   await second.close()
   t.match(second.replay, { misses: 0, unused: 0 })
+})
+
+t.test('each client that begins a tape has a conversation of its own there', async t => {
+  trackLeaks(t)
+  const server = await startHttpServer({ mode: 'stateful' })
+  t.teardown(() => server.close())
+  const file = path.join(t.testdir(), 'new.tape.jsonl')
+  const run = async (options: Parameters<typeof replayDoor>[2]): Promise<string[]> => {
+    const door = await replayDoor(t, file, options)
+    const told: string[] = []
+    for (let i = 0; i < 3; i++) {
+      const { c, end } = await replayClient(t, 'http', door)
+      told.push(await callTool(c, 'count'))
+      await end()
+    }
+    await door.close()
+    t.match(door.replay, { misses: 0 })
+    return told
+  }
+  const first = await run({ onMiss: { url: server.url, record: true } })
+  t.equal(new Set(first).size, 3)
+  t.same(await run({}), first)
+})
+
+t.test('what is long is added too', async t => {
+  trackLeaks(t)
+  const long = 'x'.repeat(9 * 1024 * 1024)
+  const handshake = echoWithHandshake('live')
+  const server = await startRawHttp(exchange =>
+    exchange.text.includes('tools/call')
+      ? void exchange.json(200, { jsonrpc: '2.0', id: JSON.parse(exchange.text).id, result: { long } })
+      : handshake(exchange)
+  )
+  t.teardown(() => server.close())
+  const file = path.join(t.testdir(), 'new.tape.jsonl')
+  for (const options of [{ onMiss: { url: server.url, record: true } }, {}]) {
+    const { say, door } = await byHand(t, 'http', file, options)
+    t.equal(JSON.parse((await say(toolCall(1, 'a'))).text).result.long.length, long.length)
+    await door.close()
+  }
 })
 
 t.test('a server that cannot be reached is an error of its own', async t => {

@@ -170,7 +170,9 @@ export async function contents(
   const textOf = ({ text }: { readonly text: TapeText }): string => JSON.stringify(JSON.parse(text.get()))
   const inOrder = (a: { readonly order: number }, b: { readonly order: number }): number => a.order - b.order
   const did = steps.filter(step => step.kind !== 'listen' && step.kind !== 'end')
-  return { found: { said: allSaid(recording).sort(inOrder).map(textOf), did: did.sort(inOrder).map(textOf) }, wanted }
+  // Errors that answer nothing have no method; whether they are kept depends on what was open.
+  const said = allSaid(recording).filter(one => textOf(one).includes('"method"'))
+  return { found: { said: said.sort(inOrder).map(textOf), did: did.sort(inOrder).map(textOf) }, wanted }
 }
 
 export function allSaid({ legacy, modern }: Recording): Said[] {

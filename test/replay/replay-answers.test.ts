@@ -1,10 +1,23 @@
 /** What is answered from a tape that was written by hand: statuses, broken connections, questions, cancellations, versions. */
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import t, { type Test } from 'tap'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost } from '../helpers/raw-client.ts'
 import { initialize, notification, rpc } from '../helpers/rpc.ts'
 import { asked, byHand, handshake, httpTape } from './hand-stage.ts'
-import { down, end, type FrameFacts, notice, request, result, sseHead, tapeOf, up } from './recording-door.ts'
+import {
+  down,
+  end,
+  type FrameFacts,
+  JSON_HEAD,
+  notice,
+  request,
+  result,
+  sseHead,
+  tapeOf,
+  up
+} from './recording-door.ts'
 import { replayDoor } from './replay-stage.ts'
 
 const SAMPLING = { sampling: {} }
@@ -283,5 +296,76 @@ t.test('what the server said of its own comes behind what it came behind', async
       t.match(await next(), { method: 'notifications/tools/list_changed' })
       await say(rpc(2, 'tools/list'))
       t.match(await next(), { id: 2 })
+    })
+})
+
+t.test('what changes by itself in the answers of a client is no divergence, nor what a rule leaves out', async t => {
+  const day = '2026-11-23T00:00:00.500Z'
+  const uuid = '0b0f5f5e-3f0e-4d5a-9b8e-2f6d6a3c1a11'
+  const content = (value: object): object => ({ action: 'accept', content: value })
+  const file = httpTape(
+    t,
+    [
+      up('post-1', request(1, 'tools/call', { name: 'ask' })),
+      sseHead('post-1'),
+      down('post-1', request(77, 'elicitation/create', { message: 'who?', requestedSchema: {} })),
+      up('post-2', result(77, content({ uuid, at: day, run: 1 }))),
+      accepted('post-2'),
+      down('post-1', answered(1, 'done'))
+    ],
+    { elicitation: {} }
+  )
+  const now = new Date().toISOString()
+  const other = uuid.replace('0b0f', 'ffff')
+  const rules = path.join(t.testdirName, 'own.rules.yaml')
+  const rule = 'answers:\n  - { method: elicitation/create, ignore: [/result/content/run] }\n'
+  for (const [text, given, difference] of [
+    ['version: 1', { uuid: other, at: day, run: 1 }, []],
+    ['version: 1', { uuid: other, at: now, run: 2 }, ['result.content.run: 1 → 2']],
+    [`version: 1\n${rule}`, { uuid: other, at: day, run: 2 }, []],
+    [
+      `version: 1\ndefaults: false\n${rule}`,
+      { uuid: other, at: day, run: 2 },
+      [`result.content.uuid: "${uuid}" → "${other}"`]
+    ]
+  ] as const) {
+    await writeFile(rules, text)
+    const { say, next, heard, door } = await byHand(t, 'stdio', file, { capabilities: { elicitation: {} }, rules })
+    await say(ask)
+    await say(result((await next()).id, content(given)))
+    await heard.until(m => m.id === 5)
+    t.same(
+      door.replay?.details.divergences.flatMap(d => d.difference),
+      difference
+    )
+  }
+})
+
+t.test('what came behind a GET of another session comes with the request that it came behind', async t => {
+  const tools = (stream: string): object => notice('notifications/tools/list_changed', { stream })
+  const session = (n: number, frames: readonly FrameFacts[]): FrameFacts[] =>
+    [...handshake({}, `post-${n}`), ...frames].map(frame => ({
+      ...frame,
+      session: `s${n}`,
+      ...(frame.dir === 'down' &&
+        frame.kind !== 'head' && {
+          http: { status: 200, headers: [...JSON_HEAD.headers, ['mcp-session-id', `s${n}`] as const] }
+        })
+    }))
+  const file = tapeOf(t, [
+    ...session(1, asked(1, 'tools/list', {}, { tools: [] })),
+    ...session(2, [
+      ...asked(2, 'tools/call', { name: 'change' }, {}),
+      { stream: 'get-9', dir: 'up', kind: 'open', http: { method: 'GET', path: '/mcp', headers: [] } },
+      sseHead('get-9'),
+      { ...down('get-9', tools('get')), kind: 'message' }
+    ])
+  ])
+  for (const wire of WIRES)
+    await t.test(wire, async t => {
+      const { say, next } = await byHand(t, wire, file)
+      await say(rpc(1, 'tools/call', { name: 'change' }))
+      t.match(await next(), { id: 1 })
+      t.match(await next(), { method: 'notifications/tools/list_changed' })
     })
 })

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { notification, rpc } from '../helpers/rpc.ts'
 import { asked, byHand, type HandClient, handshake, httpTape, type Json } from './hand-stage.ts'
-import { down, type FrameFacts, notice, request, result, tapeOf, up } from './recording-door.ts'
+import { down, type FrameFacts, notice, request, result, sseHead, tapeOf, up } from './recording-door.ts'
 
 const SAMPLING = { sampling: {} }
 const call = (id: number, name: string): object => request(id, 'tools/call', { name })
@@ -112,6 +112,30 @@ for (const where of ['behind', 'before'] as const)
     t.equal(inbox.items.filter(m => m.method === 'notifications/tools/list_changed').length, 1)
   })
 
+t.test('what was said at large, or has changed, is not said again with an answer that is', async t => {
+  const progress = notice('notifications/progress', { progressToken: 'p', progress: 1 })
+  const changes = ['notifications/resources/updated', 'notifications/tools/list_changed']
+  const own = [progress, ...changes.map(method => notice(method)), log('own')].map(message => down('post-1', message))
+  const asking = request(1, 'tools/call', { name: 'a', _meta: { progressToken: 'p' } })
+  const http = httpTape(t, [up('post-1', asking), sseHead('post-1'), ...own, down('post-1', result(1))])
+  const { say } = await byHand(t, 'http', http)
+  const methods = async (id: number): Promise<unknown[]> => {
+    const { text } = await say(rpc(id, 'tools/call', { name: 'a', _meta: { progressToken: id } }))
+    return [...text.matchAll(/"method":"([^"]*)"/g)].map(([, method]) => method)
+  }
+  const always = ['notifications/progress', 'notifications/message']
+  t.same((await methods(1)).toSorted(), [...always, ...changes].toSorted())
+  t.same(await methods(2), always)
+
+  const loose = [said(request(1, 'tools/call', { name: 'a' })), heard(log('at large')), heard(result(1))]
+  const pipe = await byHand(t, 'stdio', pipeTape(t, loose))
+  for (const id of [1, 2]) {
+    void pipe.say(call(id, 'a'))
+    await pipe.heard.until(m => m.id === id)
+  }
+  t.same(pipe.heard.items.filter(m => m.id !== 'begin').map(short), ['at large', 1, 2])
+})
+
 for (const wire of ['http', 'stdio'] as const)
   t.test(`${wire}: what was answered when it was cancelled stays unanswered until it is cancelled again`, async t => {
     const file = httpTape(t, [
@@ -135,3 +159,23 @@ for (const wire of ['http', 'stdio'] as const)
     else await say(rpc(5, 'ping')).then(() => heard.until(m => m.id === 5))
     t.match(door.replay, { misses: 0 })
   })
+
+t.test("an error that answers nothing comes where it came, ends no request, and stays off HTTP's streams", async t => {
+  const file = pipeTape(t, [
+    said(call(1, 'lost')),
+    heard({ jsonrpc: '2.0', id: null, error: { code: -32_700, message: 'what?' } }),
+    said(call(2, 'b')),
+    heard(result(2, { n: 2 })),
+    said(notice('notifications/cancelled', { requestId: 1 }))
+  ])
+  const pipe = await byHand(t, 'stdio', file)
+  void pipe.say(call(1, 'lost'))
+  t.match(await pipe.next(), { id: null, error: { code: -32_700, message: 'what?' } })
+  void pipe.say(call(2, 'b'))
+  t.match(await pipe.next(), { id: 2, result: { n: 2 } }, 'and the first has no answer')
+  t.match(pipe.door.replay, { misses: 0, requests: 3 })
+  const http = await byHand(t, 'http', file)
+  void http.say(call(1, 'lost'))
+  void http.say(call(2, 'b'))
+  t.match(await http.next(), { id: 2, result: { n: 2 } })
+})

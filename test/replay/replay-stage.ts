@@ -26,7 +26,7 @@ export interface ReplayClient {
 
 export type Script<T> = (client: TestClient) => Promise<T>
 
-const ENTRY = fileURLToPath(new URL('../../bin/catflap.ts', import.meta.url))
+export const ENTRY = fileURLToPath(new URL('../../bin/catflap.ts', import.meta.url))
 const SERVER = fileURLToPath(new URL('../fixtures/servers/stdio-server.ts', import.meta.url))
 
 export interface RecordOptions {

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import type { Forward } from '../../src/index.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { type RawResponse, rawPost } from '../helpers/raw-client.ts'
-import { initialize, legacyHeaders, modern, modernHeaders, type Rpc, rpc } from '../helpers/rpc.ts'
+import { initialize, legacyHeaders, modern, modernHeaders, notification, type Rpc, rpc } from '../helpers/rpc.ts'
 import { Inbox } from '../helpers/wait.ts'
 import { asked, type Json, told } from './hand-stage.ts'
 import { down, type FrameFacts, JSON_HEAD, notice, request, result, sseHead, tapeOf, up } from './recording-door.ts'
@@ -84,6 +84,37 @@ t.test('an answer that asks for what the client has not declared is -32021', asy
   t.match(JSON.parse((await say(door, modern(other, able))).text).error, { code: -31_060 }, 'states are as recorded')
 })
 
+t.test('a client that lacked a capability comes again with it, and its recording is still there', async t => {
+  const params = { name: 'ask', arguments: {} }
+  const asks = (n: number): object => ({
+    resultType: 'input_required',
+    inputRequests: { [`colour ${n}`]: { method: 'elicitation/create', params: { message: 'm', requestedSchema: {} } } },
+    requestState: `state ${n}`
+  })
+  const tape = tapeOf(t, [
+    ...modernly(1, 'tools/call', params, asks(1)),
+    ...modernly(2, 'tools/call', params, asks(2)),
+    ...modernly(3, 'tools/call', params, { resultType: 'complete' })
+  ])
+  for (const options of [{}, { repeat: 'error' }, { match: 'strict', repeat: 'error' }] as const)
+    await t.test(JSON.stringify(options), async t => {
+      trackLeaks(t)
+      const door = await replayDoor(t, tape, options)
+      const able = { elicitation: {} }
+      for (const state of ['state 1', 'state 2']) {
+        for (const capabilities of [{}, {}]) {
+          const { error } = JSON.parse((await say(door, modern(rpc(1, 'tools/call', params), capabilities))).text)
+          t.match(error, { code: -32_021 })
+        }
+        const { result } = JSON.parse((await say(door, modern(rpc(2, 'tools/call', params), able))).text)
+        t.match(result, { requestState: state })
+      }
+      const { result } = JSON.parse((await say(door, modern(rpc(3, 'tools/call', params), able))).text)
+      t.match(result, { resultType: 'complete' })
+      t.match(door.replay, { misses: 0, unused: 0 })
+    })
+})
+
 t.test('answers that a client gives in its requests are compared with the recorded ones', async t => {
   const params = { name: 'ask', arguments: {} }
   const answer = (choice: string): object => ({
@@ -155,23 +186,33 @@ t.test('a client that knows both eras finds out that the tape is of the earlier 
     })
 })
 
-t.test('a batch of revision 2025-03-26 is answered, each request on its own', async t => {
-  trackLeaks(t)
-  const clientInfo = { name: 'a', version: '1' }
-  const info = { protocolVersion: '2025-03-26', capabilities: {} }
+const INFO = { protocolVersion: '2025-03-26', capabilities: {} }
+const CLIENT = { name: 'a', version: '1' }
+
+async function olderDoor(
+  t: Test,
+  frames: readonly FrameFacts[]
+): Promise<{ door: Forward; headers: Record<string, string> }> {
   const older = tapeOf(
     t,
     [
-      up('post-1', request(1, 'initialize', { ...info, clientInfo })),
-      down('post-1', result(1, { ...info, serverInfo: clientInfo }), { http: JSON_HEAD }),
-      ...asked(3, 'tools/list', {}, { tools: [] }),
-      ...asked(4, 'prompts/list', {}, { prompts: [] })
+      up('post-1', request(1, 'initialize', { ...INFO, clientInfo: CLIENT })),
+      down('post-1', result(1, { ...INFO, serverInfo: CLIENT }), { http: JSON_HEAD }),
+      ...frames
     ].map(frame => ({ session: 's2', ...frame })),
     'b.tape.jsonl'
   )
   const door = await replayDoor(t, older)
   const begun = await rawPost(door.url!, initialize(0, '2025-03-26'))
-  const headers = legacyHeaders(begun.headers['mcp-session-id'] as string, '2025-03-26')
+  return { door, headers: legacyHeaders(begun.headers['mcp-session-id'] as string, '2025-03-26') }
+}
+
+t.test('a batch of revision 2025-03-26 is answered, each request on its own', async t => {
+  trackLeaks(t)
+  const { door, headers } = await olderDoor(t, [
+    ...asked(3, 'tools/list', {}, { tools: [] }),
+    ...asked(4, 'prompts/list', {}, { prompts: [] })
+  ])
   const heard = new Inbox<Json>('messages')
   const batch = [rpc('a', 'tools/list'), rpc('b', 'prompts/list'), rpc('c', 'resources/list')]
   await told(door.url!, batch, headers, heard).answer
@@ -181,4 +222,42 @@ t.test('a batch of revision 2025-03-26 is answered, each request on its own', as
     answers.find(m => m.id === 'c'),
     { error: { code: -31_060 } }
   )
+})
+
+t.test('a batch that was answered by one JSON text is again, in the order of its answers', async t => {
+  trackLeaks(t)
+  const { door, headers } = await olderDoor(t, [
+    up('post-3', [request(3, 'tools/list'), request(4, 'prompts/list')]),
+    down('post-3', [result(4, { prompts: [] }), result(3, { tools: [] })], { http: JSON_HEAD })
+  ])
+  for (const batch of [
+    [rpc('a', 'tools/list'), rpc('b', 'prompts/list')],
+    [rpc('b', 'prompts/list'), notification('notifications/roots/list_changed'), rpc('a', 'tools/list')]
+  ]) {
+    const answer = await rawPost(door.url!, batch, headers)
+    t.equal(answer.headers['content-type'], 'application/json')
+    t.match(JSON.parse(answer.text), [
+      { id: 'b', result: { prompts: [] } },
+      { id: 'a', result: { tools: [] } }
+    ])
+  }
+  const alone = await rawPost(door.url!, [rpc('a', 'tools/list')], headers)
+  t.match(JSON.parse(alone.text), [{ id: 'a', result: { tools: [] } }])
+  const part = await rawPost(door.url!, rpc('c', 'tools/list'), headers)
+  t.match(JSON.parse(part.text), { id: 'c', result: { tools: [] } })
+})
+
+t.test('the answer to a batch of which one is late is no longer waited for', async t => {
+  trackLeaks(t)
+  const { door, headers } = await olderDoor(t, [
+    up('post-3', [request(3, 'tools/list'), request(4, 'prompts/list')]),
+    down('post-3', [result(4, { prompts: [] }), result(3, { tools: [] })], { http: JSON_HEAD, t: 1_400 })
+  ])
+  t.match(door.replay, { misses: 0 })
+  const slow = await replayDoor(t, `${t.testdirName}/b.tape.jsonl`, { speed: 1 })
+  const begun = await rawPost(slow.url!, initialize(0, '2025-03-26'))
+  const own = { ...headers, 'mcp-session-id': begun.headers['mcp-session-id'] as string }
+  const heard = new Inbox<Json>('messages')
+  await told(slow.url!, [rpc('a', 'tools/list'), rpc('b', 'prompts/list')], own, heard).answer
+  t.same((heard.items.flat() as Json[]).map(m => m.id).sort(), ['a', 'b'])
 })

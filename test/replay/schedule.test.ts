@@ -1,6 +1,7 @@
 /** One timer for all that waits, and sequences on it. */
 import fc from 'fast-check'
 import t from 'tap'
+import { Line, Standing } from '../../src/replay/line.ts'
 import { Schedule, type Timed } from '../../src/replay/schedule.ts'
 import { type Cue, Sequence, type Stage, type Waiting } from '../../src/replay/sequence.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
@@ -50,29 +51,39 @@ t.test(
 class TestStage implements Stage {
   readonly schedule = new Schedule()
   readonly speed: number
+  readonly place = 0
   paused = false
-  /** What came before this order on the tape has not come yet. */
-  heldFrom = Number.POSITIVE_INFINITY
-  readonly waiting = new Set<Waiting>()
+  readonly #waiting = new Set<Waiting>()
+  readonly #line = new Line(one => void this.#waiting.add(one))
+  readonly #held = new Standing()
 
   constructor(speed = Number.POSITIVE_INFINITY) {
     this.speed = speed
   }
 
-  holds(order: number): boolean {
-    return order >= this.heldFrom
+  /** What came before this order on the tape has not come yet. */
+  set heldFrom(order: number) {
+    this.#line.move(this.#held, order - 1)
   }
 
-  wait(one: Waiting): void {
-    this.waiting.add(one)
+  rests(one: Waiting): boolean {
+    if (this.paused) this.#waiting.add(one)
+    return this.paused
   }
 
-  leave(one: Waiting): void {
-    this.waiting.delete(one)
+  ahead(order: number): Standing | undefined {
+    return this.#line.before(order)
   }
 
-  goOn(): void {
-    for (const one of [...this.waiting]) one.advance()
+  wait(): void {}
+  leave(): void {}
+
+  /** So many waited. */
+  goOn(): number {
+    const all = [...this.#waiting]
+    this.#waiting.clear()
+    for (const one of all) one.advance()
+    return all.length
   }
 }
 
@@ -129,13 +140,13 @@ t.test('what is held goes on when it may, and a pause holds all', async t => {
   t.same(told, [0])
   stage.paused = true
   stage.heldFrom = Number.POSITIVE_INFINITY
-  stage.goOn()
+  t.equal(stage.goOn(), 1)
   t.same(told, [0])
   stage.paused = false
-  stage.goOn()
+  t.equal(stage.goOn(), 1)
   await done
   t.same(told, [0, 1, 2])
-  t.equal(stage.waiting.size, 0)
+  t.equal(stage.goOn(), 0)
 })
 
 t.test('what is stopped says nothing more, and leaves nothing', async t => {

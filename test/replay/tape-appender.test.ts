@@ -1,6 +1,7 @@
 /** Frames that are added to a tape: its numbers and its time go on, and it stays a tape. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { TapeAppender } from '../../src/replay/tape-appender.ts'
 import type { Frame } from '../../src/tape/frame.ts'
@@ -64,6 +65,35 @@ t.test('a tape that is not there is begun', async t => {
   const [head, first] = await append(t, file, frame({ jsonrpc: '2.0', method: 'x' }))
   t.match(JSON.parse(head!), { catflap: 'tape', target: { kind: 'http', url: 'http://a/' } })
   t.match(JSON.parse(first!), { n: 1, text: '{"jsonrpc":"2.0","method":"x"}' })
+})
+
+t.test('several add to one tape, each in its turn', async t => {
+  trackLeaks(t)
+  const file = path.join(t.testdir(), 'new.tape.jsonl')
+  const onError = (reason: string): void => void t.fail(reason)
+  const target = { kind: 'http', url: 'http://a/' } as const
+  const options = { redactor: new Redactor({}), target, onError }
+  const all = await Promise.all([1, 2, 3].map(() => TapeAppender.open(file, options)))
+  const names = new Set<string>()
+  for (let i = 0; i < 50; i++)
+    for (const one of all) {
+      const stream = one.stream('post')
+      names.add(stream)
+      one.append({ ...frame({ jsonrpc: '2.0', method: 'x', params: { long: 'x'.repeat(20_000) } }), stream })
+      if (i % 10 === 0) await setImmediate()
+    }
+  await Promise.all(all.map(one => one.close()))
+  t.equal(names.size, 150)
+  for await (const finding of validateTape(file)) t.fail(`the tape is valid: ${JSON.stringify(finding)}`)
+  t.equal((await readFile(file, 'utf8')).trimEnd().split('\n').length, 151)
+  t.same(await readdir(path.dirname(file)), ['new.tape.jsonl'])
+})
+
+t.test('a lock that a dead process has left holds up nobody for long', async t => {
+  trackLeaks(t)
+  const file = path.join(t.testdir({ 'a.tape.jsonl.lock': '' }), 'a.tape.jsonl')
+  t.equal((await append(t, file, frame({ jsonrpc: '2.0', method: 'x' }))).length, 2)
+  t.same(await readdir(path.dirname(file)), ['a.tape.jsonl'])
 })
 
 t.test('what is no tape is not added to', async t => {

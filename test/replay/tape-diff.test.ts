@@ -59,3 +59,77 @@ t.test('what the server asks is compared', async t => {
   t.same(await diff(t, tape('a', 'b'), tape('a')), ['only-a sampling/createMessage'])
   t.same(await diff(t, tape(), tape('a')), ['only-b sampling/createMessage'])
 })
+
+t.test('what the client answers counts, and what it cancels', async t => {
+  const asks = (text: string) => [
+    up('stdio', request(1, 'x')),
+    down('stdio', request(50, 'sampling/createMessage', {})),
+    ...(text === '' ? [] : [up('stdio', result(50, { text }))]),
+    down('stdio', result(1))
+  ]
+  t.same(await diff(t, asks('a'), asks('a')), [])
+  t.same(await diff(t, asks('a'), asks('b')), ['~ sampling/createMessage answer.result.text: "a" → "b"'])
+  t.same(await diff(t, asks('a'), asks('')), ['~ sampling/createMessage answer: removed true'])
+  const rules = { ...DEFAULT_RULES, answers: [{ method: 'sampling/createMessage', ignore: ['/result/text'] }] }
+  t.same(await diff(t, asks('a'), asks('b'), [], rules), [])
+  const calls = (id: number, cancels: boolean) => [
+    up('stdio', request(id, 'x')),
+    ...(cancels ? [up('stdio', note('notifications/cancelled', { requestId: id }))] : []),
+    down('stdio', result(id))
+  ]
+  t.same(await diff(t, calls(1, true), calls(2, true)), [])
+  t.same(await diff(t, calls(1, false), calls(1, true)), ['~ x cancelled: added true'])
+})
+
+t.test('notifications of the client are aligned as requests are', async t => {
+  const tape = (...notes: object[]) => [
+    ...notes.map(params => up('stdio', note('notifications/progress', params))),
+    up('stdio', request(1, 'x')),
+    down('stdio', result(1))
+  ]
+  const [first, again] = [1, 2].map(progressToken => ({ progressToken, progress: 5 }))
+  t.same(await diff(t, tape(first!), tape(again!)), [], 'the server made the token')
+  t.same(await diff(t, tape(first!), tape()), ['only-a notifications/progress'])
+  t.same(await diff(t, tape(), tape(first!, again!)), [
+    'only-b notifications/progress',
+    'only-b notifications/progress'
+  ])
+})
+
+t.test('a redaction mark on either side stands for any value, in parameters too', async t => {
+  const tape = (...calls: [params: object | undefined, answer?: object][]) =>
+    calls.flatMap(([params, answer = {}], i) => [
+      up('stdio', request(i, 'x', params)),
+      down('stdio', result(i, answer))
+    ])
+  const same = async (a: FrameFacts[], b: FrameFacts[], why: string) => {
+    t.same(await diff(t, a, b), [], why)
+    t.same(await diff(t, b, a), [], `${why}, the other way round`)
+  }
+  await same(tape([{ key: 'hunter2' }, { said: 'hunter2!' }]), tape([{ key: R }, { said: `${R}!` }]), 'in all places')
+  await same(tape([{ a: { b: [1, 'k'] } }]), tape([{ a: { b: [1, R] } }]), 'within lists')
+  await same(tape([{ key: 17 }]), tape([{ key: R }]), 'of any type')
+  await same(tape([{ key: 'a b&c' }]), tape([{ key: `a ${R}&c` }]), 'within a text')
+  await same(tape([{ key: R, token: 't' }]), tape([{ key: 'k', token: R }]), 'in another place on each side')
+  await same(tape([{ key: 'a' }], [{ key: 'b' }]), tape([{ key: R }], [{ key: R }]), 'many')
+  const [a, b] = [tape([{ key: R }], [{ key: 'b' }]), tape([{ key: 'b' }], [{ key: 'c' }])]
+  await same(a, b, 'what is equal to the letter is paired first')
+  t.same(await diff(t, tape([{ key: 'Basic x' }]), tape([{ key: `Bearer ${R}` }])), ['only-a x', 'only-b x'])
+  t.same(await diff(t, tape([{}]), tape([{ key: R }])), ['only-a x', 'only-b x'], 'a mark is no absent value')
+  t.same(await diff(t, tape([{ key: 'k' }, { n: 1 }]), tape([{ key: R }, { n: 2 }])), ['~ x result.n: 1 → 2'])
+})
+
+const R = '[redacted]'
+
+t.test('what cannot be read as a whole is the same to the letter, or but for what was redacted', async t => {
+  const tape = (secret: string) => [
+    {
+      ...up('stdio', `{"jsonrpc":"2.0","id":1,"method":"x","params":{"key":"${secret}`),
+      truncated: { length: 999, sha256: '0'.repeat(64) }
+    },
+    down('stdio', result(1))
+  ]
+  t.same(await diff(t, tape('a'), tape('a')), [])
+  t.same(await diff(t, tape('a'), tape(`${R}`)), [])
+  t.same(await diff(t, tape('a'), tape('b')), ['only-a x', 'only-b x'])
+})

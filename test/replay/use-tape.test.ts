@@ -97,6 +97,36 @@ t.test('a miss fails the test with the difference, or is reported', async t => {
   await t.rejects(fourth.close(), { code: 'tape_missed', message: /never asked for: initialize/ })
 })
 
+t.test('a recording that failed is no tape', async t => {
+  trackLeaks(t)
+  const dir = t.testdir()
+  const refused = { code: 'tape_failed', message: /was not made/ }
+  const down = await useTape('sum', { dir, target: { url: 'http://127.0.0.1:1/mcp' } })
+  await t.rejects(ask(down))
+  await t.rejects(down.close(), { ...refused, message: /initialize: .*cannot connect/ })
+  const live = await server(t)
+  const target = { url: live.url }
+  const idle = await useTape('sum', { dir, target })
+  await t.rejects(idle.close(), { ...refused, message: /nothing was asked/ })
+  const early = await useTape('sum', { dir, target })
+  const c = await connectHttp(early.url)
+  const slow = c.client.callTool({ name: 'slow', arguments: { key: 'never' } }).catch(() => {})
+  await live.state.tally.until('slow.started')
+  await t.rejects(early.close(), { ...refused, message: /tools\/call slow: catflap is stopping/ })
+  await slow
+  await c.close()
+  t.same(readdirSync(dir), [], 'nothing is left of them')
+  const well = await useTape('sum', { dir, target })
+  t.equal(await ask(well), '3')
+  await well.close()
+  t.same(readdirSync(dir), ['sum.tape.jsonl'])
+  // @ts-expect-error: a mode that is none
+  await t.rejects(useTape('sum', { dir, target, mode: 'nope' }), {
+    name: 'TypeError',
+    message: /'nope' is not allowed/
+  })
+})
+
 t.test('in CI, a tape that is missing is an error that says what to do', async t => {
   trackLeaks(t)
   const live = await server(t)

@@ -33,6 +33,21 @@ t.test('which kind would make two values equal', async t => {
     t.same(noiseOf(before, after, MOMENTS), [kind], String(before))
 })
 
+t.test('a rule for times of day that was learned in the morning holds at night', async t => {
+  const at = (hour: number, minute: number): Date => new Date(2026, 10, 23, hour, minute, 40)
+  const [morning, later, night] = [at(9, 20), at(9, 21), at(21, 5)].map(
+    d => `made at ${d.toLocaleTimeString('en-US')}!`
+  )
+  t.not(morning, later)
+  const kinds = noiseOf(morning, later, MOMENTS)
+  t.same(kinds, ['time'])
+  t.ok(differInVolatile(morning, night, kinds!))
+  for (const text of ['at 9:05', 'at 9:05 PM', 'at 12:00:01.5 a.m.', 'at 09:05:00pm', 'at 23:59'])
+    t.ok(differInVolatile('at 10:00', text, ['time']), text)
+  for (const text of ['at 9:05 PMs', 'at 9:05x', 'at 1:2', 'at 9:05 o', '123:45'])
+    t.notOk(differInVolatile('at 10:00', text, ['time']), text)
+})
+
 t.test('several kinds, where one is not enough', async t => {
   t.same(
     noiseOf(

@@ -125,6 +125,28 @@ t.test('structure made to fill the memory is refused', async t => {
   t.ok(process.memoryUsage().rss - before < 400e6)
 })
 
+t.test('all of a file is read into the same memory', async t => {
+  const file = path.join(await folderOf(t), 'a.tape.jsonl')
+  const frame = { t: 0, side: 'client', dir: 'up', kind: 'message', stream: 'stdio', text: 'x'.repeat(1000) }
+  await writeFile(
+    file,
+    `${HEADER}\n${Array.from({ length: 4000 }, (_, n) => `${JSON.stringify({ n, ...frame })}\n`).join('')}`
+  )
+  const tape = await TapeReader.open(file)
+  const memory = new Set<ArrayBufferLike>()
+  let [lines, cut] = [0, 0]
+  for await (const _ of tape.parsed(line => {
+    lines++
+    // A line over the end of what was read has memory of its own.
+    if (line.buffer.byteLength < 100_000) cut++
+    else memory.add(line.buffer)
+    return true
+  }));
+  t.equal(lines, 4000)
+  t.equal(memory.size, 1)
+  t.ok(cut < 40, String(cut))
+})
+
 t.test('memory is constant whatever the size', async t => {
   const block = Buffer.from(frame(1, { text: 'x'.repeat(1000) }).repeat(1000))
   async function* large(): AsyncGenerator<Buffer, void, void> {

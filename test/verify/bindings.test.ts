@@ -66,7 +66,7 @@ t.test('what is still there has not changed, though it may have moved', async t 
     { params: { uri: 'a://item/1000002' }, result: {} }
   ]
   const moved = await uses(t, turns, { items: [{ uri: 'a://new/7' }, ...items] })
-  t.same(moved.bound.names, [])
+  t.same(moved.bound.mintedAs('a://new/7'), [])
   t.equal(moved.bound.isSame('a://item/1000002', 'a://new/7'), false)
 })
 
@@ -83,8 +83,8 @@ t.test('elements are found by their names, wherever they stand', async t => {
   }
   const { bound } = await uses(t, turns, live)
   t.same(
-    bound.names.map(([, now]) => now),
-    ['key-222222']
+    ['key-222222', 'key-999999'].map(now => bound.mintedAs(now).map(m => m.value)),
+    [['key-111111'], []]
   )
   t.ok(bound.isSame('it is key-111111 now', 'it is key-222222 now'))
   t.notOk(bound.isSame('it is key-111111 now', 'it was key-222222 now'))
@@ -100,6 +100,25 @@ t.test('a number that is said as a text later', async t => {
   const json = { params: { arguments: { order: '48213', number: 48213, url: '/orders/48213' } } }
   bound.apply(step!, json)
   t.same(json.params.arguments, { order: '50007', number: 50007, url: '/orders/50007' })
+})
+
+t.test('what is given back needs a value to give back', async t => {
+  const turns = [
+    { params: asked({}), result: { task: { taskId: 'task-1' } } },
+    { params: { taskId: 'task-1' }, result: {} }
+  ]
+  for (const [taskId, expected] of [
+    [null, /no taskId any more/],
+    [{ id: 'task-2' }, /no taskId any more/],
+    [true, /no taskId any more/],
+    ['task-2', undefined],
+    [2, undefined]
+  ] as const) {
+    const { bound, bindings } = await uses(t, turns, { task: { taskId } })
+    const [step] = [...bindings.uses.keys()]
+    const missing = bound.missing(step!)
+    expected ? t.match(missing, expected, JSON.stringify(taskId)) : t.equal(missing, undefined, JSON.stringify(taskId))
+  }
 })
 
 t.test('nothing said, nothing found', async t => {

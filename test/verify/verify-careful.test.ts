@@ -12,27 +12,14 @@ import { verifyOnce } from '../../src/verify/verify.ts'
 import { type Asked, type Scripted, scripted } from '../fixtures/servers/scripted.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { down, type FrameFacts, request, result, tapeOf, up } from '../replay/recording-door.ts'
+import { text, tool, turns } from './spoken-to.ts'
 import { check, found } from './verify-stage.ts'
 
 const CAREFUL = { allowWrites: false } as const
-const tool = (name: string, readOnlyHint = true): object => ({
-  name,
-  inputSchema: { type: 'object' },
-  annotations: { readOnlyHint }
-})
-
-/** Requests of one client in turn, each with its result. */
-const turns = (...list: readonly (readonly [method: string, params: object, answer: object])[]): FrameFacts[] =>
-  list.flatMap(([method, params, answer], i) => [
-    up('stdio', request(i + 1, method, params)),
-    down('stdio', result(i + 1, answer))
-  ])
 
 /** A server that gives these results, by method, or else an empty one. */
 const serving = (t: Test, results: Readonly<Record<string, (asked: Asked) => object>>): Promise<Scripted> =>
   scripted(t, asked => results[asked.method]?.(asked) ?? {})
-
-const text = (value: string): object => ({ content: [{ type: 'text', text: value }] })
 
 t.test('the client chooses what is called: another tool in its place is another tool', async t => {
   trackLeaks(t)
@@ -52,8 +39,8 @@ t.test('the client chooses what is called: another tool in its place is another 
     'tools/call': () => text('x')
   })
   const report = await check(file, { url: server.url }, { ...CAREFUL, onlySafe: true })
-  t.equal(report.outcome, 'different')
-  t.same(server.calls, ['tools/call item_v1', 'prompts/get prompt_1'])
+  t.match(report, { outcome: 'refused', counts: { refused: 1, skipped: 1 } })
+  t.same(server.calls, ['prompts/get prompt_1'])
 })
 
 t.test('a tool named twice is not called: which of them is meant is for the server to guess', async t => {
@@ -223,7 +210,7 @@ t.test('a check of which nothing is left is no check', async t => {
     message: /none .* would be sent.*in no tools/
   })
   const recording = await readRecording([file])
-  t.match(dryRun(recording, { target, ...options }).at(-1), /none of the tape's requests would be sent/)
+  t.match(dryRun(recording, { target, ...options }).lines.at(-1), /none of the tape's requests would be sent/)
   recording.close()
 })
 
@@ -257,6 +244,7 @@ t.test('ended in the middle: what waits is left, and told', async t => {
     return undefined
   })
   const report = await check(file, { url: server.url }, { signal: abort.signal, timeout: 600_000 })
+  t.match(report, { outcome: 'interrupted', error: /ended before all/ })
   t.match(report.counts, { requests: 3, same: 1, skipped: 2, different: 0 })
   t.match(found(report), [/ping : skipped: .*before the answer came/, /ping : skipped: .*before it was sent/])
   t.equal(server.asked.length, 2)

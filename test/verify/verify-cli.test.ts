@@ -93,6 +93,10 @@ t.test('a dry run shows what would be sent, and sends nothing', async t => {
     out: /refuse {2}none {2}tools\/call create_item/
   })
   t.same(shop.calls, [])
+  const nothing = tapeOf(t, [up('stdio', request(1, 'tools/call', { name: 'drop' })), down('stdio', result(1))])
+  const only = ['--only-safe', nothing, shop.url]
+  t.match(await run('verify', '--dry-run', ...only), { code: 2, out: /none of the tape's requests would be sent/ })
+  t.match(await run('verify', ...only), { code: 2, err: /none of the tape's requests would be sent/ })
 })
 
 t.test('a change stands in every reporter, and it alone', async t => {

@@ -1,17 +1,24 @@
 /** Tapes come from others: whatever they hold, there is a report or a clear refusal, and nothing on them is run. */
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
+import { Message } from '../../src/protocol/message.ts'
 import { pairsInOrder } from '../../src/replay/in-order-pairs.ts'
 import { readRecording } from '../../src/replay/recording.ts'
 import { dryRun } from '../../src/verify/dry-run.ts'
 import { VerifyRefusal } from '../../src/verify/options.ts'
+import { Pending } from '../../src/verify/pending.ts'
+import { SessionNames } from '../../src/verify/session-names.ts'
 import { reportLines } from '../../src/verify/text-report.ts'
+import { updateTapes } from '../../src/verify/update.ts'
+import { verifyOnce } from '../../src/verify/verify.ts'
 import { createShop } from '../fixtures/servers/shop.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { down, request, result, tapeOf, up } from '../replay/recording-door.ts'
 import { shopOf } from './shop-tape.ts'
+import { spokenTo, text, turns } from './spoken-to.ts'
 import { check, found } from './verify-stage.ts'
 
 const target = { url: 'http://127.0.0.1:9/mcp' }
@@ -125,4 +132,55 @@ t.test('pairs: each once, in order, and only of equal kind', async t => {
     }),
     { numRuns: 50 }
   )
+})
+
+t.test('what is nested too deeply is a difference like any other', async t => {
+  trackLeaks(t)
+  const deep = `let deep = []; for (let i = 0; i < 600; i++) deep = [deep]`
+  await t.test('an answer', async t => {
+    const file = tapeOf(
+      t,
+      turns(['tools/call', { name: 'read' }, text('x')], ['tools/call', { name: 'read' }, text('x')])
+    )
+    const server = spokenTo(t, `if (m.id !== 1) return; ${deep}; answer({ content: deep }); return true`)
+    const report = await check(file, server.target)
+    t.same(
+      report.sessions[0]!.requests.map(r => r.status),
+      ['different', 'same']
+    )
+    const recording = await readRecording([file])
+    const options = { target: server.target, allowWrites: true }
+    const updated = await updateTapes(recording, await verifyOnce(recording, options, true), options)
+    recording.close()
+    t.match(updated, { changed: 1 })
+    t.same(found(await check(file, server.target)), [])
+  })
+  await t.test('a question', async t => {
+    const file = tapeOf(t, [
+      up('stdio', request(1, 'tools/call', { name: 'read' })),
+      down('stdio', request('q', 'elicitation/create', { message: 'Which?' })),
+      up('stdio', result('q', { action: 'accept' })),
+      down('stdio', result(1, text('x')))
+    ])
+    const asks = `if (m.id !== 1) return m.id === 'live' && (answer({ content: [{ type: 'text', text: 'x' }] }, 1), true)
+      ${deep}; say({ id: 'live', method: 'elicitation/create', params: deep }); return true`
+    const server = spokenTo(t, asks)
+    t.match(found(await check(file, server.target)).join('\n'), /elicitation\/create/)
+    t.same(server.heard.find(m => m.id === 'live')?.result, { action: 'decline' })
+  })
+  t.test('the id of its session is not shown', async t => {
+    const names = new SessionNames('s-1')
+    names.learn('live-session-0123456789')
+    const message = (id: string): Message =>
+      Message.parse(Buffer.from(`{"jsonrpc":"2.0","id":1,"result":[${'['.repeat(600)}"${id}"${']'.repeat(600)}]}`))
+    t.same(names.asOnTape(message('live-session-0123456789')).bytes, message('s-1').bytes)
+  })
+})
+
+t.test('an error of what is under way is kept for who waits next', async t => {
+  const pending = new Pending()
+  pending.add(Promise.reject(new Error('first')), 5)
+  await setImmediate()
+  await t.rejects(pending.earlier(1), { message: 'first' })
+  await t.rejects(pending.all(), { message: 'first' })
 })

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { readRecording } from '../../src/replay/recording.ts'
+import { parseRules } from '../../src/replay/rules.ts'
 import { validateTape } from '../../src/tape/validate.ts'
 import { updateTapes } from '../../src/verify/update.ts'
 import { verifyOnce } from '../../src/verify/verify.ts'
@@ -50,6 +51,76 @@ t.test('progress that says something else, comes no more, or is new', async t =>
   const rules = { defaults: true, requests: [], answers: [{ method: 'tools/call', ignore: ['/notifications'] }] }
   const report = await check(file, scripted({ work: [progress(1, 'one'), answer] }), { rules })
   t.same(found(report), [])
+})
+
+const log = (data: string): object => notice('notifications/message', { level: 'info', data })
+const changed = (): object => notice('notifications/tools/list_changed', {})
+const call = (id: number, name: string): object => request(id, 'tools/call', { name })
+
+t.test('on a pipe, what is said at large counts wherever it stands: its kind, content and number', async t => {
+  trackLeaks(t)
+  const ask = { jsonrpc: '2.0', id: 'q', method: 'roots/list' }
+  const file = tapeOf(t, [
+    up('stdio', request(1, 'ping')),
+    down('stdio', result(1, { ok: true })),
+    down('stdio', log('loose')),
+    down('stdio', changed()),
+    up('stdio', call(2, 'ask')),
+    down('stdio', log('before')),
+    down('stdio', ask),
+    up('stdio', result('q', { roots: [] })),
+    down('stdio', log('behind')),
+    down('stdio', result(2, { ok: true }))
+  ])
+  const of = async (...said: readonly object[]): Promise<string[]> =>
+    found(await check(file, scripted({ ping: [answer], ask: [...said, answer] })))
+  t.same(await of(log('before'), ask, log('behind'), log('loose'), changed()), [])
+  t.same(await of(changed(), changed(), log('behind'), log('loose'), ask, changed(), log('before')), [])
+  t.match(await of(changed(), log('before'), ask, log('BEHIND'), log('loose')), [
+    /^notifications\/message\.params\.data: "behind" → "BEHIND" \(while tools\/call ask .* was under way\)$/
+  ])
+  t.match(await of(log('before'), ask, log('behind'), log('loose')), [/tools\/list_changed: removed/])
+  t.match(await of(changed(), log('before'), ask, log('behind')), [/message: removed .*loose/])
+  const twice = await of(changed(), log('before'), ask, log('behind'), log('loose'), log('loose'))
+  t.match(twice, [/message: added .*loose/])
+})
+
+t.test('second answers, and progress for a token that nobody gave, are told', async t => {
+  trackLeaks(t)
+  const file = tapeOf(t, [
+    up('stdio', call(1, 'work')),
+    down('stdio', result(1, { ok: true })),
+    up('stdio', request(2, 'ping')),
+    down('stdio', result(2, { ok: true }))
+  ])
+  const other = notice('notifications/progress', { progressToken: 'nobody', progress: 1 })
+  const of = async (...said: readonly object[]): Promise<string[]> =>
+    found(await check(file, scripted({ work: said, ping: [answer] })))
+  t.same(await of(answer), [])
+  t.match(await of(answer, answer), [/^answer: added .*already/])
+  t.match(await of(other, answer), [/^notifications\/progress: added .*nobody/])
+})
+
+t.test('a rule for a request leaves out what was said while it alone was under way, and nothing else', async t => {
+  trackLeaks(t)
+  const file = tapeOf(t, [
+    up('stdio', call(1, 'noisy')),
+    down('stdio', log('n')),
+    down('stdio', result(1, { ok: true })),
+    up('stdio', call(2, 'calm')),
+    down('stdio', log('all well')),
+    down('stdio', result(2, { ok: true }))
+  ])
+  const of = async (pointer: string, noisy: object[], calm: string): Promise<string[]> => {
+    const text = `version: 1\nanswers: [{method: tools/call, name: noisy, ignore: ['${pointer}']}]`
+    const target = scripted({ noisy: [...noisy, answer], calm: [log(calm), answer] })
+    return found(await check(file, target, { rules: parseRules(text, 'a.rules.yaml') }))
+  }
+  for (const pointer of ['/notifications', '/notifications/*', '/notifications/*/params/data'])
+    t.same(await of(pointer, [log('other')], 'all well'), [], pointer)
+  t.same(await of('/notifications', [], 'all well'), [])
+  t.match(await of('/notifications/*/params/data', [], 'all well'), [/removed .*"n"/])
+  t.match(await of('/notifications', [log('x')], 'the disk is gone'), [/"all well" → "the disk is gone"/])
 })
 
 t.test('an update writes them: changed, left out, and new', async t => {

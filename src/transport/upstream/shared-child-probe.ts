@@ -21,6 +21,8 @@ export type Verdict =
       readonly reason: string
       /** It said nothing, or ended: that can be chance, so it is asked again some time. */
       readonly vague: boolean
+      /** The revisions that it speaks, where that is known. */
+      readonly versions?: readonly string[] | undefined
     }
 
 let probes = 0

@@ -19,6 +19,8 @@ export interface SharedServer {
   leg(client: string): Leg
   /** For one call alone, with whatever comes meanwhile. Only after `ready`. */
   exclusive(): Leg
+  /** For clients of the legacy era that have no session, where it serves these. */
+  unbegun?(): Leg | undefined
   /** Asks for the whole list of tools. Only after `ready`. Does not reject. */
   refreshTools(): Promise<void>
   /** It is read no further until `resume`. */
