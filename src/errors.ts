@@ -141,6 +141,26 @@ const table = {
     rpc: -31027,
     help: 'More processes of this command than its route allows. Try again later, or end sessions with DELETE.'
   },
+  store_unavailable: {
+    status: 503,
+    rpc: -31015,
+    help: 'The session store (--store) does not do its work at the moment, so nobody knows whose session this is. Try again soon; readiness and the log tell why.'
+  },
+  owner_unreachable: {
+    status: 503,
+    rpc: -31016,
+    help: 'Another instance of catflap holds what the session needs (a command, an open stream) and cannot be reached. Give every instance --cluster-listen and --cluster-key; if it died, try again when its lease has run out.'
+  },
+  owner_lost: {
+    status: 502,
+    rpc: -31017,
+    help: 'The instance of catflap that carried out the call died or was stopped before the answer was complete. Whether the call was carried out is not known.'
+  },
+  session_moved: {
+    status: 421,
+    rpc: -31421,
+    help: 'Only between instances: the session is held by another instance by now, and nothing was done.'
+  },
   shutting_down: { status: 503, rpc: -31026, help: 'catflap is stopping and takes no new requests.' },
   // The server
   upstream_unreachable: {

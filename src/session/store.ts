@@ -21,6 +21,8 @@ export interface SessionLeg {
   readonly initialize?: string
   /** Counts the initialisations, so that an answer to a question of an earlier one is known to be stale. */
   readonly epoch: number
+  /** The process that alone holds it (a child), as `Membership` calls it; `''`: one did, and has let it go. */
+  readonly owner?: string
 }
 
 /** An immutable snapshot: what happens to the session afterwards shows in later snapshots only. JSON through and through. */
@@ -80,6 +82,8 @@ export interface SessionPage {
  * another throws.
  */
 export interface SessionStore {
+  /** Other processes use it too: sessions outlive this one, and may change or end without it. */
+  readonly shared?: boolean
   /** Fails with {@link SessionExistsError} (also while a session of that id awaits its reaper), {@link SessionStoreFullError}. */
   create(session: NewSession): Awaitable<SessionRecord>
   get(id: string): Awaitable<SessionRecord | undefined>
@@ -101,6 +105,14 @@ export interface SessionStore {
    * Nobody else gets them until the claim lapses because their reaper died or failed.
    */
   expired(limit: number): Awaitable<readonly SessionRecord[]>
+  /**
+   * Of shared stores: `changed` is called soon after another process has changed or ended the session, and where that may have been missed.
+   * Returns how to stop that.
+   */
+  follow?(id: string, changed: () => void): () => void
+  /** Of shared stores: something short that is to be known of a session for some minutes. Gone with the session. */
+  mark?(id: string, mark: string): Promise<void>
+  marked?(id: string, mark: string): Promise<boolean>
   /** Ends timers and connections; no session is ended by it. May be called again. */
   close(): Awaitable<void>
 }
