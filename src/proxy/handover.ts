@@ -160,12 +160,13 @@ export class HandOver {
     return 'kept'
   }
 
-  /** Whether this process may carry out, for another one, what is asked in a session. Undefined: it may. */
-  async refusal(core: Core, id: string, principal: string): Promise<CatflapError | undefined> {
+  /** Whether this process may carry out, for another one, what is asked in a session. */
+  async mayAct(core: Core, id: string, principal: string): Promise<true | CatflapError> {
     const session = await core.sessions.find(id, principal)
-    if (!session) return undefined
+    // Whom nobody knows is told so by what comes next.
+    if (!session) return true
     if (core.draining && session.inFlight === 0 && core.sessions.outlives(session)) await core.sessions.release(session)
-    else if (session.remote === undefined) return undefined
+    else if (session.remote === undefined) return true
     return new CatflapError('session_moved')
   }
 

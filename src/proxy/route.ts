@@ -84,7 +84,7 @@ export class Route {
     const { handOver } = core
     this.forPeers = handOver && {
       core: peersCore(core, handOver),
-      before: (id, principal) => handOver.refusal(core, id, principal)
+      before: (id, principal) => handOver.mayAct(core, id, principal)
     }
   }
 
