@@ -5,6 +5,7 @@ import { serverIdentity } from '../protocol/server-identity.ts'
 import { factsOf, withFacts, withLogLevel, withSubscription } from '../session/facts.ts'
 import type { Session } from '../session/manager.ts'
 import type { Recovery } from '../session/recovery.ts'
+import { storeFailed } from '../session/store-failed.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
@@ -37,7 +38,7 @@ export function initialized(x: Exchange, session: Session, answer: Message): voi
   const version = answer.protocolVersion
   if (version === undefined) return
   const server = x.core.sessionLoss === 'reinitialize' && session.stored ? serverIdentity(answer) : undefined
-  x.core.sessions.negotiated(session, version, server).catch(error => storeFailed(x, error))
+  x.core.sessions.negotiated(session, version, server).catch(error => storeFailed(x.core.log, error))
 }
 
 /** Remembers what a new session of this client's would have to be told again: log level and subscriptions, once they are accepted. */
@@ -62,12 +63,8 @@ async function remember(x: Exchange, session: Session, method: string): Promise<
       return facts && { facts }
     })
   } catch (error) {
-    storeFailed(x, error)
+    storeFailed(x.core.log, error)
   }
-}
-
-function storeFailed(x: Exchange, error: unknown): void {
-  x.core.log.error('store-failed', `the session store failed: ${error instanceof Error ? error.message : error}`)
 }
 
 /** In a session whose server has lost it before: what is left of that time does not reach the new one. */
@@ -116,7 +113,7 @@ async function endOldStreams(x: Exchange, session: Session, recovery: Recovery):
     const { tellStreams } = await import('./renew-session.ts')
     await tellStreams(x.core, session)
   } catch (error) {
-    storeFailed(x, error)
+    storeFailed(x.core.log, error)
   }
 }
 
@@ -153,7 +150,7 @@ export function streamOpened(x: Exchange, session: Session, head: ReplyHead): vo
     messages => {
       x.greeting = messages
     },
-    error => storeFailed(x, error)
+    error => storeFailed(x.core.log, error)
   )
 }
 

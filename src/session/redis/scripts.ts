@@ -33,7 +33,7 @@ end
 /** Then: field and value in turn. Gives the time, or nothing where the name is taken. */
 export const CREATE = `${NOW}${DUE}
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-redis.call('HSET', KEYS[1], 'v', '1', 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
+redis.call('HSET', KEYS[1], 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
 redis.call('ZREM', KEYS[3], ARGV[2])
 schedule(now, now)
 redis.call('ZADD', KEYS[4], 0, ARGV[2])

@@ -121,7 +121,7 @@ export class RedisSessionStore implements SessionStore {
     }
     const now = await this.#run(SCRIPTS.create, this.#keys.ofSession(name), [name, ...this.#times, ...fields])
     if (now === null) throw new SessionExistsError(session.handle)
-    return this.#kept(recordOf(name, [...fields, 'v', '1', 'c', now, 't', now], this.#seal))
+    return this.#kept(recordOf(name, [...fields, 'c', now, 't', now], this.#seal))
   }
 
   get(id: string): SessionRecord | undefined | Promise<SessionRecord | undefined> {
