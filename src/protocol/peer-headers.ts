@@ -10,6 +10,8 @@ export const PEER = {
   from: 'Catflap-From',
   /** The client's address. */
   client: 'Catflap-Client',
+  /** `1`: it was posted to a pipe of HTTP+SSE, which the other one holds. */
+  pipe: 'Catflap-Pipe',
   /** On an answer: nothing of the request was done, whoever owns the session now may do it. */
   unprocessed: 'Catflap-Unprocessed'
 } as const

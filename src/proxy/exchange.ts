@@ -75,6 +75,10 @@ export class Exchange implements Listener, ReplyListener {
   opens: OpeningPipe | undefined
   /** The server turned out to speak another transport than the leg's: chooses another leg. */
   onOtherTransport: (() => Answer | undefined | Promise<Answer | undefined>) | undefined
+  /** Another instance has handed it over: who may come in was settled there. */
+  fromPeer = false
+  /** Over HTTP+SSE, to a pipe that another process holds: what it brought goes there as it is. */
+  posted = false
   /** The process that carries it out in the place of this one (`Membership.id`). */
   peer: string | undefined
   /** Nothing of it was done there: chooses once more who is to carry it out. */
@@ -295,6 +299,17 @@ export class Exchange implements Listener, ReplyListener {
     this.again = true
     void this.#guard(this.#elsewhere(call, error))
     return true
+  }
+
+  /** It is carried out by whoever `chooseAgain` says, and nobody here looks at it. */
+  relay(choose: () => Promise<Answer | undefined>): void {
+    this.chooseAgain = choose
+    const go = (answer: Answer | undefined): void | Promise<void> => {
+      if (this.#ended) return
+      this.tellRequest()
+      return answer ? this.#answerInstead(answer) : this.#dispatch()
+    }
+    void this.#guard(choose().then(go))
   }
 
   /** False: something of it may have been done where it was handed over. */

@@ -71,7 +71,8 @@ export class HandOver {
       instance: owner,
       session: session.id,
       principal: x.principal,
-      remoteAddress: x.client?.remoteAddress
+      remoteAddress: x.client?.remoteAddress,
+      pipe: x.posted
     })
   }
 

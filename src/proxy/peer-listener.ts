@@ -13,11 +13,14 @@ import type { Core } from './core.ts'
 import { Exchange } from './exchange.ts'
 import type { Settings } from './options.ts'
 import { receive } from './serve-http.ts'
+import { postMessage } from './serve-sse.ts'
 
 /** What of a route other instances may ask for. */
 export interface PeerRoute {
   /** Its pipeline knows sessions, and nothing of who may come in: that was settled where the client is. */
   readonly core: Core
+  /** Where clients' pipes end, and what is posted to them. */
+  readonly pipes: Core
   /** Whether this process may act for the session now; `session_moved`: another one does by now, and nothing is done. */
   readonly before?: (sessionId: string, principal: string) => Awaitable<true | CatflapError>
 }
@@ -46,6 +49,7 @@ interface Handed {
   readonly instance: string
   readonly session: string
   readonly principal: string
+  readonly pipe: boolean
 }
 
 /** Where other instances hand over exchanges of sessions that this one holds. */
@@ -103,6 +107,7 @@ export class PeerListener {
     const handed = this.#read(req)
     if (handed instanceof CatflapError) return refuse(reply, handed)
     const x = exchangeOf(handed, req, reply)
+    if (handed.pipe) return void this.#run(x, req.socket, handed, () => postMessage(x, req, reply))
     try {
       receive(x, req, reply, () => void this.#run(x, req.socket, handed))
     } catch (error) {
@@ -120,11 +125,12 @@ export class PeerListener {
     if (session === undefined) return new CatflapError('session_required')
     const principal = decoded(getHeader(rawHeaders, PRINCIPAL))
     if (principal === undefined) return new CatflapError('invalid_request', `${PEER.principal} is missing.`)
-    return { route, query: path.query, instance, session, principal }
+    const pipe = getHeader(rawHeaders, PIPE) === '1'
+    return { route, query: path.query, instance, session, principal, pipe }
   }
 
   /** All of it is here. What has happened until now may have taken as long as this process was stopped. */
-  async #run(x: Exchange, socket: Socket, handed: Handed): Promise<void> {
+  async #run(x: Exchange, socket: Socket, handed: Handed, run = (): unknown => x.run()): Promise<void> {
     try {
       const { route, session, principal, instance } = handed
       await whoLeftIsKnown()
@@ -134,7 +140,7 @@ export class PeerListener {
       const refused = may === true ? undefined : may
       const moved = instance === this.#options.instance() ? undefined : new CatflapError('session_moved')
       const error = refused ?? moved
-      if (!error) return await x.run()
+      if (!error) return void (await run())
       if (error.code === 'session_moved') x.reply.extra.push(PEER.unprocessed, '1')
       x.fail(error)
     } catch (error) {
@@ -145,13 +151,14 @@ export class PeerListener {
 
 const INSTANCE = PEER.instance.toLowerCase()
 const PRINCIPAL = PEER.principal.toLowerCase()
+const PIPE = PEER.pipe.toLowerCase()
 const CLIENT = PEER.client.toLowerCase()
 
-function exchangeOf({ route, query, principal }: Handed, req: IncomingMessage, reply: HttpReply): Exchange {
+function exchangeOf({ route, query, principal, pipe }: Handed, req: IncomingMessage, reply: HttpReply): Exchange {
   const { socket, rawHeaders } = req
   const address = getHeader(rawHeaders, CLIENT)
   const headers = withoutPeerHeaders(rawHeaders, true)
-  const x = new Exchange(route.core, reply, {
+  const x = new Exchange(pipe ? route.pipes : route.core, reply, {
     method: req.method ?? 'GET',
     path: req.url ?? '/',
     headers,
@@ -159,6 +166,7 @@ function exchangeOf({ route, query, principal }: Handed, req: IncomingMessage, r
     encrypted: true
   })
   x.principal = principal
+  x.fromPeer = true
   x.query = query
   x.headers = forwardableRequestHeaders(headers)
   x.version = getHeader(headers, VERSION_HEADER)

@@ -84,6 +84,7 @@ export class Route {
     const { handOver } = core
     this.forPeers = handOver && {
       core: peersCore(core, handOver),
+      pipes: core,
       before: (id, principal) => handOver.mayAct(core, id, principal)
     }
   }

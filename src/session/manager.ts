@@ -17,6 +17,7 @@ import {
   SessionStoreFullError,
   type UpdateResult
 } from './store.ts'
+import { storeFailed } from './store-failed.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {
@@ -97,8 +98,6 @@ const FAREWELLS_AT_ONCE = 128
 const FAREWELL_TIME = 5_000
 /** Where others tell what they have ended, that is looked for only so often: each so many passes of the reaper. */
 const SWEEP_EVERY = 10
-/** That the store fails is told no more often, in ms: it may do so for each request. */
-const TELL_EVERY = 5_000
 
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
@@ -109,7 +108,6 @@ export class SessionManager {
   #reaping: Promise<void> | undefined
   #farewells = true
   #passes = 0
-  #toldAt = Number.NEGATIVE_INFINITY
   /** The store, where other processes use it too. */
   readonly #shared: SessionStore | undefined
   readonly #unwatch: (() => void) | undefined
@@ -520,12 +518,7 @@ export class SessionManager {
   }
 
   #storeFailed(error: unknown): void {
-    if (performance.now() - this.#toldAt < TELL_EVERY) return
-    this.#toldAt = performance.now()
-    this.#options.log.error(
-      'store-failed',
-      `the session store failed: ${error instanceof Error ? error.message : error}`
-    )
+    storeFailed(this.#options.log, error)
   }
 }
 

@@ -59,7 +59,11 @@ export class KnownSessions {
   change(known: KnownSession, { protocolVersion, legs, facts }: SessionChange): boolean {
     const version = known.record.version + STEP
     if (Number.isInteger(version)) return false
-    const wanted = { ...(protocolVersion !== undefined && { protocolVersion }), ...(legs && { legs }), ...(facts && { facts }) }
+    const wanted = {
+      ...(protocolVersion !== undefined && { protocolVersion }),
+      ...(legs && { legs }),
+      ...(facts && { facts })
+    }
     this.#keep(known, { ...known.record, ...(frozen(wanted) as SessionChange), version })
     return true
   }

@@ -17,6 +17,8 @@ export interface PeerTo {
   readonly principal: string
   /** The client's. */
   readonly remoteAddress?: string
+  /** It is the other end of a client's pipe (HTTP+SSE): what was posted to that goes there. */
+  readonly pipe?: boolean
 }
 
 export interface PeersOptions {
@@ -82,6 +84,7 @@ export class Peers {
     const headers = withoutPeerHeaders(input.headers, false)
     headers.push('Accept-Encoding', 'identity', 'Mcp-Session-Id', to.session, PEER.instance, to.instance)
     headers.push(PEER.principal, encodePrincipal(to.principal), PEER.from, this.#options.from())
+    if (to.pipe) headers.push(PEER.pipe, '1')
     if (to.remoteAddress !== undefined) headers.push(PEER.client, to.remoteAddress)
     return headers
   }
