@@ -50,7 +50,11 @@ function withSubscriptions(record: SessionRecord, ours: readonly string[], befor
   return after
 }
 
-function mergedLists(theirs: JsonValue | undefined, ours: JsonValue | undefined, before: JsonValue | undefined): JsonValue | undefined {
+function mergedLists(
+  theirs: JsonValue | undefined,
+  ours: JsonValue | undefined,
+  before: JsonValue | undefined
+): JsonValue | undefined {
   const [now, wanted, known] = [textsIn(theirs), textsIn(ours), textsIn(before)]
   const kept = now.filter(text => wanted.includes(text) || !known.includes(text))
   const merged = [...kept, ...wanted.filter(text => !known.includes(text) && !kept.includes(text))]
