@@ -1,4 +1,5 @@
 import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
+import { idKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { serverIdentity } from '../protocol/server-identity.ts'
 import { factsOf, withFacts, withLogLevel, withSubscription } from '../session/facts.ts'
@@ -67,11 +68,30 @@ async function remember(x: Exchange, session: Session, method: string): Promise<
 }
 
 /** In a session whose server has lost it before: what is left of that time does not reach the new one. */
-export function sinceLoss(x: Exchange, session: Session, recovery: Recovery): Answer | undefined {
-  const { message, batch, core } = x
+export function sinceLoss(
+  x: Exchange,
+  session: Session,
+  recovery: Recovery
+): Answer | undefined | Promise<Answer | undefined> {
+  const { message, batch } = x
   // A pipe's channel knows itself what is still open.
   if (session.channel) return undefined
-  const late = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m))
+  const unknown = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m)) as Message[]
+  const elsewhere = unknown.map(m => x.core.sessions.wasAsked(session, idKey(m.idText!)))
+  if (elsewhere.every(asked => asked === undefined)) return behindLoss(x, session, recovery, unknown)
+  return Promise.all(elsewhere).then(asked =>
+    behindLoss(
+      x,
+      session,
+      recovery,
+      unknown.filter((_, i) => asked[i] !== true)
+    )
+  )
+}
+
+/** `late`: answers to what the lost server has asked. */
+function behindLoss(x: Exchange, session: Session, recovery: Recovery, late: readonly Message[]): Answer | undefined {
+  const { batch, core } = x
   if (late.length > 0) {
     core.log.debug('late', `session ${session.handle}: an answer to a question of the server that was lost`)
     if (core.bus.active) core.tap.note(x, 'late', 'an answer to a question of the server that was lost')
@@ -102,7 +122,8 @@ export function watchQuestions(x: Exchange, session: Session): void {
   const { recovery } = session
   if (!recovery?.recent || x.kind === 'notify' || x.kind === 'terminate') return
   onAnswer(x, bytes => {
-    if (x.leg === session.leg) recovery.heard(bytes)
+    const key = x.leg === session.leg ? recovery.heard(bytes) : undefined
+    if (key !== undefined) x.core.sessions.asked(session, key)
   })
 }
 
