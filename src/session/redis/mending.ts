@@ -91,9 +91,11 @@ export class Mending {
   async hasLost(id: string): Promise<boolean> {
     const { generations } = this.#options
     const part = generations.partOf(id)
+    // What it is called by the time of the answer may be what it was made anew under.
+    const before = this.#names[part]
     const name = await generations.read(part)
-    const before = (this.#names[part] ??= name)
-    if (name === before) return false
+    this.#names[part] ??= name
+    if (name === (before ?? name)) return false
     if (this.out) return true
     this.why = new SessionStoreUnavailableError('the session store', new Error('it has lost what it held'))
     this.#goOn()
