@@ -31,7 +31,7 @@ export class Instance {
 
   async start(): Promise<void> {
     // What the test runner has every Node process load would make each start slow.
-    const run = runCatflap(['reverse', '--config', this.#file], { env: { NODE_OPTIONS: '' } })
+    const run = runCatflap(['reverse', '--config', this.#file], { env: { NODE_OPTIONS: process.env.WHY ?? '' } })
     this.#run = run
     try {
       await run.events.until(event => event.event === 'listening', { timeoutMs: START })

@@ -1,9 +1,7 @@
-/** How a stage is set, and what that is in the file of an instance. */
+/** How a group is set, and what that is in the file of an instance. */
 
-export interface StageOptions {
+export interface GroupOptions {
   readonly instances: number
-  /** What stands behind: a server with sessions of its own, or a command of which each session has a process. */
-  readonly backend: 'http' | 'command'
   /** `memory`: nothing is shared, so that one instance is all there can be. */
   readonly store: 'memory' | 'redis' | 'sentinel'
   readonly loss?: 'reinitialize' | 'propagate'
@@ -31,7 +29,7 @@ export const LEASE = 2_000
 export const IDLE = 20_000
 
 /** The whole file, as JSON. */
-export function configuration(options: StageOptions, places: Places): object {
+export function configuration(options: GroupOptions, places: Places): object {
   const { loss = 'reinitialize', idle = IDLE } = options
   const { behind } = places
   const server = typeof behind === 'string' ? { target: behind } : { command: behind, maxChildren: 500 }
@@ -46,7 +44,7 @@ export function configuration(options: StageOptions, places: Places): object {
   }
 }
 
-function shared({ lease = LEASE, timeout = 1_000, failure = 'fail' }: StageOptions, places: Places): object {
+function shared({ lease = LEASE, timeout = 1_000, failure = 'fail' }: GroupOptions, places: Places): object {
   if (places.redis === undefined) return {}
   const times = { timeout: written(timeout), lease: written(lease) }
   return {

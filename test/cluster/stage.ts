@@ -1,16 +1,13 @@
-/** Several catflap processes behind a round robin, with one Redis between them and a server behind that counts what it runs. */
-import { randomBytes } from 'node:crypto'
+/** A group of instances with a server behind that counts what it runs. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '../../bench/peers/process.ts'
 import { type StdioPeer, spawnPeer } from '../helpers/stdio-peer.ts'
-import { type Balancer, startBalancer } from './balancer.ts'
-import { Instance, until } from './instance.ts'
+import { type Group, openGroup } from './group.ts'
+import { type Instance, until } from './instance.ts'
 import { Ledger } from './ledger.ts'
-import { configuration, type StageOptions } from './settings.ts'
-import { openStorage, type Storage } from './storage.ts'
+import type { GroupOptions } from './settings.ts'
 
 const PROGRAMS = fileURLToPath(new URL('./servers/', import.meta.url))
 const program = (file: string, ledger: string): [string, ...string[]] => [
@@ -25,40 +22,59 @@ const ZERO = ['catflap_sessions', 'catflap_exchanges_active', 'catflap_streams',
 /** Children have been told to end; so long that takes at most, in ms. */
 const CHILDREN_END = 5_000
 
+export interface StageOptions extends GroupOptions {
+  /** What stands behind: a server with sessions of its own, or a command of which each session has a process. */
+  readonly backend: 'http' | 'command'
+}
+
 export class Stage {
   readonly options: StageOptions
-  readonly instances: readonly Instance[]
   readonly ledger: Ledger
-  readonly storage: Storage | undefined
   readonly #folder: string
-  readonly #balancer: Balancer
   readonly #server: StdioPeer | undefined
+  readonly #group: Group
 
-  private constructor(parts: Parts) {
-    this.options = parts.options
-    this.instances = parts.instances
-    this.ledger = parts.ledger
-    this.storage = parts.storage
-    this.#folder = parts.folder
-    this.#balancer = parts.balancer
-    this.#server = parts.server
+  private constructor(
+    options: StageOptions,
+    folder: string,
+    ledger: Ledger,
+    server: StdioPeer | undefined,
+    group: Group
+  ) {
+    this.options = options
+    this.#folder = folder
+    this.ledger = ledger
+    this.#server = server
+    this.#group = group
   }
 
   static async open(options: StageOptions): Promise<Stage> {
-    if (options.store === 'memory' && options.instances > 1)
-      throw new Error('what several instances share is no memory')
-    const undo: (() => unknown)[] = []
+    const folder = mkdtempSync(path.join(tmpdir(), 'catflap-stage-'))
+    const ledger = new Ledger(path.join(folder, 'ledger'))
+    writeFileSync(ledger.file, '')
+    let server: StdioPeer | undefined
     try {
-      return new Stage(await build(options, undo))
+      if (options.backend === 'http') server = spawnPeer(program('http.ts', ledger.file), { env: { NODE_OPTIONS: '' } })
+      const behind = server ? await urlOf(server) : program('command.ts', ledger.file)
+      return new Stage(options, folder, ledger, server, await openGroup(options, behind))
     } catch (error) {
-      for (const step of undo.reverse()) await step()
+      await server?.close()
+      rmSync(folder, { recursive: true, force: true })
       throw error
     }
   }
 
   /** Where each request goes to the next instance. */
   get url(): string {
-    return `${this.#balancer.url}/mcp`
+    return this.#group.url
+  }
+
+  get instances(): readonly Instance[] {
+    return this.#group.instances
+  }
+
+  get storage(): Group['storage'] {
+    return this.#group.storage
   }
 
   instance(i: number): Instance {
@@ -88,16 +104,14 @@ export class Stage {
 
   /** What was wrong with the end. */
   async close(): Promise<string[]> {
-    const ends = await Promise.all(this.instances.map(instance => instance.stop()))
-    const faults = ends.filter(end => end !== undefined)
+    const faults = await this.#group.stop()
     if (!(await until(CHILDREN_END, () => this.ledger.liveChildren().length === 0))) {
       const children = this.ledger.liveChildren()
       faults.push(`${children.length} children outlive all instances`)
       for (const pid of children) process.kill(pid, 'SIGKILL')
     }
     await this.#server?.close()
-    await this.#balancer.close()
-    await this.storage?.close()
+    await this.#group.close()
     rmSync(this.#folder, { recursive: true, force: true })
     return faults
   }
@@ -118,45 +132,6 @@ export class Stage {
     return left
   }
 }
-
-interface Parts {
-  readonly options: StageOptions
-  readonly instances: readonly Instance[]
-  readonly ledger: Ledger
-  readonly storage: Storage | undefined
-  readonly folder: string
-  readonly balancer: Balancer
-  readonly server: StdioPeer | undefined
-}
-
-/** What was started is noted in `undo`, for a start that fails half way. */
-async function build(options: StageOptions, undo: (() => unknown)[]): Promise<Parts> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'catflap-stage-'))
-  undo.push(() => rmSync(folder, { recursive: true, force: true }))
-  const keys = { storeKey: path.join(folder, 'store.key'), clusterKey: path.join(folder, 'cluster.key') }
-  for (const file of Object.values(keys)) writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
-  const ledger = new Ledger(path.join(folder, 'ledger'))
-  writeFileSync(ledger.file, '')
-  const storage = options.store === 'memory' ? undefined : await openStorage(options.store)
-  if (storage) undo.push(() => storage.close())
-  const server = options.backend === 'http' ? spawnPeer(program('http.ts', ledger.file), plain) : undefined
-  if (server) undo.push(() => server.close())
-  const behind = server ? await urlOf(server) : program('command.ts', ledger.file)
-  const instances: Instance[] = []
-  for (let i = 0; i < options.instances; i++) {
-    const places = { port: await freePort(), metrics: await freePort(), behind, redis: storage?.url, ...keys }
-    const file = path.join(folder, `instance-${i}.json`)
-    writeFileSync(file, JSON.stringify(configuration(options, places)))
-    const instance = new Instance(file, places.port, places.metrics)
-    undo.push(() => instance.kill())
-    instances.push(instance)
-  }
-  await Promise.all(instances.map(instance => instance.start()))
-  const balancer = await startBalancer(instances.map(({ port }) => port))
-  return { options, instances, ledger, storage, folder, balancer, server }
-}
-
-const plain = { env: { NODE_OPTIONS: '' } }
 
 async function urlOf(server: StdioPeer): Promise<string> {
   const line = await server.stdout.until(said => said.startsWith('listening '), { timeoutMs: 30_000 })

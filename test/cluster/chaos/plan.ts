@@ -1,5 +1,6 @@
 /** What goes wrong when: made of the seed alone, before anything runs. */
-import { LEASE, type StageOptions } from '../settings.ts'
+import { LEASE } from '../settings.ts'
+import type { StageOptions } from '../stage.ts'
 import { Random } from './random.ts'
 
 export type Trouble = 'kill' | 'pause' | 'stop' | 'redis' | 'failover' | 'forget'
