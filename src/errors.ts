@@ -283,9 +283,13 @@ export class CatflapError extends Error {
   }
 }
 
+/** Of stores of sessions, which lie above this; any store's error that says so counts. */
+const STORE_UNAVAILABLE = 'session_store_unavailable'
+
 /** What an unforeseen error says (a store's address and password, say) is for the log alone: clients learn only that it happened. */
 export function asCatflapError(error: unknown): CatflapError {
-  return error instanceof CatflapError
-    ? error
-    : new CatflapError('internal', 'catflap failed; its log has the reason.', { cause: error })
+  if (error instanceof CatflapError) return error
+  if (error instanceof Error && (error as { code?: unknown }).code === STORE_UNAVAILABLE)
+    return new CatflapError('store_unavailable', undefined, { cause: error })
+  return new CatflapError('internal', 'catflap failed; its log has the reason.', { cause: error })
 }

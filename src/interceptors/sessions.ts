@@ -133,8 +133,19 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   if (!session || session.pipe) return refuse('session_not_found')
   x.session = session
   x.core.sessions.touch(session)
+  if (session.remote !== undefined) return held(x, session, false)
   if (!session.recovery?.lost || x.kind === 'terminate') return onLeg(x, session)
   return reopened(x, session)
+}
+
+/** Another process holds what it needs, or held it: the exchange is carried out there, or here once that is gone. */
+async function held(x: Exchange, session: Session, again: boolean): Promise<Answer | undefined> {
+  const { core } = x
+  if (core.forPeers || !core.handOver) return refuse(core.forPeers ? 'session_moved' : 'owner_unreachable')
+  x.chooseAgain = () => held(x, session, true)
+  const refused = await core.handOver.choose(x, session, again)
+  if (refused || x.ended || x.peer !== undefined) return refused
+  return inSession(x, session)
 }
 
 /** Its child has ended; what starts another is loaded when that happens. */
@@ -153,7 +164,11 @@ function onLeg(x: Exchange, session: Session): Verdict {
   if (x.kind === 'batch' && negotiated !== undefined && !allowsBatch(negotiated))
     return refuse('invalid_request', `A batch is not allowed in revision ${negotiated}: send one message a request.`)
   const late = session.recovery && sinceLoss(x, session, session.recovery)
-  if (late) return late
+  if (late instanceof Promise) return late.then(answer => answer ?? inOrder(x, session))
+  return late ?? inOrder(x, session)
+}
+
+function inOrder(x: Exchange, session: Session): Verdict {
   rememberWishes(x, session)
   return session.channel ? asServer(x, session) : undefined
 }
@@ -272,7 +287,7 @@ function settle(x: Exchange, session: Session, head: ReplyHead): void | Promise<
     // 405: this server does not let clients end sessions, so it goes on.
     if (head.status < 300 || head.status === 404) void sessions.end(session, 'client')
   } else if (x.lost) endLost(x, session, 'the server no longer knows it')
-  return x.kind === 'listen' ? streamOpened(x, session, head) : undefined
+  return x.kind === 'listen' && x.peer === undefined ? streamOpened(x, session, head) : undefined
 }
 
 /** The server assigned an id with its answer to `initialize`: the client gets ours in its place. */

@@ -28,7 +28,9 @@ export function token(secrets: readonly string[]): Interceptor {
       return undefined
     },
     request(x: Exchange) {
-      if (spent.get(x)) removeHeader(x.headers, 'authorization', value => principalOf(bearerOf(value)) !== undefined)
+      // What came by another instance was presented there.
+      if (spent.get(x) || x.fromPeer)
+        removeHeader(x.headers, 'authorization', value => principalOf(bearerOf(value)) !== undefined)
       return undefined
     }
   }

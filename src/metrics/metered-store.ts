@@ -10,14 +10,17 @@ import {
 } from '../session/store.ts'
 import { type Counter, counters, type Histogram, histograms, type Room, type Series } from './cells.ts'
 
-type Operation = Exclude<keyof SessionStore, 'close'>
+type Operation = Exclude<keyof SessionStore, 'close' | 'shared' | 'follow'>
 
 /** As the errors of stores are called in `session/store.ts`. */
 const CODES: ReadonlySet<string> = new Set([
   'session_store_full',
   'session_exists',
   'session_cursor_invalid',
-  'session_store_closed'
+  'session_store_closed',
+  'session_store_unavailable',
+  'session_store_sealed',
+  'session_store_unreadable'
 ])
 
 /** What stores were asked, and how long they took: of one store, or of several in a row that serve one route. */
@@ -49,6 +52,10 @@ export class StoreNumbers {
 
 /** A store whose operations are counted, and timed where they take time. */
 export class MeteredStore implements SessionStore {
+  readonly shared?: boolean
+  readonly follow?: SessionStore['follow']
+  readonly mark?: SessionStore['mark']
+  readonly marked?: SessionStore['marked']
   readonly #store: SessionStore
   readonly #numbers: StoreNumbers
   /** It answers with promises. */
@@ -57,6 +64,11 @@ export class MeteredStore implements SessionStore {
   constructor(store: SessionStore, numbers: StoreNumbers) {
     this.#store = store
     this.#numbers = numbers
+    // What a store does not have, it does not have when it is counted either: callers look.
+    this.shared = store.shared === true
+    this.follow = store.follow?.bind(store)
+    if (store.mark) this.mark = async (id, mark) => this.#run('mark', () => store.mark!(id, mark))
+    if (store.marked) this.marked = async (id, mark) => this.#run('marked', () => store.marked!(id, mark))
   }
 
   create(session: NewSession): Awaitable<SessionRecord> {

@@ -9,11 +9,11 @@ import type { Exchange } from './exchange.ts'
 import type { Answer } from './interceptor.ts'
 import { type LossOutcome, restore, Unrecoverable } from './renew-leg.ts'
 import { firstWords, moved, mustBe, recover } from './renew-session.ts'
-import { openAnotherLeg, send } from './session-leg.ts'
+import { channelOf, openAnotherLeg, send } from './session-leg.ts'
 import { takeUntold } from './session-state.ts'
 
 /** How long all of it may take, in ms. Some commands are fetched first. */
-const REOPEN_TIME = 30_000
+export const REOPEN_TIME = 30_000
 
 /**
  * The child of this session has ended: starts another one and repeats the client's `initialize` there, once for all who ask.
@@ -34,38 +34,73 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
 }
 
 /** No child may be started just now; a later call may have more luck. */
-function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): boolean {
   return error instanceof CatflapError && error.status === 503
 }
 
 async function reopened(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {
+  if (!(await startAnew(x, session, signal))) throw new Unrecoverable('unknown', 'it has ended meanwhile')
+  return 'kept'
+}
+
+/**
+ * Starts another child for the session and brings it to where the last one was. False: another process was first, and its child is
+ * the session's. Rejects with Unrecoverable.
+ */
+export async function startAnew(x: Exchange, session: Session, signal: AbortSignal): Promise<boolean> {
   const { core } = x
   const { initialize, server } = firstWords(core, session)
-  const tried = await openAnotherLeg(core, session, x, signal)
-  const { leg } = tried
+  // What the child says waits for a stream of the client's, as ever.
+  const channel = session.channel ?? channelOf(core, session)
+  const before = session.channel
+  session.channel = channel
+  let leg: Leg | undefined
   try {
-    const say = asker(x, session, leg, signal)
-    const answer = await say(Message.parse(Buffer.from(initialize)))
-    if (answer.isError) throw new Unrecoverable('refused', 'the server refused its initialize')
-    mustBe(server, answer)
-    const begun = Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' })
-    if (core.bus.active) core.tap.loose(session, 'pipe', 'server', 'up', begun, true)
-    send(leg, begun)
-    await restore(x, session, async message => ({ message: await say(message) }), signal)
+    const tried = await openAnotherLeg(core, session, x, signal)
+    leg = tried.leg
+    const untold = await greeted(x, session, leg, { initialize, server, signal })
     if (tried.lost) throw tried.lost
-    const untold = announcedLists(answer)
-    if (session.ended || !(await moved(core, session, leg, { epoch: epochOf(session.record), initialize, untold })))
-      throw new Unrecoverable('unknown', 'it has ended meanwhile')
+    if (session.ended || !(await moved(core, session, leg, { epoch: epochOf(session.record), initialize, untold }))) {
+      if (session.ended) throw new Unrecoverable('unknown', 'it has ended meanwhile')
+      withdraw()
+      return false
+    }
     // A store may have taken its time.
     if (tried.lost) throw tried.lost
   } catch (error) {
-    void leg.close()
+    withdraw()
     throw error
   }
   core.sessions.renewed(session, leg)
   // On the channel they wait for a stream by themselves.
-  for (const message of await takeUntold(core, session)) session.channel?.fromServer(message, undefined)
-  return 'kept'
+  for (const message of await takeUntold(core, session)) channel.fromServer(message, undefined)
+  return true
+
+  function withdraw(): void {
+    void leg?.close()
+    if (before) return
+    session.channel = undefined
+    channel.close()
+  }
+}
+
+/** Says to the child what the client said at first; gives what the client is to be told. */
+async function greeted(
+  x: Exchange,
+  session: Session,
+  leg: Leg,
+  { initialize, server, signal }: { readonly initialize: string; readonly server: string; readonly signal: AbortSignal }
+): Promise<readonly string[]> {
+  const { core } = x
+  const say = asker(x, session, leg, signal)
+  const answer = await say(Message.parse(Buffer.from(initialize)))
+  if (answer.isError) throw new Unrecoverable('refused', 'the server refused its initialize')
+  mustBe(server, answer)
+  const begun = Message.from({ jsonrpc: '2.0', method: 'notifications/initialized' })
+  if (core.bus.active) core.tap.loose(session, 'pipe', 'server', 'up', begun, true)
+  send(leg, begun)
+  await restore(x, session, async message => ({ message: await say(message) }), signal)
+  return announcedLists(answer)
 }
 
 function asker(x: Exchange, session: Session, leg: Leg, signal: AbortSignal): (message: Message) => Promise<Message> {

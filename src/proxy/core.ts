@@ -11,6 +11,7 @@ import type { CallInput, CancelReason, Leg, LegEvents, RetryReason } from '../tr
 import type { CallProbe } from './call.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
+import type { HandOver } from './handover.ts'
 import type { Pipeline } from './interceptor.ts'
 import type { Settings } from './options.ts'
 import type { PageChoice } from './page-choice.ts'
@@ -109,8 +110,14 @@ export interface CoreParts {
   readonly target: Target
   readonly sessions: SessionManager
   readonly pipeline: Pipeline
+  /** Default: its own. */
+  readonly deadlines?: Deadlines
   /** What becomes of a session that the server has lost. Default: `reinitialize` for URLs, else `propagate`. */
   readonly sessionLoss?: SessionLoss
+  /** Where other processes serve the same sessions. */
+  readonly handOver?: HandOver
+  /** Its exchanges come from other instances: what is not this process's is sent back. */
+  readonly forPeers?: boolean
 }
 
 /** What every exchange of one running proxy shares. */
@@ -125,6 +132,8 @@ export class Core {
   readonly deadlines: Deadlines
   readonly meter: Meter | undefined
   readonly sessionLoss: SessionLoss
+  readonly handOver: HandOver | undefined
+  readonly forPeers: boolean
   /** Exchanges that have begun and not ended. */
   readonly inFlight = new Queue<Exchange>()
   /** Streams that stay open by design; they never keep a drain waiting. */
@@ -141,9 +150,11 @@ export class Core {
     this.target = parts.target
     this.sessions = parts.sessions
     if (parts.target.kind === 'stdio') parts.target.giveUpSession = () => parts.sessions.giveUpIdle()
-    this.deadlines = new Deadlines(parts.settings.requestTimeout)
+    this.deadlines = parts.deadlines ?? new Deadlines(parts.settings.requestTimeout)
     this.pipeline = parts.pipeline
     this.meter = parts.meter
+    this.handOver = parts.handOver
+    this.forPeers = parts.forPeers === true
     this.sessionLoss = parts.sessionLoss ?? (isUrl(parts.target) ? 'reinitialize' : 'propagate')
   }
 

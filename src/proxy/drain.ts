@@ -127,6 +127,7 @@ export class Drain {
     for (const core of this.#options.cores()) {
       core.draining = true
       core.target.hurry?.()
+      core.handOver?.releaseIdle(core)
     }
     for (const listener of this.#options.listeners) listener.stopAccepting()
   }

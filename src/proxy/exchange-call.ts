@@ -7,7 +7,8 @@ import { sendCancelled } from './own-message.ts'
 export function callOf(x: Exchange, leg: Leg, excused: (() => boolean) | undefined): Call {
   const { settings, deadlines, target } = x.core
   const { kind, era, message, batch, body, headers, query } = x
-  x.probe = x.core.meter?.call(x)
+  // The process that carries it out counts it.
+  x.probe = x.peer === undefined ? x.core.meter?.call(x) : undefined
   // Behind a session's loss: whoever watches sees what is sent once more.
   const watch = x.again ? watchOf(x) : undefined
   const call: Call = new Call(leg, { kind, era, message, batch, body, headers, query, watch }, x.answer, {

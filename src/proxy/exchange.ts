@@ -22,6 +22,7 @@ import {
   endsUnheard,
   isGivenUp,
   isLost,
+  isUnsent,
   keepSession,
   mayTellLoss,
   readyAgain,
@@ -74,6 +75,14 @@ export class Exchange implements Listener, ReplyListener {
   opens: OpeningPipe | undefined
   /** The server turned out to speak another transport than the leg's: chooses another leg. */
   onOtherTransport: (() => Answer | undefined | Promise<Answer | undefined>) | undefined
+  /** Another instance has handed it over: who may come in was settled there. */
+  fromPeer = false
+  /** Over HTTP+SSE, to a pipe that another process holds: what it brought goes there as it is. */
+  posted = false
+  /** The process that carries it out in the place of this one (`Membership.id`). */
+  peer: string | undefined
+  /** Nothing of it was done there: chooses once more who is to carry it out. */
+  chooseAgain: (() => Promise<Answer | undefined>) | undefined
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
   /** What catflap itself says first on a stream, right behind its head. */
@@ -225,7 +234,14 @@ export class Exchange implements Listener, ReplyListener {
       this.reply.openStream?.(true)
     }
     const asking = channel ?? this.connection
+    if (this.peer !== undefined) return this.#askPeer(this.leg)
     this.#ask(this.leg, asking && (() => isExcused(asking, this.core.settings.requestTimeout)))
+  }
+
+  /** Whoever carries it out keeps the time. */
+  #askPeer(leg: Leg): void {
+    this.core.handOver?.entered(this)
+    this.#ask(leg, () => true)
   }
 
   /** Answers to the server's requests take their own way out of a batch, like those that come alone. */
@@ -278,10 +294,45 @@ export class Exchange implements Listener, ReplyListener {
       this.#answerInstead({ http: { status: 200, headers: [], body: undefined } })
       return true
     }
+    if (this.peer !== undefined) return this.#handOverAgain(error)
     if (this.again || !isGivenUp(this, error)) return false
     this.again = true
     void this.#guard(this.#elsewhere(call, error))
     return true
+  }
+
+  /** It is carried out by whoever `chooseAgain` says, and nobody here looks at it. */
+  relay(choose: () => Promise<Answer | undefined>): void {
+    this.chooseAgain = choose
+    const go = (answer: Answer | undefined): void | Promise<void> => {
+      if (this.#ended) return
+      this.tellRequest()
+      return answer ? this.#answerInstead(answer) : this.#dispatch()
+    }
+    void this.#guard(choose().then(go))
+  }
+
+  /** False: something of it may have been done where it was handed over. */
+  #handOverAgain(error: CatflapError): boolean {
+    const choose = this.chooseAgain
+    if (!choose || !(isUnsent(error) || error.code === 'session_moved')) return false
+    this.core.handOver?.left(this)
+    const go = (answer: Answer | undefined): void | Promise<void> => {
+      if (this.#ended) return
+      if (answer) return this.#answerInstead(answer)
+      if (this.#entered && this.session) this.session.inFlight--
+      this.#entered = false
+      this.#call = undefined
+      return this.#dispatch()
+    }
+    void this.#guard(choose().then(go))
+    return true
+  }
+
+  /** The process that was to carry it out is gone: nobody knows what it has done. */
+  ownerLost(): void {
+    if (this.longLived && this.streaming) return this.finish()
+    this.broken(new CatflapError('owner_lost'))
   }
 
   async #elsewhere(call: Call, error: CatflapError): Promise<void> {
@@ -434,7 +485,7 @@ export class Exchange implements Listener, ReplyListener {
       this.core.tap.note(this, 'disconnect', 'the client went away', undefined, 'client')
     const call = this.#call
     // A legacy server on a pipe finishes what it was asked: disconnecting is no cancellation there, and nobody hears it.
-    const onPipe = this.core.target.kind !== 'http' || this.session?.channel !== undefined
+    const onPipe = this.peer === undefined && (this.core.target.kind !== 'http' || this.session?.channel !== undefined)
     if (call && this.era === 'legacy' && onPipe && reason === 'client-gone') call.detach()
     else call?.cancel(reason)
     if (reason === 'shutdown') return this.fail(new CatflapError(this.cancelled ? 'cancelled' : 'shutting_down'))
@@ -505,6 +556,7 @@ export class Exchange implements Listener, ReplyListener {
     this.#ended = true
     if (outcome.result !== 'answered') this.answer.stop()
     this.#leave?.()
+    if (this.peer !== undefined) this.core.handOver?.left(this)
     this.opens?.close()
     if (this.#entered && this.session) {
       const { session } = this

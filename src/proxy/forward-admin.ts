@@ -35,7 +35,7 @@ export async function openForwardAdmin(options: AdminOptions, running: Running):
     listeners: () => [{ url, protocols: ['http/1.1'], connections: server.connections }],
     drain: ({ timeout = core.settings.drainTimeout, grace }) =>
       new Drain({
-        ...{ cores: () => [core], listeners: [server], timeout, grace, log },
+        ...{ cores: () => route.cores, listeners: [server], timeout, grace, log },
         onBegin: progress => audit.drainBegan(progress),
         onEnd: progress => audit.drainEnded(progress)
       }),

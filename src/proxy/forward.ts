@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { type Log, SILENT } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { ReplaySummary } from '../replay/report.ts'
+import type { ClusterOptions, SharedStoreOptions } from '../session/shared.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RecorderStats } from '../tape/recorder.ts'
 import { Redactor } from '../tape/redact.ts'
@@ -9,6 +10,7 @@ import { HttpServer } from '../transport/downstream/http-server.ts'
 import { hostForUrl, mayListen } from './bind.ts'
 import { checkOptions } from './check-options.ts'
 import { closeAll, type Step } from './closing.ts'
+import type { Cluster, ClusterSetup } from './cluster.ts'
 import { Drain } from './drain.ts'
 import type { ForwardOperators } from './forward-admin.ts'
 import type { Interceptor } from './interceptor.ts'
@@ -59,6 +61,10 @@ export interface ForwardOptions {
   readonly interceptors?: readonly Interceptor[]
   /** Default: in memory. Closed with the proxy. */
   readonly store?: SessionStore
+  /** In its place: sessions in Redis, which other processes serve as well (docs/sessions.md). */
+  readonly sharedStore?: SharedStoreOptions
+  /** The way between those processes, for what only one of them can do. */
+  readonly cluster?: ClusterOptions
   readonly record?: RecordOptions
   readonly redactHeaders?: readonly string[]
   readonly redactJson?: readonly string[]
@@ -85,6 +91,8 @@ export interface ForwardStats {
 }
 
 const DEFAULT_VIA = 'catflap'
+/** What the one route is called among instances. */
+const ROUTE = 'default'
 /** How long clients may at least take to read what was answered before everything is closed, in ms. */
 const FLUSH = 100
 
@@ -161,13 +169,13 @@ export class Forward {
   }
 
   async #close(drainTimeout: number): Promise<void> {
-    const { route, server, stdio, metrics, operators } = this.#parts
+    const { route, server, stdio, metrics, operators, cluster } = this.#parts
     const { core } = route
     const startedAt = performance.now()
     const listeners = server ? [server] : []
     const drain =
       operators?.view.startDrain({ timeout: drainTimeout }) ??
-      new Drain({ cores: () => [core], listeners, timeout: drainTimeout, log: core.log })
+      new Drain({ cores: () => route.cores, listeners, timeout: drainTimeout, log: core.log })
     // One that operators began may have more time.
     drain.hurry(drainTimeout)
     await drain.run()
@@ -180,7 +188,9 @@ export class Forward {
         ['the sessions', () => core.sessions.close()],
         ['connections', () => server?.flushed(flush)],
         ['the listener', () => server?.close()],
+        ['the listener of other instances', () => cluster?.closeListener()],
         ...route.closing,
+        ['the shared store', () => cluster?.close()],
         ['the admin listener', () => operators?.admin.close()],
         ['metrics', () => metrics?.close()]
       ],
@@ -199,6 +209,7 @@ interface Parts {
   readonly stdio: StdioConnection | undefined
   readonly metricsUrl: string | undefined
   readonly operators?: ForwardOperators
+  readonly cluster: Cluster | undefined
 }
 
 /**
@@ -216,15 +227,21 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     options.redactor ??
     new Redactor({ redactHeaders: options.redactHeaders, redactJson: options.redactJson, secrets: secretsOf(options) })
   const metrics = await openMetrics(options)
+  let route: Route | undefined
+  const cluster = await openCluster(options, { settings: chosen, log, route: () => route }).catch(async error => {
+    await metrics?.close()
+    throw error
+  })
   const setup = { ...options, settings: chosen, host, log, redactor, metrics, via: viaOf(options) }
-  const route = await openRoute(setup).catch(async error => {
+  route = await openRoute({ ...setup, cluster: cluster && { of: cluster, name: ROUTE } }).catch(async error => {
+    await cluster?.close()
     await metrics?.close()
     throw error
   })
   const { core, recorder } = route
   let server: HttpServer | undefined
   try {
-    const parts = { route, metrics, metricsUrl: await serveMetrics(metrics, options) }
+    const parts = { route, cluster, metrics, metricsUrl: await serveMetrics(metrics, options) }
     if ('input' in listen) {
       const { StdioConnection } = await import('./serve-stdio.ts')
       const stdio = new StdioConnection(core, { ...listen, maxLine: chosen.maxBody })
@@ -247,12 +264,23 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     const steps: Step[] = [
       ['the listener', () => listening?.close()],
       ['the sessions', () => core.sessions.close()],
-      ...route.closing
+      ...route.closing,
+      ['the shared store', () => cluster?.close()]
     ]
     await closeAll([...steps, ['metrics', () => metrics?.close()]], CLOSE_PATIENCE, log)
     await route.endTape()
     throw error
   }
+}
+
+/** Loaded only where sessions are shared with other processes. */
+async function openCluster(
+  { sharedStore, cluster }: ForwardOptions,
+  setup: Pick<ClusterSetup, 'settings' | 'log' | 'route'>
+): Promise<Cluster | undefined> {
+  if (!sharedStore) return undefined
+  const { Cluster } = await import('./cluster.ts')
+  return await Cluster.open({ ...setup, sharedStore, cluster })
 }
 
 /** Loaded only where it is asked for. */

@@ -20,6 +20,10 @@ export class LentStores {
     lent.users++
     let open = true
     return {
+      shared: store.shared === true,
+      follow: store.follow?.bind(store),
+      mark: store.mark?.bind(store),
+      marked: store.marked?.bind(store),
       create: session => store.create(session),
       get: id => store.get(id),
       update: (id, version, change) => store.update(id, version, change),

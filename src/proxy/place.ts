@@ -10,6 +10,7 @@ import { Redactor } from '../tape/redact.ts'
 import type { RequestHandler } from '../transport/downstream/http-server.ts'
 import type { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
+import type { Cluster } from './cluster.ts'
 import type { Forwarding } from './forwarded.ts'
 import { type DoorRules, Gate } from './gate.ts'
 import type { LentStores } from './lent-stores.ts'
@@ -62,6 +63,8 @@ export interface Common {
   readonly rules: DoorRules
   readonly stores: LentStores
   readonly children: ChildLimits
+  /** Other processes serve the same sessions. */
+  readonly cluster: Cluster | undefined
 }
 
 /** Opens a route as the options say. Rejects with what is wrong, and then nothing is left open. */
@@ -103,6 +106,7 @@ export async function openPlace(name: string, given: RouteOptions, generation: n
       audit.targetChanged(name, stateOf(change))
       if (change.state === 'ejected') metrics?.ejected(change.member)
     },
+    cluster: common.cluster && { of: common.cluster, name },
     // Last: what fails before would not give it back.
     store: given.store && common.stores.lend(given.store, generation === 1)
   })

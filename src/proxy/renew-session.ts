@@ -133,7 +133,7 @@ export function mustBe(server: string, answer: Message): void {
 }
 
 /** True: it is ours to make the session anew. False: another process has done it. */
-async function claimed(core: Core, session: Session, epoch: number, signal: AbortSignal): Promise<boolean> {
+export async function claimed(core: Core, session: Session, epoch: number, signal: AbortSignal): Promise<boolean> {
   for (;;) {
     const ours = core.sessions.change(session, record => {
       const { renewing = 0 } = factsOf(record)
@@ -163,10 +163,12 @@ export async function moved(
   { epoch, initialize, untold }: Move
 ): Promise<boolean> {
   const name = leg.member ?? core.target.name
+  // A pipe is this process's alone.
+  const owner = leg.upstreamId === undefined ? core.sessions.owner : undefined
   const done = await core.sessions.change(session, record => {
     if (epochOf(record) !== epoch) return undefined
     return {
-      legs: { [name]: { upstreamId: leg.upstreamId, initialize, epoch: epoch + 1 } },
+      legs: { [name]: { upstreamId: leg.upstreamId, initialize, epoch: epoch + 1, owner } },
       facts: withFacts(record, { renewing: undefined, untold: untold.length > 0 ? untold : undefined })
     }
   })

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import type { TapeTargetOptions } from '../replay/options.ts'
+import type { ClusterOptions, SharedStoreOptions } from '../session/shared.ts'
 import type { SessionStore } from '../session/store.ts'
 import type { RecordOptions } from './forward.ts'
 import type { Interceptor } from './interceptor.ts'
@@ -17,6 +18,10 @@ export interface ReverseOptions {
   readonly trustedProxies?: readonly string[]
   /** Our name in Via and Forwarded; false: neither is added. Default `catflap`. */
   readonly via?: string | false
+  /** Sessions of all routes in Redis, which other processes serve as well (docs/sessions.md). Default: in memory. */
+  readonly sharedStore?: SharedStoreOptions
+  /** The way between those processes, for what only one of them can do. */
+  readonly cluster?: ClusterOptions
   readonly admin?: AdminOptions
   readonly accessLog?: AccessLogOptions
   /** Keep numbers (docs/observability.md). `true`: for `exportMetrics()` and the admin listener. Default: with `admin` only. */

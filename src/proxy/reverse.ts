@@ -6,6 +6,7 @@ import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
 import { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
+import type { Cluster } from './cluster.ts'
 import type { Core } from './core.ts'
 import { Drain, endStreams } from './drain.ts'
 import { Forwarding, TrustedProxies } from './forwarded.ts'
@@ -17,7 +18,7 @@ import { type Common, closePlace, openPlace, type Place } from './place.ts'
 import { endRevoked, retire } from './retire.ts'
 import type { ReverseOptions } from './reverse-options.ts'
 import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
-import { CLOSE_PATIENCE } from './route.ts'
+import { CLOSE_PATIENCE, type Route } from './route.ts'
 import { Router } from './router.ts'
 import { sameOptions } from './same-options.ts'
 
@@ -39,6 +40,8 @@ interface Lasting {
   readonly audit: Audit
   readonly metrics: RoutesMetrics | undefined
   readonly accessLog: Awaited<ReturnType<typeof openAccessLog>>
+  /** Where other processes serve the same sessions. */
+  readonly cluster: Cluster | undefined
 }
 
 /** A running reverse proxy: one front for many servers. */
@@ -78,7 +81,7 @@ export class Reverse {
 
   /** Opens everything. Where that fails, nothing is left open. */
   async open(): Promise<void> {
-    const { metrics, audit, accessLog } = this.#lasting
+    const { metrics, audit, accessLog, cluster } = this.#lasting
     try {
       await this.#use(this.#options)
       this.#operators = await openOperators(this.#options, { view: this.#view, metrics, audit })
@@ -86,6 +89,7 @@ export class Reverse {
     } catch (error) {
       await this.#listeners.close()
       await Promise.all(this.#places().map(closePlace))
+      await cluster?.close()
       await metrics?.close()
       await accessLog?.lines.close()
       throw error
@@ -116,6 +120,11 @@ export class Reverse {
     return this.#operators?.metricsUrl
   }
 
+  /** Where other instances find a session of a route: a route that was replaced keeps those it has. */
+  routeOf(name: string, session: string): Route | undefined {
+    return this.#router.holderOf(name, session)?.route
+  }
+
   /** Of a route at the first listener. Throws a TypeError for a name that no route has. */
   urlOf(name: string): string {
     const place = this.#router.places.find(one => one.name === name)
@@ -124,11 +133,14 @@ export class Reverse {
   }
 
   get stats(): { readonly sessions: number; readonly exchanges: number; readonly connections: number } {
-    const cores = this.#cores()
-    const sum = (of: (core: (typeof cores)[number]) => number): number => cores.reduce((n, core) => n + of(core), 0)
+    const sum = (cores: readonly Core[], of: (core: Core) => number): number =>
+      cores.reduce((n, core) => n + of(core), 0)
     return {
-      sessions: sum(core => core.sessions.size),
-      exchanges: sum(core => core.inFlight.size),
+      sessions: sum(
+        this.#places().map(({ route }) => route.core),
+        core => core.sessions.size
+      ),
+      exchanges: sum(this.#cores(), core => core.inFlight.size),
       connections: this.#listeners.connections
     }
   }
@@ -207,9 +219,9 @@ export class Reverse {
   #common({ listeners, via, trustedProxies, routes, live, secrets = [] }: ReverseOptions): Common {
     const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
     const name = via === false ? undefined : (via ?? DEFAULT_VIA)
-    const { log, audit, metrics, accessLog } = this.#lasting
+    const { log, audit, metrics, accessLog, cluster } = this.#lasting
     return {
-      ...{ log, audit, metrics, accessLog, hosts, live, secrets },
+      ...{ log, audit, metrics, accessLog, cluster, hosts, live, secrets },
       host: Listeners.widest(hosts),
       rules: this.#rules,
       stores: this.#stores,
@@ -257,7 +269,7 @@ export class Reverse {
   }
 
   async #close(timeout: number, hurried: boolean): Promise<void> {
-    const { log, metrics, accessLog } = this.#lasting
+    const { log, metrics, accessLog, cluster } = this.#lasting
     await this.#reloading
     for (const stop of this.#waits) stop()
     const draining = this.#view.drainProgress !== undefined
@@ -272,7 +284,8 @@ export class Reverse {
       [
         ['the sessions', () => Promise.all(places.map(({ route }) => route.core.sessions.close()))],
         ['connections', () => this.#listeners.flushed(flush)],
-        ['the listeners', () => this.#listeners.close()]
+        ['the listeners', () => this.#listeners.close()],
+        ['the listener of other instances', () => cluster?.closeListener()]
       ],
       CLOSE_PATIENCE + flush,
       log
@@ -280,6 +293,7 @@ export class Reverse {
     await Promise.all([...places.map(closePlace), ...this.#leaving])
     await closeAll(
       [
+        ['the shared store', () => cluster?.close()],
         ['the admin listener', () => this.#operators?.close()],
         ['metrics', () => metrics?.close()],
         ['the access log', () => accessLog?.lines.close()]
@@ -312,7 +326,7 @@ export class Reverse {
   }
 
   #cores(): Core[] {
-    return this.#places().map(({ route }) => route.core)
+    return this.#places().flatMap(({ route }) => route.cores)
   }
 
   *#served(): Generator<ServedRoute> {
@@ -335,9 +349,27 @@ export async function createReverse(options: ReverseOptions): Promise<Reverse> {
   const metrics = wanted || options.admin ? await openMetrics(options) : undefined
   const accessLog = await openAccessLog(options.accessLog, log)
   if (accessLog) metrics?.process.accessLog(accessLog.lines)
-  const proxy = new Reverse(options, { log, audit: new Audit(log), metrics, accessLog })
+  let proxy: Reverse | undefined
+  const route = (name: string, session: string): Route | undefined => proxy?.routeOf(name, session)
+  const cluster = await openCluster(options, log, route).catch(async error => {
+    await metrics?.close()
+    await accessLog?.lines.close()
+    throw error
+  })
+  proxy = new Reverse(options, { log, audit: new Audit(log), metrics, accessLog, cluster })
   await proxy.open()
   return proxy
+}
+
+/** Loaded only where sessions are shared with other processes. */
+async function openCluster(
+  { sharedStore, cluster }: ReverseOptions,
+  log: Log,
+  route: (name: string, session: string) => Route | undefined
+): Promise<Cluster | undefined> {
+  if (!sharedStore) return undefined
+  const { Cluster } = await import('./cluster.ts')
+  return await Cluster.open({ sharedStore, cluster, settings: settings(), log, route })
 }
 
 async function openMetrics({ metrics }: ReverseOptions): Promise<RoutesMetrics> {

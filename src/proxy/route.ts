@@ -1,3 +1,4 @@
+import { sessions as sessionsInterceptor } from '../interceptors/sessions.ts'
 import type { Log } from '../log.ts'
 import { type Session, type SessionEnd, SessionManager } from '../session/manager.ts'
 import { MemorySessionStore } from '../session/memory-store.ts'
@@ -8,12 +9,15 @@ import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
 import type { Redactor } from '../tape/redact.ts'
 import { closeAll, type Step } from './closing.ts'
+import type { Cluster } from './cluster.ts'
 import { Core, type Meter, type Target } from './core.ts'
 import type { RecordOptions } from './forward.ts'
+import { type HandOver, mayOutlive } from './handover.ts'
 import { type Interceptor, Pipeline } from './interceptor.ts'
 import { interceptorList } from './interceptors.ts'
 import { openFeed, openRecorder } from './observers.ts'
 import type { Settings } from './options.ts'
+import type { PeerRoute } from './peer-listener.ts'
 import type { SessionLoss } from './reverse-options.ts'
 import { type OpenTarget, openTarget, type TargetOptions, type WeightedUrl } from './target.ts'
 
@@ -45,6 +49,8 @@ export interface RouteSetup extends Pick<OpenTarget, 'health' | 'balance' | 'onH
   readonly interceptors?: readonly Interceptor[]
   /** Closed with the route, and when it cannot be opened. */
   readonly store?: SessionStore
+  /** Other processes serve the same sessions, in the route of this name. */
+  readonly cluster?: { readonly of: Cluster; readonly name: string }
   readonly record?: RecordOptions
   /** Default: as the kind of target has it. */
   readonly sessionLoss?: SessionLoss
@@ -66,6 +72,8 @@ export interface RouteSetup extends Pick<OpenTarget, 'health' | 'balance' | 'onH
 export class Route {
   readonly core: Core
   readonly recorder: TapeRecorder | undefined
+  /** What other instances hand over; undefined: there are none. */
+  readonly forPeers: PeerRoute | undefined
   readonly #setup: RouteSetup
   #feed: LiveFeed | undefined
 
@@ -73,6 +81,17 @@ export class Route {
     this.#setup = setup
     this.core = core
     this.recorder = recorder
+    const { handOver } = core
+    this.forPeers = handOver && {
+      core: peersCore(core, handOver),
+      pipes: core,
+      before: (id, principal) => handOver.mayAct(core, id, principal)
+    }
+  }
+
+  /** What its exchanges run on: of clients, and of other instances. */
+  get cores(): readonly Core[] {
+    return this.forPeers ? [this.core, this.forPeers.core] : [this.core]
   }
 
   /** From now on `catflap tail` can watch, where that is wanted. `url` is where clients connect. */
@@ -87,6 +106,7 @@ export class Route {
     return [
       ['the server', () => core.target.close()],
       ['deadlines', async () => core.deadlines.close()],
+      ['what was handed over', async () => core.handOver?.close()],
       ['observers', () => core.tap.settled()],
       ['the live view', () => this.#feed?.close()]
     ]
@@ -140,8 +160,11 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       interceptors: setup.interceptors ?? []
     })
   )
+  const { cluster } = setup
+  const handOver = cluster?.of.handOver(cluster.name)
   const plain =
     setup.store ??
+    cluster?.of.store(cluster.name, settings) ??
     new MemorySessionStore({
       maxSessions: settings.maxSessions,
       idleTtl: settings.sessionIdle,
@@ -153,6 +176,8 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
     store: metrics?.store(plain) ?? plain,
     target: target.name,
     log,
+    membership: handOver?.membership,
+    outlives: session => core !== undefined && mayOutlive(core, session),
     reapEvery: Math.max(50, Math.min(REAP_EVERY, settings.sessionIdle / 3, settings.sessionMax / 3)),
     openLeg: record => {
       const { upstreamId, member } = recordedLeg(record, target.name) ?? {}
@@ -172,11 +197,46 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       setup.watch?.ended(session, why)
       log.debug('session-end', `session ${session.handle} ended: ${why}`, { session: session.handle, why })
       if (core?.bus.active) core.tap.note(session, 'session-end', `the session ended: ${why}`)
+    },
+    onLeave: session => {
+      log.debug('session-left', `session ${session.handle} has ended elsewhere, or goes on there`, {
+        session: session.handle
+      })
+    },
+    onRenewedElsewhere: session => {
+      if (core) endOldStreams(core, session)
     }
   })
   const { sessionLoss } = setup
-  core = new Core({ settings, log, bus, target, sessions, pipeline, sessionLoss, meter: metrics })
+  core = new Core({ settings, log, bus, target, sessions, pipeline, sessionLoss, meter: metrics, handOver })
   return core
+}
+
+/** Who came in was looked at where the client is; what it said was changed there as well. */
+function peersCore(core: Core, handOver: HandOver): Core {
+  const { settings, log, bus, target, sessions, sessionLoss, meter, deadlines } = core
+  const pipeline = new Pipeline([sessionsInterceptor()])
+  return new Core({
+    settings,
+    log,
+    bus,
+    target,
+    sessions,
+    sessionLoss,
+    meter,
+    deadlines,
+    handOver,
+    pipeline,
+    forPeers: true
+  })
+}
+
+/** Its streams here are of the session that the server has lost. */
+function endOldStreams(core: Core, session: Session): void {
+  if (session.streams === 0) return
+  import('./renew-session.ts')
+    .then(({ tellStreams }) => tellStreams(core, session))
+    .catch(error => core.log.error('store-failed', `the session store failed: ${error}`))
 }
 
 /** Both sides' ids of a session are secrets; whoever repeats one in a text shows the handle instead. */

@@ -61,6 +61,13 @@ export class Router implements Upgrades {
     return this.#places.find(place => place.name === name) ?? there
   }
 
+  /** Who holds a session of the route of this name, or else serves that now. */
+  holderOf(name: string, session: string): Place | undefined {
+    for (const place of this.#retiring)
+      if (place.name === name && place.route.core.sessions.holds(session)) return place
+    return this.#places.find(place => place.name === name)
+  }
+
   readonly handle: RequestHandler = (req, reply) => {
     heedTarget(req)
     const path = pathOf(req.url ?? '/')

@@ -78,13 +78,25 @@ function accept(
   x.version = getHeader(req.rawHeaders, VERSION_HEADER)
   if (path === sse.stream) return openStream(x, reply, sse)
   if (path === sse.messages) return postMessage(x, req, reply)
+  receive(x, req, reply, run)
+}
+
+/** Is told when all of a request is there and it is known what it is. */
+type Ready = (x: Exchange, req: IncomingMessage) => void
+
+function run(x: Exchange): void {
+  void x.run()
+}
+
+/** What a client does by its HTTP method. */
+export function receive(x: Exchange, req: IncomingMessage, reply: HttpReply, ready: Ready): void {
   switch (x.client!.method) {
     case 'POST':
-      return post(x, req)
+      return post(x, req, ready)
     case 'GET':
-      return bodiless(x, 'listen')
+      return bodiless(x, req, 'listen', ready)
     case 'DELETE':
-      return bodiless(x, 'terminate')
+      return bodiless(x, req, 'terminate', ready)
     default:
       reply.extra.push('Allow', 'GET, POST, DELETE')
       return refuse(x, new CatflapError('method_not_allowed'))
@@ -101,23 +113,23 @@ function partsOf(target: string): { path: string; query: string | undefined } {
   return end < 0 ? { path: target, query: undefined } : { path: target.slice(0, end), query: target.slice(end) }
 }
 
-function bodiless(x: Exchange, kind: 'listen' | 'terminate'): void {
+function bodiless(x: Exchange, req: IncomingMessage, kind: 'listen' | 'terminate', ready: Ready): void {
   x.kind = kind
   x.era = eraOfHead(x.version)
   const accept = getHeader(x.client!.headers, 'accept')
   x.received = { bytes: undefined }
   if (kind === 'listen' && x.core.target.kind !== 'http' && !acceptsStream(accept))
     return x.fail(new CatflapError('not_acceptable'))
-  void x.run()
+  ready(x, req)
 }
 
-function post(x: Exchange, req: IncomingMessage): void {
+function post(x: Exchange, req: IncomingMessage, ready: Ready): void {
   // Behind a server over HTTP it is the server's to judge, and some are content with less than the spec asks for.
   if (x.core.target.kind !== 'http' && !acceptsBoth(getHeader(x.client!.headers, 'accept')))
     return refuse(x, new CatflapError('not_acceptable'))
   readPost(x, req, (parsed, body) => {
     classify(x, parsed, body)
-    void x.run()
+    ready(x, req)
   })
 }
 

@@ -82,6 +82,7 @@ function received(
   parsed: Message | readonly Message[],
   body: Buffer
 ): void {
+  if (session?.remote !== undefined && x.core.handOver && !x.fromPeer) return elsewhere(x, session, parsed, body)
   const connection = session?.pipe
   if (!(connection instanceof SseConnection)) return x.fail(streamGone())
   if (x.ended) return
@@ -91,6 +92,24 @@ function received(
     x.session = session
     if (x.core.bus.active) x.tellRequest()
     connection.accept(x, reply, parsed, body)
+  })
+}
+
+/** Its stream is another process's: so is what is posted to it. */
+function elsewhere(x: Exchange, session: Session, parsed: Message | readonly Message[], body: Buffer): void {
+  const { handOver } = x.core
+  classify(x, parsed, body)
+  // Whatever was said, the answer is a 202.
+  x.kind = 'notify'
+  x.transport = 'http'
+  x.session = session
+  x.posted = true
+  let again = false
+  x.relay(async () => {
+    const refused = await handOver!.choose(x, session, again)
+    again = true
+    // Nobody can take over a stream.
+    return refused ?? (x.peer === undefined ? { error: streamGone() } : undefined)
   })
 }
 
@@ -135,7 +154,7 @@ export class SseConnection extends PipeConnection {
       this.leg = target.start ? await target.start(this.legEvents()) : target.open(this.legEvents(), from)
       // What the server says before the client has its stream waits.
       this.serverBrake.hold('reader')
-      const session = await core.sessions.start({ principal, leg: this.leg, initialize: undefined })
+      const session = await core.sessions.start({ principal, leg: this.leg, initialize: undefined, held: true })
       this.session = session
       this.#x.session = session
       session.pipe = this

@@ -44,7 +44,14 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
     throw error
   }
   holder.session = session
-  session.channel = new Channel(core.settings, {
+  session.channel = channelOf(core, session)
+  leg.resume?.()
+  return session
+}
+
+/** Leads what the server says on its own account to the streams of an HTTP client. */
+export function channelOf(core: Core, session: Session): Channel {
+  return new Channel(core.settings, {
     toServer: (message, own) => {
       if (own && core.bus.active) core.tap.loose(session, 'pipe', 'server', 'up', message, true)
       send(session.leg, message)
@@ -54,8 +61,6 @@ export async function openSessionLeg(x: Exchange): Promise<Session> {
       if (core.bus.active) core.tap.note(session, 'dropped', `${message.method} reached nobody: ${why}`)
     }
   })
-  leg.resume?.()
-  return session
 }
 
 /** Another leg for a session whose own is gone; it is the session's once that has learned of it. Rejects as `openSessionLeg` does. */

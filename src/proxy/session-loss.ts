@@ -78,6 +78,11 @@ const UNSENT: ReadonlySet<string> = new Set(['upstream_unreachable', 'upstream_c
 /** The server did not answer, or not with what HTTP allows. */
 const UNANSWERED: ReadonlySet<string> = new Set([...UNSENT, 'upstream_reset', 'upstream_timeout', 'upstream_protocol'])
 
+/** Nothing of the request has left. */
+export function isUnsent({ code }: CatflapError): boolean {
+  return UNSENT.has(code)
+}
+
 /** Nobody has answered: that may pass. */
 export function isUnanswered(error: unknown): boolean {
   return error instanceof CatflapError && UNANSWERED.has(error.code)

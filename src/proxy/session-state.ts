@@ -1,9 +1,11 @@
 import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
+import { idKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { serverIdentity } from '../protocol/server-identity.ts'
 import { factsOf, withFacts, withLogLevel, withSubscription } from '../session/facts.ts'
 import type { Session } from '../session/manager.ts'
 import type { Recovery } from '../session/recovery.ts'
+import { storeFailed } from '../session/store-failed.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
@@ -36,7 +38,7 @@ export function initialized(x: Exchange, session: Session, answer: Message): voi
   const version = answer.protocolVersion
   if (version === undefined) return
   const server = x.core.sessionLoss === 'reinitialize' && session.stored ? serverIdentity(answer) : undefined
-  x.core.sessions.negotiated(session, version, server).catch(error => storeFailed(x, error))
+  x.core.sessions.negotiated(session, version, server).catch(error => storeFailed(x.core.log, error))
 }
 
 /** Remembers what a new session of this client's would have to be told again: log level and subscriptions, once they are accepted. */
@@ -61,20 +63,35 @@ async function remember(x: Exchange, session: Session, method: string): Promise<
       return facts && { facts }
     })
   } catch (error) {
-    storeFailed(x, error)
+    storeFailed(x.core.log, error)
   }
 }
 
-function storeFailed(x: Exchange, error: unknown): void {
-  x.core.log.error('store-failed', `the session store failed: ${error instanceof Error ? error.message : error}`)
-}
-
 /** In a session whose server has lost it before: what is left of that time does not reach the new one. */
-export function sinceLoss(x: Exchange, session: Session, recovery: Recovery): Answer | undefined {
-  const { message, batch, core } = x
+export function sinceLoss(
+  x: Exchange,
+  session: Session,
+  recovery: Recovery
+): Answer | undefined | Promise<Answer | undefined> {
+  const { message, batch } = x
   // A pipe's channel knows itself what is still open.
   if (session.channel) return undefined
-  const late = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m))
+  const unknown = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m)) as Message[]
+  const elsewhere = unknown.map(m => x.core.sessions.wasAsked(session, idKey(m.idText!)))
+  if (elsewhere.every(asked => asked === undefined)) return behindLoss(x, session, recovery, unknown)
+  return Promise.all(elsewhere).then(asked =>
+    behindLoss(
+      x,
+      session,
+      recovery,
+      unknown.filter((_, i) => asked[i] !== true)
+    )
+  )
+}
+
+/** `late`: answers to what the lost server has asked. */
+function behindLoss(x: Exchange, session: Session, recovery: Recovery, late: readonly Message[]): Answer | undefined {
+  const { batch, core } = x
   if (late.length > 0) {
     core.log.debug('late', `session ${session.handle}: an answer to a question of the server that was lost`)
     if (core.bus.active) core.tap.note(x, 'late', 'an answer to a question of the server that was lost')
@@ -96,7 +113,7 @@ async function endOldStreams(x: Exchange, session: Session, recovery: Recovery):
     const { tellStreams } = await import('./renew-session.ts')
     await tellStreams(x.core, session)
   } catch (error) {
-    storeFailed(x, error)
+    storeFailed(x.core.log, error)
   }
 }
 
@@ -105,7 +122,8 @@ export function watchQuestions(x: Exchange, session: Session): void {
   const { recovery } = session
   if (!recovery?.recent || x.kind === 'notify' || x.kind === 'terminate') return
   onAnswer(x, bytes => {
-    if (x.leg === session.leg) recovery.heard(bytes)
+    const key = x.leg === session.leg ? recovery.heard(bytes) : undefined
+    if (key !== undefined) x.core.sessions.asked(session, key)
   })
 }
 
@@ -132,7 +150,7 @@ export function streamOpened(x: Exchange, session: Session, head: ReplyHead): vo
     messages => {
       x.greeting = messages
     },
-    error => storeFailed(x, error)
+    error => storeFailed(x.core.log, error)
   )
 }
 

@@ -3,11 +3,13 @@ import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import { changed, changeRecord, type RecordChange } from './change-record.ts'
 import type { Channel } from './channel.ts'
+import { elsewhere } from './elsewhere.ts'
 import { withFacts } from './facts.ts'
 import { newSession, type SessionStart } from './new-session.ts'
-import { reap } from './reaper.ts'
-import { epochOf } from './recorded-leg.ts'
+import { reap, sweep } from './reaper.ts'
+import { epochOf, ownerOf } from './recorded-leg.ts'
 import { Recovery } from './recovery.ts'
+import type { Membership } from './shared.ts'
 import {
   type Awaitable,
   type SessionRecord,
@@ -15,6 +17,7 @@ import {
   SessionStoreFullError,
   type UpdateResult
 } from './store.ts'
+import { storeFailed } from './store-failed.ts'
 
 /** A session as this process holds it: the record, and what cannot be stored (a child, open streams). */
 export class Session {
@@ -40,6 +43,12 @@ export class Session {
   /** The server is being asked whether it still knows the session. */
   doubt: Promise<boolean> | undefined
   ended = false
+  /** Only this process can act for it, as the shared store knows. */
+  held = false
+  /** The process that alone can act for it, where that is not this one (`Membership.id`; `''`: it has let go). */
+  remote: string | undefined
+  /** Stops hearing of changes by others. */
+  unfollow: (() => void) | undefined
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */
   authorization: string | undefined
 
@@ -70,8 +79,16 @@ export interface SessionManagerOptions {
   readonly reapEvery: number
   readonly onStart?: (session: Session) => void
   readonly onEnd?: (session: Session, why: SessionEnd) => void
+  /** Nothing of it is held here any more. It goes on elsewhere, or has ended there. */
+  readonly onLeave?: (session: Session) => void
   /** It goes on with another leg. */
   readonly onRenew?: (session: Session) => void
+  /** Another process has seen to that. */
+  readonly onRenewedElsewhere?: (session: Session) => void
+  /** Who is there, where the store is shared. */
+  readonly membership?: Membership
+  /** Whether another process can go on with what this one alone holds, once that is gone. */
+  readonly outlives?: (session: Session) => boolean
 }
 
 /** Who pauses for less may be about to go on, in ms. */
@@ -79,6 +96,9 @@ const SURELY_IDLE = 60_000
 const FAREWELLS_AT_ONCE = 128
 /** Milliseconds for all that is said to servers when catflap stops. */
 const FAREWELL_TIME = 5_000
+/** Where others tell what they have ended, that is looked for only so often: each so many passes of the reaper. */
+const SWEEP_EVERY = 10
+
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
   readonly #options: SessionManagerOptions
@@ -87,11 +107,22 @@ export class SessionManager {
   readonly #reaper: NodeJS.Timeout
   #reaping: Promise<void> | undefined
   #farewells = true
+  #passes = 0
+  /** The store, where other processes use it too. */
+  readonly #shared: SessionStore | undefined
+  readonly #unwatch: (() => void) | undefined
 
   constructor(options: SessionManagerOptions) {
     this.#options = options
+    this.#shared = options.store.shared === true ? options.store : undefined
+    this.#unwatch = options.membership?.onLost(owner => this.#lostAll(owner))
     this.#reaper = setInterval(() => this.reap(), options.reapEvery)
     this.#reaper.unref()
+  }
+
+  /** The name under which this process owns what it alone can hold; undefined: no other would ask. */
+  get owner(): string | undefined {
+    return this.#options.membership?.id
   }
 
   /** Sessions this process holds something of. */
@@ -115,20 +146,38 @@ export class SessionManager {
 
   /** Fails with too_many_sessions. The leg is the caller's until this has succeeded. At once where the store answers at once. */
   start(start: SessionStart): Awaitable<Session> {
+    const { membership } = this.#options
+    if (membership && (start.held ?? start.leg.upstreamId === undefined)) return this.#startHeld(start, membership)
+    return this.#start(start)
+  }
+
+  #start(start: SessionStart, owner?: string): Awaitable<Session> {
     try {
-      const record = this.#create(start)
+      const record = this.#create(start, owner)
       if (!(record instanceof Promise)) return this.#started(record, start.leg)
       return record.then(
         r => this.#started(r, start.leg),
-        error => this.#whenFull(error, start)
+        error => this.#whenFull(error, start, owner)
       )
     } catch (error) {
-      return this.#whenFull(error, start)
+      return this.#whenFull(error, start, owner)
     }
   }
 
-  #create(start: SessionStart): Awaitable<SessionRecord> {
-    return this.#options.store.create(newSession(start, this.#options.target))
+  /** What only this process can hold is its own by the lease that it has. */
+  async #startHeld(start: SessionStart, membership: Membership): Promise<Session> {
+    const owner = membership.holds ? membership.id : await membership.confirm()
+    const session = await this.#start(start, owner)
+    if (owner === membership.id) return session
+    this.#live.delete(session.id)
+    session.unfollow?.()
+    session.ended = true
+    await this.#delete(session)
+    throw new CatflapError('store_unavailable')
+  }
+
+  #create(start: SessionStart, owner?: string): Awaitable<SessionRecord> {
+    return this.#options.store.create(newSession(start, this.#options.target, owner))
   }
 
   /** The session of a client on a pipe, which ends with that and with nothing else. */
@@ -142,20 +191,29 @@ export class SessionManager {
   }
 
   /** Expired sessions take up room until their upstream side has ended: they go first. */
-  async #whenFull(error: unknown, start: SessionStart): Promise<Session> {
+  async #whenFull(error: unknown, start: SessionStart, owner?: string): Promise<Session> {
     if (!(error instanceof SessionStoreFullError)) throw error
     await this.reap()
     try {
-      return this.#started(await this.#create(start), start.leg)
+      return this.#started(await this.#create(start, owner), start.leg)
     } catch (again) {
       throw again instanceof SessionStoreFullError ? new CatflapError('too_many_sessions') : again
     }
   }
 
   #started(record: SessionRecord, leg: Leg, stored = true): Session {
-    const session = new Session(record, leg, stored)
-    this.#live.set(record.id, session)
+    const session = this.#hold(new Session(record, leg, stored))
+    session.held = ownerOf(record) !== undefined
     this.#options.onStart?.(session)
+    return session
+  }
+
+  #hold(session: Session): Session {
+    this.#live.set(session.id, session)
+    if (session.stored)
+      session.unfollow = this.#shared?.follow?.(session.id, () => {
+        this.refresh(session).catch(error => this.#storeFailed(error))
+      })
     return session
   }
 
@@ -167,27 +225,98 @@ export class SessionManager {
       : this.#found(id, record, principal)
   }
 
-  #found(id: string, record: SessionRecord | undefined, principal: string): Session | undefined {
+  #found(id: string, record: SessionRecord | undefined, principal: string): Awaitable<Session | undefined> {
     if (!record) this.#ended(id)
     if (!record || record.principal !== principal) return undefined
     const live = this.#live.get(record.id)
-    if (live) {
-      if (live.ended) return undefined
-      if (record.version === live.record.version) live.record = record
-      else this.#learn(live, record)
-      return live
-    }
-    const leg = this.#options.openLeg(record)
+    if (!live) return this.#known(record)
+    if (live.ended) return undefined
+    if (record.version === live.record.version) live.record = record
+    else this.#learn(live, record)
+    if (live.ended) return this.#known(record)
+    return live.held && this.#options.membership?.holds === false ? this.#stillHeld(live) : live
+  }
+
+  /** One that others have made, or that this process has not seen since it began. */
+  #known(record: SessionRecord): Session | undefined {
+    const owner = ownerOf(record)
+    const { membership } = this.#options
+    const leg = owner === undefined ? this.#options.openLeg(record) : membership && elsewhere
     if (!leg) return undefined
-    const session = new Session(record, leg)
-    this.#live.set(record.id, session)
+    const session = this.#hold(new Session(record, leg))
+    // What would be ours, and is not here, is nobody's.
+    if (owner !== undefined) session.remote = owner === membership?.id ? '' : owner
     return session
+  }
+
+  /** This process may have been taken for gone, and another one have what was held here. */
+  async #stillHeld(session: Session): Promise<Session | undefined> {
+    await this.#options.membership?.confirm()
+    return session.ended ? await this.find(session.id, session.record.principal) : session
   }
 
   /** The store knows no session `id` any more: it has expired, or another process ended it. What is held of it here goes too. */
   #ended(id: string): void {
     const live = this.#live.get(id)
-    if (live?.stored) void this.end(live, 'expired')
+    if (!live?.stored) return
+    if (this.#shared) this.#drop(live)
+    else void this.end(live, 'expired')
+  }
+
+  /** What this process held under that name is lost: others have it, or may have it at any moment. */
+  #lostAll(owner: string): void {
+    for (const session of [...this.#live.values()])
+      if (session.held && ownerOf(session.record) === owner) this.#drop(session)
+  }
+
+  /** It goes on elsewhere, or has ended there: the client and the store need not be told anything. */
+  #drop(session: Session): void {
+    if (session.ended) return
+    this.#forget(session)
+    // One of a server over HTTP is others' as well.
+    if (session.leg.upstreamId !== undefined && !session.pipe) return
+    const ending: Promise<void> = session.leg.close().finally(() => this.#ending.delete(ending))
+    this.#ending.add(ending)
+  }
+
+  #forget(session: Session): void {
+    session.ended = true
+    this.#live.delete(session.id)
+    session.unfollow?.()
+    session.channel?.close()
+    session.pipe?.sessionEnded()
+    this.#options.onLeave?.(session)
+  }
+
+  /** Lets go of it: another process may go on with it at once. */
+  async release(session: Session): Promise<void> {
+    if (session.ended || !session.held) return
+    await this.change(session, record => {
+      if (ownerOf(record) !== this.#options.membership?.id) return undefined
+      const legs = Object.entries(record.legs).map(([name, leg]) => [name, { ...leg, owner: '' }])
+      return { legs: Object.fromEntries(legs) }
+    })
+    this.#drop(session)
+  }
+
+  /** Whether another process can go on with it once this one has let go of it. */
+  outlives(session: Session): boolean {
+    return session.held && !session.pipe && this.#options.outlives?.(session) === true
+  }
+
+  /** The present server has asked this (`idKey`), and another process may get the answer. */
+  asked(session: Session, key: string): void {
+    if (!session.stored) return
+    this.#shared?.mark?.(session.id, markOf(session, key)).catch(error => this.#storeFailed(error))
+  }
+
+  /** Whether it has asked so where another process heard it; undefined: there is no other. Where nobody knows, it may have. */
+  wasAsked(session: Session, key: string): Promise<boolean> | undefined {
+    if (!session.stored) return undefined
+    return this.#shared?.marked?.(session.id, markOf(session, key)).catch(error => {
+      this.#storeFailed(error)
+      return true
+    })
   }
 
   /** A store that fails keeps no exchange from going on, or from ending. */
@@ -240,14 +369,26 @@ export class SessionManager {
     // Stores may answer out of order.
     if (record.version < before.version) return
     session.record = record
+    const owner = ownerOf(record)
+    if (owner !== undefined) return this.#learnOwner(session, owner)
     if (epochOf(record) <= epochOf(before)) return
     const leg = this.#options.openLeg(record)
-    if (leg) this.renewed(session, leg)
+    if (!leg) return
+    this.renewed(session, leg)
+    this.#options.onRenewedElsewhere?.(session)
+  }
+
+  #learnOwner(session: Session, owner: string): void {
+    if (owner === this.#options.membership?.id) return
+    if (session.held) this.#drop(session)
+    else if (session.remote !== undefined) session.remote = owner
   }
 
   /** The session goes on with this leg. */
   renewed(session: Session, leg: Leg): void {
     session.leg = leg
+    session.remote = undefined
+    session.held = ownerOf(session.record) !== undefined
     session.recovery ??= new Recovery()
     session.recovery.renewed()
     this.#options.onRenew?.(session)
@@ -267,6 +408,7 @@ export class SessionManager {
   }
 
   async #end(session: Session, why: SessionEnd): Promise<void> {
+    session.unfollow?.()
     const ours = await this.#delete(session)
     this.#live.delete(session.id)
     session.channel?.close()
@@ -298,7 +440,7 @@ export class SessionManager {
     for (const session of this.#live.values()) {
       if (session.ended || session.inFlight > 0) continue
       // A client on a pipe is there as long as its pipe; and whose child is gone makes no room.
-      if (!session.stored || session.pipe || session.recovery?.lost) continue
+      if (!session.stored || session.pipe || session.recovery?.lost || session.remote !== undefined) continue
       if (session.usedAt < (longest?.usedAt ?? Number.POSITIVE_INFINITY)) longest = session
     }
     if (!longest || performance.now() - longest.usedAt < SURELY_IDLE) return false
@@ -317,11 +459,14 @@ export class SessionManager {
 
   async #reap(): Promise<void> {
     try {
-      await reap(this.#options.store, this.#live, {
+      const { store } = this.#options
+      await reap(store, this.#live, {
         touch: session => this.touch(session),
         end: session => this.end(session, 'expired'),
         endUnheld: record => this.#endUnheld(record)
       })
+      if (this.#shared?.follow && ++this.#passes % SWEEP_EVERY !== 0) return
+      await sweep(store, this.#live, async session => this.#ended(session.id))
     } catch (error) {
       this.#storeFailed(error)
     }
@@ -337,13 +482,14 @@ export class SessionManager {
     await leg.close(farewell(session))
   }
 
-  /** Ends every session this process holds. */
+  /** Ends every session that this process holds and no other can go on with. */
   async close(): Promise<void> {
     clearInterval(this.#reaper)
     await this.#reaping
+    this.#unwatch?.()
     const sessions = [...this.#live.values()]
     const worker = async (): Promise<void> => {
-      for (let session = sessions.pop(); session; session = sessions.pop()) await this.end(session, 'shutdown')
+      for (let session = sessions.pop(); session; session = sessions.pop()) await this.#leave(session)
     }
     // Ten thousand sessions of a server that hangs must neither open as many connections nor keep us for hours.
     const impatience = setTimeout(() => {
@@ -359,11 +505,20 @@ export class SessionManager {
     }
   }
 
+  async #leave(session: Session): Promise<void> {
+    if (!session.stored || !this.#shared) return await this.end(session, 'shutdown')
+    if (!session.held) return this.#forget(session)
+    if (!this.outlives(session)) return await this.end(session, 'shutdown')
+    try {
+      await this.release(session)
+    } catch (error) {
+      this.#storeFailed(error)
+      this.#drop(session)
+    }
+  }
+
   #storeFailed(error: unknown): void {
-    this.#options.log.error(
-      'store-failed',
-      `the session store failed: ${error instanceof Error ? error.message : error}`
-    )
+    storeFailed(this.#options.log, error)
   }
 }
 
@@ -373,4 +528,8 @@ function farewell(session: Session): string[] {
   if (session.authorization !== undefined) headers.push('Authorization', session.authorization)
   if (session.record.protocolVersion !== undefined) headers.push('MCP-Protocol-Version', session.record.protocolVersion)
   return headers
+}
+
+function markOf({ record }: Session, key: string): string {
+  return `asked ${epochOf(record)} ${key.slice(0, 160)}`
 }

@@ -74,11 +74,11 @@ export class MemorySessionStore implements SessionStore {
     const now = this.#time()
     if (this.#entries.has(session.id)) throw new SessionExistsError(session.handle)
     if (this.#entries.size >= this.#maxSessions) throw new SessionStoreFullError(this.#maxSessions)
-    const { id, handle, principal, protocolVersion, legs, facts } = session
+    const { id, handle, principal, protocolVersion, legs, facts, version = 1 } = session
     const record = Object.freeze({
       id,
       handle,
-      version: 1,
+      version,
       principal,
       createdAt: now,
       lastSeenAt: now,

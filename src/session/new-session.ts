@@ -9,6 +9,8 @@ export interface SessionStart {
   readonly protocolVersion?: string
   /** From `newHandle`, where it was needed before the session. */
   readonly handle?: string
+  /** Only this process can act for it: it holds what the session needs. */
+  readonly held?: boolean
 }
 
 /** A name for logs and tapes. */
@@ -19,8 +21,15 @@ export function newHandle(): string {
 /** Characters of an `initialize` that are kept, so that ten thousand sessions cannot hold ten thousand huge ones. */
 const MAX_INITIALIZE = 64 * 1024
 
-/** A session under a new id, as a store is to keep it; `target` is the name its leg stands under where the leg has none of its own. */
-export function newSession(start: SessionStart, target: string): NewSession & Pick<SessionRecord, 'legs'> {
+/**
+ * A session under a new id, as a store is to keep it; `target` is the name its leg stands under where the leg has none of its own, `owner` the
+ * process that alone can act for it.
+ */
+export function newSession(
+  start: SessionStart,
+  target: string,
+  owner?: string
+): NewSession & Pick<SessionRecord, 'legs'> {
   const { leg, initialize = '' } = start
   const kept = initialize.length > 0 && initialize.length <= MAX_INITIALIZE ? initialize : undefined
   return {
@@ -28,6 +37,6 @@ export function newSession(start: SessionStart, target: string): NewSession & Pi
     handle: start.handle ?? newHandle(),
     principal: start.principal,
     protocolVersion: start.protocolVersion,
-    legs: { [leg.member ?? target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1 } }
+    legs: { [leg.member ?? target]: { upstreamId: leg.upstreamId, initialize: kept, epoch: 1, owner } }
   }
 }

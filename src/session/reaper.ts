@@ -13,7 +13,7 @@ export interface ReaperHands {
 
 const BATCH = 100
 
-/** Ends what has expired, and what is held here of sessions that the store no longer knows. Fails if the store does. */
+/** Ends what has expired. Fails if the store does. */
 export async function reap(store: SessionStore, live: ReadonlyMap<string, Session>, hands: ReaperHands): Promise<void> {
   for (const session of live.values()) if (session.inFlight > 0) hands.touch(session)
   for (;;) {
@@ -26,15 +26,18 @@ export async function reap(store: SessionStore, live: ReadonlyMap<string, Sessio
       })
     )
   }
-  await sweep(store, live, hands)
 }
 
 /** Sessions that other processes have ended: nobody may ever ask for them here again. */
-async function sweep(store: SessionStore, live: ReadonlyMap<string, Session>, hands: ReaperHands): Promise<void> {
+export async function sweep(
+  store: SessionStore,
+  live: ReadonlyMap<string, Session>,
+  ended: (session: Session) => Promise<void>
+): Promise<void> {
   const stored = [...live.values()].filter(session => session.stored)
   for (let i = 0; i < stored.length; i += BATCH) {
     const asked = stored.slice(i, i + BATCH).map(async session => {
-      if (!session.ended && !(await store.get(session.id))) await hands.end(session)
+      if (!session.ended && !(await store.get(session.id))) await ended(session)
     })
     await Promise.all(asked)
   }

@@ -15,3 +15,9 @@ export function epochOf(record: SessionRecord): number {
   for (const name in record.legs) return record.legs[name]!.epoch
   return 0
 }
+
+/** The process that alone can act for it; `''`: one could, and has let it go. Undefined: any can. */
+export function ownerOf(record: SessionRecord): string | undefined {
+  for (const name in record.legs) return record.legs[name]!.owner
+  return undefined
+}

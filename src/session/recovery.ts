@@ -39,13 +39,15 @@ export class Recovery {
     return performance.now() - this.#renewedAt < LATE
   }
 
-  /** The server has said this: what it asks may be answered. */
-  heard(bytes: Buffer): void {
-    if (!bytes.includes('"method"')) return
+  /** The server has said this: what it asks may be answered. Returns what it has asked, as `answers` knows it. */
+  heard(bytes: Buffer): string | undefined {
+    if (!bytes.includes('"method"')) return undefined
     const message = parse(bytes)
-    if (message?.kind !== 'request') return
+    if (message?.kind !== 'request') return undefined
     if (this.#asked.size >= MAX_ASKED) for (const oldest of this.#asked) if (this.#asked.delete(oldest)) break
-    this.#asked.add(idKey(message.idText!))
+    const key = idKey(message.idText!)
+    this.#asked.add(key)
+    return key
   }
 
   /**

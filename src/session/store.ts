@@ -53,6 +53,8 @@ export interface NewSession {
   readonly protocolVersion?: string
   readonly legs?: Readonly<Record<string, SessionLeg>>
   readonly facts?: Readonly<Record<string, JsonValue>>
+  /** Of a session that the store has lost, and that others may still know: its versions go on. Default 1. */
+  readonly version?: number
 }
 
 /** Members that are given replace the record's whole member; others stay. */

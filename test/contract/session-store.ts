@@ -72,6 +72,13 @@ function recordTests(t: Test, setup: Setup): void {
     t.match(await store.get('secret-id'), { principal: 'ann' })
   })
 
+  t.test('one that is made again goes on from its version', async t => {
+    const { store, peer } = await setup(t)
+    t.equal((await store.create(newSession('one', { version: 7 }))).version, 7)
+    t.equal((await peer.get('one'))?.version, 7)
+    t.match(await peer.update('one', 7, { facts: { x: 1 } }), { ok: true, record: { version: 8 } })
+  })
+
   t.test('a record is a snapshot', async t => {
     const { store } = await setup(t)
     const legs = { a: { epoch: 1 } }

@@ -1,6 +1,7 @@
 /** A store that takes its time, fails, or throws; and clients that leave before their session is theirs. */
 import t, { type Test } from 'tap'
 import { MemorySessionStore, type SessionStore } from '../../src/index.ts'
+import { SessionStoreUnavailableError } from '../../src/session/store.ts'
 import { echo, startRawHttp } from '../fixtures/servers/raw-http.ts'
 import { trackLeaks } from '../helpers/leaks.ts'
 import { rawPost, send } from '../helpers/raw-client.ts'
@@ -130,3 +131,33 @@ t.test('what a failing store says is for the log, never for clients', async t =>
   t.notMatch(answer.text, /redis|canary/)
   t.match(log.of('internal')[0]?.facts, { cause: /pw-canary/ })
 })
+
+for (const method of ['get', 'count', 'create'] as const) {
+  t.test(
+    `a store that does not do its work at its ${method}: clients are to try again soon, and no line is written for each`,
+    async t => {
+      trackLeaks(t)
+      const server = await startRawHttp(echo)
+      t.teardown(() => server.close())
+      const log = new LogInbox('lines of the log')
+      const down = new SessionStoreUnavailableError('redis://canary', new Error('no answer for 3000 ms'))
+      server.always(x =>
+        x.json(200, '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}', ['Mcp-Session-Id', 'a'])
+      )
+      const { url } = await openDoor(t, server.url, { store: storeWith(method, () => Promise.reject(down)), log })
+      const answer =
+        method === 'get'
+          ? await rawPost(url, rpc(1, 'ping'), { 'mcp-session-id': 'x' })
+          : await rawPost(url, initialize(0))
+      t.equal(answer.status, 503)
+      t.equal(answer.headers['retry-after'], '1')
+      t.match(answer.json(), { error: { code: -31015, data: { code: 'store_unavailable' } } })
+      t.notMatch(answer.text, /canary/)
+      t.same(log.of('internal'), [])
+      t.same(
+        log.of('store-failed').filter(line => line.level === 'error'),
+        []
+      )
+    }
+  )
+}

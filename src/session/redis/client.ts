@@ -1,3 +1,4 @@
+import { getCACertificates } from 'node:tls'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { RedisAddress } from './address.ts'
 
@@ -5,7 +6,7 @@ export interface ClientOptions {
   /** For one command, in ms, the wait for a connection included. */
   readonly timeout: number
   readonly connectTimeout: number
-  /** Files of authorities beside the system's, in PEM; undefined: the system's alone. */
+  /** Authorities to trust besides the system's, in PEM. */
   readonly ca?: string
   readonly insecure?: boolean
 }
@@ -54,6 +55,8 @@ function commonOptions(address: RedisAddress, options: ClientOptions): RedisOpti
     protocol: 2,
     connectTimeout: options.connectTimeout,
     commandTimeout: options.timeout,
+    // Behind a connection on which nothing comes, what was asked would pile up for as long as that lasts.
+    socketTimeout: 2 * options.timeout,
     // What may have been done is never done again by itself.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
@@ -64,8 +67,8 @@ function commonOptions(address: RedisAddress, options: ClientOptions): RedisOpti
   }
 }
 
-function tlsOf({ ca, insecure }: ClientOptions): { ca?: string; rejectUnauthorized: boolean } {
-  return { ...(ca !== undefined && { ca }), rejectUnauthorized: !insecure }
+function tlsOf({ ca, insecure }: ClientOptions): { ca?: string[]; rejectUnauthorized: boolean } {
+  return { ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }), rejectUnauthorized: !insecure }
 }
 
 function pause(times: number): number {

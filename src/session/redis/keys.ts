@@ -5,15 +5,16 @@ const LAYOUT = 1
 /** Over so many parts the sessions are spread, so that the nodes of a cluster share them. All of one session is in one part. */
 export const SHARDS = 16
 
-/** Names of keys. The part in braces alone decides where a cluster keeps a key. */
+/** Names of keys of one store. The part in braces alone decides where a cluster keeps a key. */
 export class Keys {
   /** What is told here has changed: the name of a session. */
   readonly changes: string
   readonly reaper: string
   readonly #prefix: string
 
-  constructor(prefix: string) {
-    this.#prefix = `${prefix}${LAYOUT}:`
+  /** `store`: one of those that share a Redis and a prefix. */
+  constructor(prefix: string, store: string) {
+    this.#prefix = `${prefix}${LAYOUT}:${store}:`
     this.changes = `${this.#prefix}changes`
     this.reaper = `${this.#prefix}reaper`
   }
@@ -27,6 +28,11 @@ export class Keys {
   ofSession(name: string): [session: string, due: string, claimed: string, all: string] {
     const shard = shardOf(name)
     return [this.session(name), this.due(shard), this.claimed(shard), this.all(shard)]
+  }
+
+  /** What is known of it for some minutes. */
+  marks(name: string): string {
+    return `${this.#prefix}{${shardOf(name)}}:m:${name}`
   }
 
   ofShard(shard: number): [due: string, claimed: string, all: string] {
@@ -54,9 +60,24 @@ export class Keys {
   }
 }
 
+/** The lease of a process. No store is called `@`. */
+export function leaseKey(prefix: string, instance: string): string {
+  return `${prefix}${LAYOUT}:@:{${instance}}`
+}
+
+/** What can be written, to see whether anything can. */
+export function probeKey(prefix: string, shard: number): string {
+  return `${prefix}${LAYOUT}:@:{${shard}}:probe`
+}
+
 /** What a session is called in Redis: its id is a secret, and cannot be had from this. */
 export function nameOf(id: string): string {
   return createHash('sha256').update(id).digest().subarray(0, 18).toString('base64url')
+}
+
+/** What a mark of it is called: of one length, and nothing to be read in it. */
+export function markOf(name: string, mark: string): string {
+  return nameOf(`${name} ${mark}`)
 }
 
 /** From the first 4 bits. */

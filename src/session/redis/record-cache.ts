@@ -1,5 +1,4 @@
 import type { SessionRecord } from '../store.ts'
-import type { RedisClient } from './client.ts'
 
 /** Sessions that are remembered at once. */
 const MAX_RECORDS = 10_000
@@ -17,19 +16,11 @@ export class RecordCache {
   readonly #time: number
   readonly #known = new Map<string, Known>()
   readonly #changed = new Map<string, number>()
-  readonly #listener: RedisClient
-  readonly #own: boolean
   #moment = 0
+  #cleared = 0
 
-  constructor(client: RedisClient, channel: string, time: number) {
+  constructor(time: number) {
     this.#time = time
-    // A connection that listens can do nothing else; a cluster has one of its own for that.
-    this.#own = !('nodes' in client)
-    this.#listener = this.#own ? (client as { duplicate(): RedisClient }).duplicate() : client
-    this.#listener.on('error', () => {})
-    this.#listener.on('close', () => this.#known.clear())
-    this.#listener.on('message', (_channel: string, name: string) => this.#heard(name))
-    this.#listener.subscribe(channel).catch(() => {})
   }
 
   /** To be told to `set` by who reads: a change that was heard meanwhile is younger. */
@@ -46,6 +37,7 @@ export class RecordCache {
   }
 
   set(name: string, record: SessionRecord, moment = this.#moment): void {
+    if (moment < this.#cleared) return
     if (moment !== this.#moment && (this.#changed.get(name) ?? 0) > moment) return
     const before = this.#known.get(name)
     if (before && before.record.version > record.version) return
@@ -54,24 +46,19 @@ export class RecordCache {
     this.#known.set(name, { record, until: performance.now() + this.#time })
   }
 
+  /** It was changed, or has ended. */
   forget(name: string): void {
     this.#known.delete(name)
-    this.#note(name)
-  }
-
-  #heard(name: string): void {
-    this.forget(name)
-  }
-
-  #note(name: string): void {
     this.#changed.delete(name)
     this.#changed.set(name, ++this.#moment)
     if (this.#changed.size > MAX_RECORDS)
       for (const oldest of this.#changed.keys()) if (this.#changed.delete(oldest)) break
   }
 
-  close(): void {
+  /** Any of them may have changed, what is being read now too. */
+  clear(): void {
     this.#known.clear()
-    if (this.#own) this.#listener.disconnect()
+    this.#changed.clear()
+    this.#cleared = ++this.#moment
   }
 }

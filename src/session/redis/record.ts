@@ -5,9 +5,13 @@ import type { Seal } from './seal.ts'
 /** Fields and values of a hash, in turn. */
 export type Fields = readonly string[]
 
-/** What a new session is kept as, but for what the script adds: its version and times. */
-export function fieldsOfNew({ id, handle, principal, ...rest }: NewSession, name: string, seal: Seal): string[] {
-  const fields = ['h', handle, 'p', principal, 'i', seal.seal(id, `${name} i`)]
+/** What a new session is kept as, but for what the script adds: its times. */
+export function fieldsOfNew(
+  { id, handle, principal, version = 1, ...rest }: NewSession,
+  name: string,
+  seal: Seal
+): string[] {
+  const fields = ['v', String(version), 'h', handle, 'p', principal, 'i', seal.seal(id, `${name} i`)]
   return [...fields, ...fieldsOfChange({ ...rest, legs: rest.legs ?? {}, facts: rest.facts ?? {} }, name, seal)]
 }
 

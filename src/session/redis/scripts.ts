@@ -33,7 +33,7 @@ end
 /** Then: field and value in turn. Gives the time, or nothing where the name is taken. */
 export const CREATE = `${NOW}${DUE}
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-redis.call('HSET', KEYS[1], 'v', '1', 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
+redis.call('HSET', KEYS[1], 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
 redis.call('ZREM', KEYS[3], ARGV[2])
 schedule(now, now)
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
@@ -72,13 +72,13 @@ end
 return 1
 `
 
-/** ARGV: now, name, channel. Gives the record, or nothing. */
+/** KEYS then: marks. ARGV: now, name, channel. Gives the record, or nothing. */
 export const DELETE = `
 local record = redis.call('HGETALL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[5])
 if #record > 0 then redis.call('PUBLISH', ARGV[3], ARGV[2]) end
 return record
 `
@@ -136,5 +136,56 @@ return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf')
 /** KEYS: lock. ARGV: who holds it. */
 export const RELEASE = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`
+
+/**
+ * KEYS: record, marks. ARGV: now, mark, for how long, how many. The oldest give way. Gives 1, or 0 where there is no such session: its marks would
+ * outlive it.
+ */
+export const MARK = `${NOW}
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[3]))
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - tonumber(ARGV[4]))
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
+`
+
+/** KEYS: marks. ARGV: now, mark, for how long. Gives 1 or 0. */
+export const MARKED = `${NOW}
+local at = redis.call('ZSCORE', KEYS[1], ARGV[2])
+if at and tonumber(at) > now - tonumber(ARGV[3]) then return 1 end
+return 0
+`
+
+/**
+ * A lease is a text: the token of who has it, a blank, and where it is reached; or `-`: nobody has it any more, for good.
+ * KEYS: lease. ARGV: token, token and place, milliseconds. Gives 1: it goes on; 2: it had run out, and begins anew; 0: it is not ours any more.
+ */
+export const RENEW = `
+local lease = redis.call('GET', KEYS[1])
+if lease == ARGV[2] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return 1
+end
+if lease and string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if lease then return 1 end
+return 2
+`
+
+/** KEYS: lease. ARGV: for how many ms that is to be known. Gives 1: it has run out and never goes on; 0: somebody has it. */
+export const DEPOSE = `
+local lease = redis.call('GET', KEYS[1])
+if lease and lease ~= '-' then return 0 end
+redis.call('SET', KEYS[1], '-', 'PX', ARGV[1])
+return 1
+`
+
+/** KEYS: lease. ARGV: token. Gives 1 where it was ours and is gone. */
+export const LET_GO = `
+local lease = redis.call('GET', KEYS[1])
+if lease and string.sub(lease, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 `

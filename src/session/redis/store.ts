@@ -11,26 +11,24 @@ import {
   SessionStoreClosedError,
   SessionStoreError,
   SessionStoreFullError,
-  SessionStoreUnavailableError,
   type UpdateResult
 } from '../store.ts'
+import type { RedisBackend } from './backend.ts'
 import type { RedisClient } from './client.ts'
-import { Keys, nameOf, SHARDS } from './keys.ts'
+import { Followers } from './followers.ts'
+import { Keys, markOf, nameOf, SHARDS } from './keys.ts'
 import { type Fields, fieldsOfChange, fieldsOfNew, recordOf } from './record.ts'
 import { RecordCache } from './record-cache.ts'
 import { Script } from './script.ts'
-import { CLAIM, COUNT, CREATE, DELETE, GET, LIST, RELEASE, TOUCH, UPDATE } from './scripts.ts'
-import { Seal } from './seal.ts'
+import { CLAIM, COUNT, CREATE, DELETE, GET, LIST, MARK, MARKED, RELEASE, TOUCH, UPDATE } from './scripts.ts'
+import type { Seal } from './seal.ts'
 import { Touches } from './touches.ts'
 
 export interface RedisStoreOptions {
-  /** Belongs to the store from now on. */
-  readonly client: RedisClient
-  /** For people: where it is, without a password. */
-  readonly label: string
-  /** Before all keys. Default `catflap:`. */
-  readonly prefix?: string
-  readonly seal?: Seal
+  /** Is not closed with the store: others use it too. */
+  readonly backend: RedisBackend
+  /** Keeps its sessions apart from those of other stores: letters a to z, digits, `-` and `_`. */
+  readonly name: string
   /** Live and expired-but-not-yet-reaped sessions together, of all who use the store. Default 10,000. */
   readonly maxSessions?: number
   /** Milliseconds without a touch. Default 30 minutes. */
@@ -45,8 +43,6 @@ export interface RedisStoreOptions {
   readonly cacheFor?: number
   /** Milliseconds within which uses of a session are told once. Default a twentieth of `idleTtl`, at most 10 seconds; 0: each. */
   readonly touchEvery?: number
-  /** Milliseconds for one operation, whatever Redis does. Default 3 seconds. */
-  readonly timeout?: number
   /** Epoch milliseconds. Default: Redis's own clock, which all who use it share. */
   readonly now?: () => number
 }
@@ -62,52 +58,64 @@ const SCRIPTS = {
   claim: new Script<Pairs>(CLAIM),
   list: new Script<readonly [last: string, Pairs]>(LIST),
   count: new Script<number>(COUNT),
-  release: new Script<number>(RELEASE)
+  release: new Script<number>(RELEASE),
+  mark: new Script<0 | 1>(MARK),
+  marked: new Script<0 | 1>(MARKED)
 }
 
 /** A reaper that has died holds the others up for so long, in ms. */
 const REAPER_LOCK = 10_000
 /** So long a reaper waits for another one's pass, in ms. */
 const REAPER_WAIT = 1_000
+/** A mark is known for so long, in ms, and of a session so many are: the latest. */
+const MARK_TTL = 300_000
+const MAX_MARKS = 300
 
 /** Sessions in Redis, for any number of processes. What each operation costs is told in docs/sessions.md. */
 export class RedisSessionStore implements SessionStore {
-  readonly #client: RedisClient
-  readonly #label: string
+  readonly shared = true
+  readonly #backend: RedisBackend
   readonly #keys: Keys
   readonly #seal: Seal
   readonly #maxSessions: number
   readonly #times: readonly [idle: string, age: string, grace: string]
   readonly #claimTtl: string
-  readonly #timeout: number
   readonly #now: (() => number) | undefined
   readonly #cache: RecordCache | undefined
   readonly #touches: Touches
+  readonly #followers = new Followers()
+  #stopListening: (() => void) | undefined
   #closed = false
 
   constructor(options: RedisStoreOptions) {
-    const {
-      client,
-      label,
-      prefix = 'catflap:',
-      idleTtl = 30 * 60_000,
-      maxTtl = 24 * 3_600_000,
-      cacheFor = 1_000
-    } = options
-    this.#client = client
-    this.#label = label
-    this.#keys = new Keys(prefix)
-    this.#seal = options.seal ?? new Seal()
+    const { backend, name, idleTtl = 30 * 60_000, maxTtl = 24 * 3_600_000, cacheFor = 1_000 } = options
+    if (!/^[a-z0-9_-]+$/.test(name)) throw new RangeError('a store is called by letters a to z, digits, - and _')
+    this.#backend = backend
+    this.#keys = new Keys(backend.prefix, name)
+    this.#seal = backend.seal
     this.#maxSessions = options.maxSessions ?? 10_000
     this.#times = [String(idleTtl), String(maxTtl), String(options.grace ?? 3_600_000)]
     this.#claimTtl = String(options.claimTtl ?? 60_000)
-    this.#timeout = options.timeout ?? 3_000
     this.#now = options.now
-    this.#cache = cacheFor > 0 ? new RecordCache(client, this.#keys.changes, cacheFor) : undefined
+    this.#cache = cacheFor > 0 ? new RecordCache(cacheFor) : undefined
     const every = options.touchEvery ?? Math.min(10_000, Math.floor(idleTtl / 20))
     this.#touches = new Touches(every, (id, ago) => this.#touch(id, ago))
-    // Who asks is told; nobody else needs to hear of it.
-    client.on('error', () => {})
+    if (this.#cache) this.#listen()
+  }
+
+  /** From now on it is heard what others change, and what this store itself does. */
+  #listen(): void {
+    this.#stopListening ??= this.#backend.listen(this.#keys.changes, {
+      heard: name => {
+        this.#cache?.forget(name)
+        this.#followers.tell(name)
+      },
+      lost: () => this.#cache?.clear(),
+      again: () => {
+        this.#cache?.clear()
+        this.#followers.tellAll()
+      }
+    })
   }
 
   async create(session: NewSession): Promise<SessionRecord> {
@@ -115,13 +123,13 @@ export class RedisSessionStore implements SessionStore {
     const fields = fieldsOfNew(session, name, this.#seal)
     if ((await this.#occupied()) >= this.#maxSessions) {
       // Of one that is there it is told first that it is there.
-      if (await this.#do(() => this.#client.exists(this.#keys.session(name))))
+      if (await this.#do(client => client.exists(this.#keys.session(name))))
         throw new SessionExistsError(session.handle)
       throw new SessionStoreFullError(this.#maxSessions)
     }
     const now = await this.#run(SCRIPTS.create, this.#keys.ofSession(name), [name, ...this.#times, ...fields])
     if (now === null) throw new SessionExistsError(session.handle)
-    return this.#kept(recordOf(name, [...fields, 'v', '1', 'c', now, 't', now], this.#seal))
+    return this.#kept(recordOf(name, [...fields, 'c', now, 't', now], this.#seal))
   }
 
   get(id: string): SessionRecord | undefined | Promise<SessionRecord | undefined> {
@@ -167,7 +175,8 @@ export class RedisSessionStore implements SessionStore {
     const name = nameOf(id)
     this.#touches.forget(id)
     this.#cache?.forget(name)
-    const fields = await this.#run(SCRIPTS.delete, this.#keys.ofSession(name), [name, this.#keys.changes])
+    const keys = [...this.#keys.ofSession(name), this.#keys.marks(name)]
+    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes])
     return fields.length === 0 ? undefined : recordOf(name, fields, this.#seal)
   }
 
@@ -187,9 +196,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async #occupied(): Promise<number> {
-    const counts = Array.from({ length: SHARDS }, (_, shard) =>
-      this.#do(() => this.#client.zcard(this.#keys.all(shard)))
-    )
+    const counts = Array.from({ length: SHARDS }, (_, shard) => this.#do(client => client.zcard(this.#keys.all(shard))))
     return (await Promise.all(counts)).reduce((sum, n) => sum + n, 0)
   }
 
@@ -206,7 +213,7 @@ export class RedisSessionStore implements SessionStore {
 
   async #lock(holder: string): Promise<boolean> {
     for (const until = performance.now() + REAPER_WAIT; ; await pause(10 + 20 * Math.random())) {
-      const got = await this.#do(() => this.#client.set(this.#keys.reaper, holder, 'PX', REAPER_LOCK, 'NX'))
+      const got = await this.#do(client => client.set(this.#keys.reaper, holder, 'PX', REAPER_LOCK, 'NX'))
       if (got === 'OK') return true
       if (performance.now() > until) return false
     }
@@ -221,12 +228,32 @@ export class RedisSessionStore implements SessionStore {
     return records
   }
 
+  /** What this process itself changes is told too, and so is everything once after the connection that listens was not there for a while. */
+  follow(id: string, changed: () => void): () => void {
+    this.#open()
+    this.#listen()
+    return this.#followers.add(nameOf(id), changed)
+  }
+
+  async mark(id: string, mark: string): Promise<void> {
+    const name = nameOf(id)
+    const args = [markOf(name, mark), String(MARK_TTL), String(MAX_MARKS)]
+    await this.#run(SCRIPTS.mark, [this.#keys.session(name), this.#keys.marks(name)], args)
+  }
+
+  async marked(id: string, mark: string): Promise<boolean> {
+    const name = nameOf(id)
+    const args = [markOf(name, mark), String(MARK_TTL)]
+    return (await this.#run(SCRIPTS.marked, [this.#keys.marks(name)], args)) === 1
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     await this.#touches.close().catch(() => {})
     this.#closed = true
-    this.#cache?.close()
-    this.#client.disconnect()
+    this.#stopListening?.()
+    this.#followers.clear()
+    this.#cache?.clear()
   }
 
   #kept(record: SessionRecord): SessionRecord {
@@ -248,23 +275,15 @@ export class RedisSessionStore implements SessionStore {
 
   #run<Reply>(script: Script<Reply>, keys: readonly string[], args: readonly string[], timed = true): Promise<Reply> {
     const now = this.#now === undefined ? '' : String(this.#now())
-    return this.#do(() => script.run(this.#client, keys, timed ? [now, ...args] : args))
+    return this.#do(client => script.run(client, keys, timed ? [now, ...args] : args))
   }
 
-  /** Whatever Redis does, this ends. */
-  async #do<T>(use: () => Promise<T>): Promise<T> {
+  async #do<T>(use: (client: RedisClient) => Promise<T>): Promise<T> {
     this.#open()
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer for ${this.#timeout} ms`)), this.#timeout)
-    })
     try {
-      return await Promise.race([use(), late])
+      return await this.#backend.do(use)
     } catch (error) {
-      if (this.#closed) throw new SessionStoreClosedError()
-      throw new SessionStoreUnavailableError(this.#label, error)
-    } finally {
-      clearTimeout(timer)
+      throw this.#closed ? new SessionStoreClosedError() : error
     }
   }
 

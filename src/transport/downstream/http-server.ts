@@ -7,7 +7,7 @@ import { Turn } from '../turn.ts'
 import { HttpReply, type HttpReplyOptions } from './http-reply.ts'
 import type { Http2Door } from './http2-door.ts'
 import { badHttp, LastWords, rawAnswer } from './last-word.ts'
-import type { TlsDoor, TlsTexts } from './tls-door.ts'
+import type { TlsDoor, TlsKeys, TlsTexts } from './tls-door.ts'
 
 export interface HttpServerOptions {
   readonly host: string
@@ -23,7 +23,7 @@ export interface HttpServerOptions {
   /** Silence on an SSE stream before a comment is written, in ms; 0: never. */
   readonly keepAlive: number
   /** Default: clear text. */
-  readonly tls?: TlsTexts
+  readonly tls?: TlsTexts | TlsKeys
   /** HTTP/2 beside HTTP/1.1: by ALPN over TLS, with prior knowledge on clear text. Default false. */
   readonly http2?: boolean
   /** Connections are accepted, and nothing is read of them until `admit`. Default false. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Server, TLSSocket } from 'node:tls'
+import type { Server, TLSSocket, TlsOptions } from 'node:tls'
 import { keepPrincipal } from './tls-peer.ts'
 
 /** PEM texts. */
@@ -8,6 +8,11 @@ export interface TlsTexts {
   readonly key: string
   /** Clients must present a certificate that one of these has signed. */
   readonly clientCa?: string
+}
+
+/** In place of certificates: keys that both ends have (`pskServerOptions`). */
+export interface TlsKeys {
+  readonly psk: TlsOptions
 }
 
 export interface TlsDoorOptions {
@@ -29,7 +34,7 @@ export class TlsDoor {
   #server: Server
 
   /** Throws a TypeError for texts that are no certificates or keys, or do not fit each other. */
-  constructor(texts: TlsTexts, options: TlsDoorOptions) {
+  constructor(texts: TlsTexts | TlsKeys, options: TlsDoorOptions) {
     this.#options = options
     this.#server = this.#make(texts)
   }
@@ -47,20 +52,12 @@ export class TlsDoor {
   }
 
   /** It never listens, so that there is nothing of it to close. */
-  #make({ certificate, key, clientCa }: TlsTexts): Server {
+  #make(texts: TlsTexts | TlsKeys): Server {
     const { protocols, handshakeTimeout, secured, failed } = this.#options
-    const server = made({
-      cert: certificate,
-      key,
-      ca: clientCa,
-      requestCert: clientCa !== undefined,
-      rejectUnauthorized: clientCa !== undefined,
-      minVersion: 'TLSv1.2',
-      ALPNProtocols: [...protocols],
-      handshakeTimeout
-    })
+    const own = 'psk' in texts ? texts.psk : certified(texts)
+    const server = made({ ...own, ALPNProtocols: [...protocols], handshakeTimeout })
     server.on('secureConnection', (socket: TLSSocket) => {
-      if (clientCa !== undefined) keepPrincipal(socket)
+      if (own.requestCert) keepPrincipal(socket)
       secured(socket)
     })
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
@@ -68,6 +65,17 @@ export class TlsDoor {
       socket.destroy()
     })
     return server
+  }
+}
+
+function certified({ certificate, key, clientCa }: TlsTexts): TlsOptions {
+  return {
+    cert: certificate,
+    key,
+    ca: clientCa,
+    requestCert: clientCa !== undefined,
+    rejectUnauthorized: clientCa !== undefined,
+    minVersion: 'TLSv1.2'
   }
 }
 

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import type { ConnectionOptions } from 'node:tls'
 import type { Client as ClientType, Dispatcher, Pool as PoolType } from 'undici'
 import { CatflapError } from '../../errors.ts'
 import { isLoopback } from '../loopback.ts'
@@ -57,6 +58,8 @@ export interface PoolOptions {
   /** PEM text of further certificate authorities. */
   readonly ca?: string
   readonly insecure?: boolean
+  /** Of node:tls, in place of certificates: a key that both have. Over HTTP/1.1 alone. */
+  readonly psk?: ConnectionOptions
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
@@ -79,7 +82,7 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
   const make = (connections: number | null): Dispatcher => {
     // Node takes `ca` in place of the authorities it trusts by itself; ours come on top of them.
     const ca = options.ca === undefined ? undefined : [...ownAuthorities(), options.ca]
-    const tls = { ca, rejectUnauthorized: !options.insecure }
+    const tls = options.psk ?? { ca, rejectUnauthorized: !options.insecure }
     const common = {
       headersTimeout: options.headersTimeout,
       // A stream may be silent for hours: the deadline of a call is kept elsewhere, where progress is known.
@@ -87,7 +90,7 @@ export function openPools(origin: URL, options: PoolOptions): OriginPools {
       keepAliveTimeout: options.keepAliveTimeout,
       factory: newConnection,
       connect: { timeout: options.connectTimeout, ...(origin.protocol === 'https:' ? tls : {}) },
-      allowH2: true
+      allowH2: options.psk === undefined
     }
     if (!proxy) return new Pool(origin.origin, { ...common, connections })
     // Where no tunnel is needed (http: through a proxy), the agent would give its pool none of the options.

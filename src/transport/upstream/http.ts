@@ -14,6 +14,8 @@ export interface HttpUpstreamOptions extends PoolOptions {
   readonly headers: readonly string[]
   /** Our name in the Via header of answers; undefined: none is added. */
   readonly via?: string
+  /** What people are told that it is. Default: its URL. */
+  readonly label?: string
   /** Takes secrets out of what people are shown of the URL. */
   readonly scrub?: (text: string) => string
   /** Calls that may wait for a free connection. */
@@ -47,7 +49,7 @@ export class HttpUpstream {
     this.url.username = ''
     this.url.password = ''
     this.origin = this.url.origin
-    this.label = targetName(this.url, options.scrub)
+    this.label = options.label ?? targetName(this.url, options.scrub)
     this.path = `${this.url.pathname}${this.url.search}`
     this.options = credentials ? { ...options, headers: ['Authorization', credentials, ...options.headers] } : options
     this.pools = openPools(this.url, options)

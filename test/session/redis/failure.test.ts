@@ -2,14 +2,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisAddress } from '../../../src/session/redis/address.ts'
-import { openRedis } from '../../../src/session/redis/client.ts'
-import { RedisSessionStore, type RedisStoreOptions } from '../../../src/session/redis/store.ts'
 import type { SessionStore } from '../../../src/session/store.ts'
 import { fails, newSession } from '../../contract/session-store-harness.ts'
 import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
 import { startCluster, startSentinels } from '../../fixtures/servers/redis-groups.ts'
 import { trackLeaks } from '../../helpers/leaks.ts'
+import { StoreOfItsOwn, type StoreSettings } from '../../helpers/redis-stores.ts'
 
 const UNAVAILABLE = { code: 'session_store_unavailable' }
 
@@ -164,10 +162,8 @@ async function started(t: Test, more: readonly (readonly string[])[] = []): Prom
   return redis
 }
 
-function open(t: Test, url: string, more: Partial<RedisStoreOptions> = {}): RedisSessionStore {
-  const client = openRedis(redisAddress(url), { timeout: 2_000, connectTimeout: 2_000 })
-  const label = url.replace(/\/\/.*@/, '//')
-  const store = new RedisSessionStore({ client, label, cacheFor: 0, touchEvery: 0, ...more })
+function open(t: Test, url: string, more: StoreSettings = {}): StoreOfItsOwn {
+  const store = new StoreOfItsOwn(url, { timeout: 2_000, cacheFor: 0, touchEvery: 0, ...more })
   t.teardown(() => store.close())
   return store
 }

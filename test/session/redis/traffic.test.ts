@@ -3,13 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisAddress } from '../../../src/session/redis/address.ts'
-import { openRedis } from '../../../src/session/redis/client.ts'
 import { Seal } from '../../../src/session/redis/seal.ts'
-import { RedisSessionStore, type RedisStoreOptions } from '../../../src/session/redis/store.ts'
 import { newSession } from '../../contract/session-store-harness.ts'
 import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
 import { trackLeaks } from '../../helpers/leaks.ts'
+import { StoreOfItsOwn, type StoreSettings } from '../../helpers/redis-stores.ts'
 
 const skip = skipWithoutRedis()
 if (skip) t.test('Redis', { skip }, async () => {})
@@ -119,9 +117,8 @@ else {
   })
 }
 
-function open(t: Test, redis: RedisServer, more: Partial<RedisStoreOptions> = {}): RedisSessionStore {
-  const client = openRedis(redisAddress(redis.url), { timeout: 5_000, connectTimeout: 5_000 })
-  const store = new RedisSessionStore({ client, label: redis.url, prefix: `${t.name.slice(0, 12)}:`, ...more })
+function open(t: Test, redis: RedisServer, more: StoreSettings = {}): StoreOfItsOwn {
+  const store = new StoreOfItsOwn(redis.url, { prefix: `${t.name.slice(0, 12)}:`, ...more })
   t.teardown(() => store.close())
   return store
 }

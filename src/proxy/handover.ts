@@ -1,0 +1,204 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CatflapError } from '../errors.ts'
+import { factsOf } from '../session/facts.ts'
+import type { Session } from '../session/manager.ts'
+import { epochOf, ownerOf, recordedLeg } from '../session/recorded-leg.ts'
+import { Recovery } from '../session/recovery.ts'
+import type { Membership } from '../session/shared.ts'
+import type { Peers } from '../transport/upstream/peer.ts'
+import type { Core } from './core.ts'
+import type { Exchange } from './exchange.ts'
+import type { Answer } from './interceptor.ts'
+
+export interface HandOverParts {
+  readonly membership: Membership
+  /** The way to other instances; undefined: there is none. */
+  readonly peers: Peers | undefined
+  readonly route: string
+  /** For how long a process is waited for that is not heard of, in ms. */
+  readonly lease: number
+}
+
+/** What only one of several processes can do is done there: the part of one route. */
+export class HandOver {
+  readonly membership: Membership
+  readonly #parts: HandOverParts
+  readonly #watched = new Map<string, Set<Exchange>>()
+  #watch: NodeJS.Timeout | undefined
+  #looking = false
+  /** Exchanges that were handed over, and sessions that were taken over, so far. */
+  handedOver = 0
+  takenOver = 0
+
+  constructor(parts: HandOverParts) {
+    this.#parts = parts
+    this.membership = parts.membership
+  }
+
+  /**
+   * Finds who is to carry out an exchange in a session that another process holds, or held. Undefined: `x.peer` and `x.leg` say who; where `x.peer` is
+   * undefined, this process holds the session by now. `again`: what is remembered was of no use.
+   */
+  async choose(x: Exchange, session: Session, again: boolean): Promise<Answer | undefined> {
+    const { lease, peers } = this.#parts
+    const until = x.startedAt + 2 * lease + PATIENCE
+    for (let fresh = again; !x.ended; fresh = true) {
+      if (fresh) await sleep(PAUSE)
+      if (session.ended) return NOT_FOUND()
+      const owner = session.remote
+      x.peer = undefined
+      if (owner === undefined) return undefined
+      const there = owner === '' ? undefined : await this.membership.find(owner, fresh)
+      if (performance.now() > until) return { error: new CatflapError('owner_unreachable') }
+      if (there) {
+        if (there.address === undefined || !peers) return { error: new CatflapError('owner_unreachable', NO_WAY) }
+        if (fresh && !(await x.core.sessions.refresh(session))) return NOT_FOUND()
+        if (session.remote !== owner) continue
+        this.#lead(x, session, owner, peers, there.address)
+        return undefined
+      }
+      if (owner !== '' && !(await this.membership.depose(owner))) continue
+      const refused = await this.#takeOver(x, session, owner)
+      if (refused) return refused
+    }
+    return undefined
+  }
+
+  #lead(x: Exchange, session: Session, owner: string, peers: Peers, address: string): void {
+    x.peer = owner
+    x.leg = peers.leg(address, {
+      route: this.#parts.route,
+      instance: owner,
+      session: session.id,
+      principal: x.principal,
+      remoteAddress: x.client?.remoteAddress,
+      pipe: x.posted
+    })
+  }
+
+  /** The exchange is on its way to its peer: where that is gone, it fails. */
+  entered(x: Exchange): void {
+    this.handedOver++
+    let set = this.#watched.get(x.peer!)
+    if (!set) this.#watched.set(x.peer!, (set = new Set()))
+    set.add(x)
+    this.#watch ??= setInterval(() => void this.#look(), this.#parts.lease / 4).unref()
+  }
+
+  left(x: Exchange): void {
+    const set = this.#watched.get(x.peer!)
+    if (!set?.delete(x) || set.size > 0) return
+    this.#watched.delete(x.peer!)
+    if (this.#watched.size > 0) return
+    clearInterval(this.#watch)
+    this.#watch = undefined
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    try {
+      for (const [owner, set] of [...this.#watched]) {
+        if (await this.membership.find(owner, true)) continue
+        if (!(await this.membership.depose(owner))) continue
+        for (const x of [...set]) x.ownerLost()
+      }
+    } catch {
+      // The store does not tell: nobody is taken for gone meanwhile.
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  /** The process that held it is gone, or has let go of it. */
+  async #takeOver(x: Exchange, session: Session, owner: string): Promise<Answer | undefined> {
+    const { core } = x
+    if (x.kind === 'terminate') {
+      await core.sessions.end(session, 'client')
+      return { http: { status: 200, headers: [], body: undefined } }
+    }
+    if (!(await core.sessions.refresh(session))) return NOT_FOUND()
+    // Somebody else was quicker.
+    if (session.remote === undefined || (session.remote !== owner && session.remote !== '')) return undefined
+    if (!mayOutlive(core, session)) {
+      void core.sessions.end(session, 'lost')
+      return NOT_FOUND()
+    }
+    session.recovery ??= new Recovery()
+    const { recovery } = session
+    recovery.pending ??= this.#recover(x, session, session.remote).finally(() => {
+      recovery.pending = undefined
+    })
+    return await recovery.pending.then(
+      leg => (leg && !session.ended ? undefined : NOT_FOUND()),
+      error => ({ error })
+    )
+  }
+
+  async #recover(
+    x: Exchange,
+    session: Session,
+    owner: string
+  ): ReturnType<typeof import('./renew-session.ts').recover> {
+    const { isPassing, REOPEN_TIME } = await import('./child-loss.ts')
+    const { recover } = await import('./renew-session.ts')
+    return await recover(x, session, signal => this.#reopened(x, session, owner, signal), {
+      time: REOPEN_TIME,
+      passing: isPassing,
+      why: 'the instance that held it is gone'
+    })
+  }
+
+  async #reopened(x: Exchange, session: Session, owner: string, signal: AbortSignal): Promise<'kept' | 'shared'> {
+    const { claimed } = await import('./renew-session.ts')
+    const { startAnew } = await import('./child-loss.ts')
+    const { core } = x
+    if (!this.membership.holds) await this.membership.confirm()
+    const epoch = epochOf(session.record)
+    if (!(await claimed(core, session, epoch, signal)) || ownerOf(session.record) !== owner) return 'shared'
+    if (!(await startAnew(x, session, signal))) return 'shared'
+    this.takenOver++
+    return 'kept'
+  }
+
+  /** Whether this process may carry out, for another one, what is asked in a session. */
+  async mayAct(core: Core, id: string, principal: string): Promise<true | CatflapError> {
+    const session = await core.sessions.find(id, principal)
+    // Whom nobody knows is told so by what comes next.
+    if (!session) return true
+    if (core.draining && session.inFlight === 0 && core.sessions.outlives(session)) await core.sessions.release(session)
+    else if (session.remote === undefined) return true
+    return new CatflapError('session_moved')
+  }
+
+  /** This process stops: what nobody waits for goes on elsewhere at once. */
+  releaseIdle(core: Core): void {
+    for (const session of [...core.sessions.live])
+      if (session.inFlight === 0 && core.sessions.outlives(session))
+        core.sessions.release(session).catch(() => {
+          // It is let go of once more when all is closed.
+        })
+  }
+
+  close(): void {
+    clearInterval(this.#watch)
+    this.#watched.clear()
+  }
+}
+
+/** How long it may take beside the leases of those that are gone, in ms. */
+const PATIENCE = 30_000
+/** Between two looks at who holds a session, in ms. */
+const PAUSE = 50
+const NO_WAY =
+  'The session is held by another instance of catflap, and there is no way there: start all with --cluster-listen and --cluster-key.'
+
+function NOT_FOUND(): Answer {
+  return { error: new CatflapError('session_not_found') }
+}
+
+/** Whether another process can begin it anew: what client and server said at first is known. */
+export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): boolean {
+  if (sessionLoss !== 'reinitialize' || target.kind !== 'stdio') return false
+  return factsOf(record).server !== undefined && recordedLeg(record, target.name)?.initialize !== undefined
+}

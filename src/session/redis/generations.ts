@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import type { RedisClient } from './client.ts'
+import { nameOf, SHARDS, shardOf } from './keys.ts'
+import { Script } from './script.ts'
+
+/**
+ * Whether what a store holds is what it held before. Each part of the data (in a cluster, nodes lose theirs alone) has a random name that stands
+ * beside it: where it is another one, the part has been lost and begun anew.
+ */
+export interface Generations {
+  readonly parts: number
+  partOf(id: string): number
+  /** Gives the part a name where it has none. Fails as the store does, and where nothing can be written. */
+  read(part: number): Promise<string>
+}
+
+/** Setting a time to live is refused by a replica, and not by one that has merely no memory left. */
+const GENERATION = new Script<string>(`
+local name = redis.call('GET', KEYS[1])
+if name then
+  redis.call('PERSIST', KEYS[1])
+  return name
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]
+`)
+
+/** `run` gives the client, and bounds the time. `keys`: what stands before the part's number in the store's keys, up to the brace, and behind. */
+export function redisGenerations(
+  run: <T>(use: (client: RedisClient) => Promise<T>) => Promise<T>,
+  prefix: string
+): Generations {
+  return {
+    parts: SHARDS,
+    partOf: id => shardOf(nameOf(id)),
+    read: part =>
+      run(client => GENERATION.run(client, [`${prefix}{${part}}:generation`], [randomBytes(12).toString('base64url')]))
+  }
+}

@@ -1,0 +1,137 @@
+import type { StoreLimits } from '../shared.ts'
+import type { SessionChange, SessionRecord } from '../store.ts'
+
+/** A session as this process knows it. */
+export interface KnownSession {
+  record: SessionRecord
+  /** What the store had, where `record` has been changed since, and the store is still to be told. */
+  base: SessionRecord | undefined
+  /** `performance.now()` when it was last used here. */
+  usedAt: number
+}
+
+/**
+ * Changes that the store does not know yet make versions between two whole ones: whatever the store makes of them later is newer than all of
+ * them, and older than nothing that was seen before.
+ */
+const STEP = 2 ** -20
+
+/** Sessions over HTTP that this process has read, made or changed; those that were read longest ago go first. */
+export class KnownSessions {
+  readonly #limits: StoreLimits
+  readonly #known = new Map<string, KnownSession>()
+  #changed = 0
+
+  constructor(limits: StoreLimits) {
+    this.#limits = limits
+  }
+
+  /** How many the store is still to be told of. */
+  get changed(): number {
+    return this.#changed
+  }
+
+  /** False: what is known here is newer, as where a store has lost what it held. */
+  learn(record: SessionRecord): boolean {
+    const known = this.#known.get(record.id)
+    if (known?.record === record || known?.base) return true
+    if (!isOverHttp(record)) return !this.forget(record.id)
+    if (known && record.version < known.record.version) return false
+    this.#known.delete(record.id)
+    if (known) known.record = record
+    else if (this.#known.size >= this.#limits.maxSessions) this.#dropOldest()
+    this.#known.set(record.id, known ?? { record, base: undefined, usedAt: performance.now() })
+    return true
+  }
+
+  /** One that has not expired, as far as is known here. */
+  get(id: string): KnownSession | undefined {
+    const known = this.#known.get(id)
+    return known && !this.#isExpired(known) ? known : undefined
+  }
+
+  used(id: string): void {
+    const known = this.#known.get(id)
+    if (known) known.usedAt = performance.now()
+  }
+
+  /** Here alone. False: it would be one too many. */
+  change(known: KnownSession, { protocolVersion, legs, facts }: SessionChange): boolean {
+    const version = known.record.version + STEP
+    if (Number.isInteger(version)) return false
+    const wanted = {
+      ...(protocolVersion !== undefined && { protocolVersion }),
+      ...(legs && { legs }),
+      ...(facts && { facts })
+    }
+    this.#keep(known, { ...known.record, ...(frozen(wanted) as SessionChange), version })
+    return true
+  }
+
+  /** What `mine` was has become `stored`. What has changed since stays so, on top of that. */
+  settle(known: KnownSession, mine: SessionRecord, stored: SessionRecord, rest: SessionChange | undefined): void {
+    if (this.#known.get(stored.id) !== known) return
+    const isWhole = known.record === mine
+    if (known.base) this.#changed--
+    known.base = undefined
+    known.record = stored
+    if (!isWhole && rest) this.change(known, rest)
+  }
+
+  /** False: it was not known. */
+  forget(id: string): boolean {
+    if (this.#known.get(id)?.base) this.#changed--
+    return this.#known.delete(id)
+  }
+
+  /** That have not expired. */
+  *living(): Iterable<KnownSession> {
+    for (const known of this.#known.values()) if (!this.#isExpired(known)) yield known
+  }
+
+  clear(): void {
+    this.#known.clear()
+    this.#changed = 0
+  }
+
+  #keep(known: KnownSession, record: SessionRecord): void {
+    if (!known.base) {
+      known.base = known.record
+      this.#changed++
+    }
+    known.record = Object.freeze(record)
+  }
+
+  /** What the store is still to be told is kept where anything else can go. */
+  #dropOldest(): void {
+    let oldest: string | undefined
+    for (const [id, { base }] of this.#known) {
+      oldest ??= id
+      if (base) continue
+      oldest = id
+      break
+    }
+    if (oldest !== undefined) this.forget(oldest)
+  }
+
+  #isExpired({ record, usedAt }: KnownSession): boolean {
+    const { idleTtl, maxTtl } = this.#limits
+    return performance.now() - usedAt >= idleTtl || Date.now() - record.createdAt >= maxTtl
+  }
+}
+
+/** Any process can send for it; nothing of it is held by one alone. */
+function isOverHttp({ legs }: SessionRecord): boolean {
+  let some = false
+  for (const name in legs) {
+    const { upstreamId, owner } = legs[name]!
+    if (upstreamId === undefined || owner !== undefined) return false
+    some = true
+  }
+  return some
+}
+
+/** Through JSON, as in any store. */
+function frozen(value: object): object {
+  return JSON.parse(JSON.stringify(value), (_, member) => Object.freeze(member))
+}

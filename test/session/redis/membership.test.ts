@@ -1,0 +1,259 @@
+/** Who is there: leases in a real Redis, on one node and on a cluster. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { SILENT } from '../../../src/log.ts'
+import type { RedisBackend } from '../../../src/session/redis/backend.ts'
+import { RedisMembership } from '../../../src/session/redis/membership.ts'
+import { fails } from '../../contract/session-store-harness.ts'
+import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
+import { startCluster } from '../../fixtures/servers/redis-groups.ts'
+import { trackLeaks, watchProcess } from '../../helpers/leaks.ts'
+import { backendAt } from '../../helpers/redis-stores.ts'
+import { Inbox } from '../../helpers/wait.ts'
+
+const MEMBER = fileURLToPath(new URL('../../fixtures/children/member.ts', import.meta.url))
+const UNAVAILABLE = { code: 'session_store_unavailable' }
+
+interface Where {
+  readonly url: string
+  readonly servers: readonly RedisServer[]
+}
+
+const skip = skipWithoutRedis()
+if (skip) t.test('Redis', { skip }, async () => {})
+else {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  t.test('one node', async t => members(t, { url: redis.url, servers: [redis] }))
+  t.test('a cluster', async t => members(t, cluster))
+}
+
+function members(t: Test, where: Where): void {
+  t.test('a lease is renewed for as long as its process lives, and let go at its end', async t => {
+    trackLeaks(t)
+    const lease = 400
+    const [one, other] = [open(t, where, lease), open(t, where, lease)]
+    t.equal(one.holds, false)
+    await one.start()
+    await other.start()
+    t.equal(one.holds, true)
+    t.match(one.id, /^[\w-]{16}$/)
+    t.not(one.id, other.id)
+    for (const end = performance.now() + 3 * lease; performance.now() < end; await pause(20))
+      t.equal(await other.depose(one.id), false)
+    const { id } = one
+    await one.close()
+    t.equal(one.holds, false)
+    t.equal(await other.find(id, true), undefined)
+    t.equal(await other.depose(id), true)
+    t.match(await fails(() => one.confirm()), { code: 'session_store_closed' })
+  })
+
+  t.test('where it is reached is known, whether it is told early or late', async t => {
+    trackLeaks(t)
+    const [early, late, asks] = [open(t, where), open(t, where), open(t, where)]
+    await early.announce('127.0.0.1:1')
+    await early.start()
+    t.same(await asks.find(early.id), { address: '127.0.0.1:1' })
+    await late.start()
+    t.same(await asks.find(late.id, true), { address: undefined })
+    await late.announce('127.0.0.1:2')
+    t.same(await asks.find(late.id, true), { address: '127.0.0.1:2' })
+    await late.announce(undefined)
+    t.same(await asks.find(late.id, true), { address: undefined })
+    for (const id of ['', '-', 'nobody', 'A'.repeat(16), '{x}'.repeat(8)]) t.equal(await asks.find(id), undefined)
+  })
+
+  t.test('who was found is remembered for a moment', async t => {
+    trackLeaks(t)
+    const [one, asks] = [open(t, where), open(t, where)]
+    await one.announce('127.0.0.1:1')
+    await one.start()
+    const both = [asks.find(one.id), asks.find(one.id)]
+    t.equal(both[0], both[1], 'two who ask at once ask once')
+    const found = await both[0]
+    t.equal(asks.find(one.id), found, 'at once')
+    const { id } = one
+    await one.close()
+    t.equal(asks.find(id), found)
+    t.equal(await asks.find(id, true), undefined)
+    t.equal(await asks.find(id), undefined, 'who is gone is not remembered to be there')
+  })
+
+  t.test('a lease that goes on or one that is ended: of both at once exactly one happens', async t => {
+    trackLeaks(t)
+    const [other, backend] = [open(t, where), backendOf(t, where)]
+    const seen = { lived: 0, gone: 0 }
+    for (let round = 0; round < 100; round++) {
+      const one = member(t, backend, 60_000)
+      const lost: string[] = []
+      one.onLost(id => lost.push(id))
+      await one.start()
+      const { id } = one
+      // As if it had run out.
+      await backend.do(client => client.del(`catflap:1:@:{${id}}`))
+      const [now, gone] =
+        round % 2 === 0
+          ? await Promise.all([one.confirm(), other.depose(id)])
+          : await Promise.all([other.depose(id), one.confirm()].reverse() as [Promise<string>, Promise<boolean>])
+      if (gone !== (now !== id))
+        return t.fail(`deposed: ${gone}, and goes on as ${now === id ? 'the same' : 'another'}`)
+      if (lost.join() !== (gone ? id : '')) return t.fail('who is deposed is told so, once')
+      if (!one.holds || one.id !== now) return t.fail('it goes on')
+      if (await other.depose(now)) return t.fail('it lives')
+      if ((await other.depose(id)) !== gone) return t.fail('what was said of it holds')
+      seen[gone ? 'gone' : 'lived']++
+      await one.close()
+    }
+    t.comment(seen)
+    t.equal(seen.gone + seen.lived, 100)
+  })
+
+  t.test('a process that was killed is gone when its lease has run out, and not before', async t => {
+    trackLeaks(t)
+    const lease = 600
+    const watcher = open(t, where)
+    const [child, said] = start(t, where, lease)
+    const id = String((await said.next()).holds)
+    t.equal(await watcher.depose(id), false)
+    child.kill('SIGKILL')
+    const killedAt = performance.now()
+    await once(child, 'exit')
+    while (!(await watcher.depose(id))) await pause(10)
+    // It may have been renewed two thirds before that.
+    t.ok(performance.now() - killedAt >= lease / 2)
+    t.equal(await watcher.find(id), undefined)
+  })
+
+  t.test(
+    'a process that was stopped and deposed finds out before it does anything, and goes on as another one',
+    async t => {
+      trackLeaks(t)
+      const watcher = open(t, where)
+      const [child, said] = start(t, where, 600)
+      const id = String((await said.next()).holds)
+      child.kill('SIGSTOP')
+      while (!(await watcher.depose(id))) await pause(10)
+      child.stdin!.write('confirm\n')
+      child.kill('SIGCONT')
+      t.same(await said.until(line => 'woken' in line), { woken: false })
+      t.same(await said.until(line => 'lost' in line), { lost: id, holds: false })
+      const { confirmed, holds } = await said.until(line => 'confirmed' in line)
+      t.equal(holds, true)
+      t.not(confirmed, id)
+      t.equal(await watcher.depose(String(confirmed)), false)
+      t.equal(said.items.findIndex(line => 'lost' in line) < said.items.findIndex(line => 'confirmed' in line), true)
+    }
+  )
+
+  t.test('a process that was stopped and that nobody missed goes on as it was', async t => {
+    trackLeaks(t)
+    const watcher = open(t, where)
+    const [child, said] = start(t, where, 600)
+    const id = String((await said.next()).holds)
+    child.kill('SIGSTOP')
+    while (await watcher.find(id, true)) await pause(10)
+    child.stdin!.write('confirm\n')
+    child.kill('SIGCONT')
+    t.same(await said.until(line => 'woken' in line), { woken: false })
+    t.same(await said.until(line => 'confirmed' in line), { confirmed: id, holds: true })
+    t.notOk(said.items.some(line => 'lost' in line))
+  })
+
+  t.test('Redis has lost everything: the lease goes on under its name', async t => {
+    trackLeaks(t)
+    const [one, other] = [open(t, where, 300), open(t, where)]
+    await one.announce('127.0.0.1:1')
+    await one.start()
+    one.onLost(() => t.fail('nothing is lost'))
+    const { id } = one
+    for (const { port } of where.servers) await call(port, 'FLUSHALL')
+    while (!(await other.find(id, true))) await pause(10)
+    t.same(await other.find(id), { address: '127.0.0.1:1' })
+    t.equal(await one.confirm(), id)
+  })
+
+  t.test('while Redis hangs for longer than the lease nothing is held for sure; then it goes on', async t => {
+    trackLeaks(t)
+    const lease = 300
+    const one = open(t, where, lease, 500)
+    await one.start()
+    const { id } = one
+    for (const server of where.servers) server.pause()
+    try {
+      while (one.holds) await pause(5)
+      const begun = performance.now()
+      t.match(await fails(() => one.confirm()), UNAVAILABLE)
+      t.ok(performance.now() - begun < 3_000)
+      t.equal(one.holds, false)
+    } finally {
+      for (const server of where.servers) server.resume()
+    }
+    // Nobody asks for it.
+    while (!one.holds) await pause(5)
+    t.equal(one.id, id)
+  })
+}
+
+if (!skip)
+  t.test('Redis comes later than the process: the lease is taken then', async t => {
+    trackLeaks(t)
+    const before = await startRedis()
+    await before.stop()
+    const one = open(t, before, 300, 500)
+    await one.announce('127.0.0.1:1')
+    await one.start()
+    t.equal(one.holds, false)
+    t.match(await fails(() => one.confirm()), UNAVAILABLE)
+    const redis = await startRedis([], before.port)
+    t.teardown(() => redis.stop())
+    while (!one.holds) await pause(5)
+    t.same(await one.find(one.id), { address: '127.0.0.1:1' })
+  })
+
+function backendOf(t: Test, { url }: { readonly url: string }, timeout = 5_000): RedisBackend {
+  const backend = backendAt(url, { timeout })
+  t.teardown(() => backend.close())
+  return backend
+}
+
+function member(t: Test, backend: RedisBackend, lease: number): RedisMembership {
+  const one = new RedisMembership({ backend, lease, log: SILENT })
+  t.teardown(() => one.close())
+  return one
+}
+
+function open(t: Test, where: { readonly url: string }, lease = 60_000, timeout?: number): RedisMembership {
+  return member(t, backendOf(t, where, timeout), lease)
+}
+
+type Line = Readonly<Record<string, unknown>>
+
+function start(t: Test, { url }: Where, lease: number): [ChildProcess, Inbox<Line>] {
+  const child = spawn(process.execPath, [MEMBER, url, String(lease)], { stdio: ['pipe', 'pipe', 'inherit'] })
+  watchProcess(child.pid!)
+  const said = new Inbox<Line>('lines of the child')
+  createInterface(child.stdout!).on('line', line => said.push(JSON.parse(line) as Line))
+  child.stdin!.on('error', () => {})
+  t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGCONT')
+    child.stdin!.end()
+    await ended
+  })
+  return [child, said]
+}
+
+async function call(port: number, name: string): Promise<void> {
+  const client = new Redis(port, '127.0.0.1')
+  await client.call(name)
+  client.disconnect()
+}
