@@ -10,8 +10,8 @@ interface Time {
   to: number
 }
 
-/** In these, processes end, and connections with them. */
-const ENDING: ReadonlySet<Trouble> = new Set(['kill', 'stop'])
+/** In these, processes end, and connections with them, or the server ends its streams. */
+const ENDING: ReadonlySet<Trouble> = new Set(['kill', 'stop', 'forget'])
 
 export class Troubles {
   readonly #stage: Stage
