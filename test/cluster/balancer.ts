@@ -72,7 +72,7 @@ listen instances
   http-reuse never
   option redispatch 1
   option abortonclose
-  retries 3
+  retries 6
   retry-on conn-failure
 ${servers.join('\n')}
 `
