@@ -1,5 +1,6 @@
 import type { StoreLimits } from '../shared.ts'
 import type { SessionChange, SessionRecord } from '../store.ts'
+import { toBeWritten } from './merge-records.ts'
 
 /** A session as this process knows it. */
 export interface KnownSession {
@@ -35,10 +36,13 @@ export class KnownSessions {
   learn(record: SessionRecord): boolean {
     const known = this.#known.get(record.id)
     if (known?.record === record || known?.base) return true
-    if (!isOverHttp(record)) return !this.forget(record.id)
+    if (!isOverHttp(record)) {
+      this.forget(record.id)
+      return true
+    }
     if (known && record.version < known.record.version) return false
     this.#known.delete(record.id)
-    if (known) known.record = record
+    if (known) meet(known, record)
     else if (this.#known.size >= this.#limits.maxSessions) this.#dropOldest()
     this.#known.set(record.id, known ?? { record, base: undefined, usedAt: performance.now() })
     return true
@@ -69,24 +73,28 @@ export class KnownSessions {
   }
 
   /** What `mine` was has become `stored`. What has changed since stays so, on top of that. */
-  settle(known: KnownSession, mine: SessionRecord, stored: SessionRecord, rest: SessionChange | undefined): void {
+  settle(known: KnownSession, mine: SessionRecord, stored: SessionRecord): void {
     if (this.#known.get(stored.id) !== known) return
-    const isWhole = known.record === mine
+    const { record } = known
     if (known.base) this.#changed--
     known.base = undefined
     known.record = stored
-    if (!isWhole && rest) this.change(known, rest)
+    const rest = record === mine ? undefined : toBeWritten(stored, record, mine)
+    if (rest) this.change(known, rest)
   }
 
-  /** False: it was not known. */
-  forget(id: string): boolean {
+  forget(id: string): void {
     if (this.#known.get(id)?.base) this.#changed--
-    return this.#known.delete(id)
+    this.#known.delete(id)
   }
 
-  /** That have not expired. */
-  *living(): Iterable<KnownSession> {
-    for (const known of this.#known.values()) if (!this.#isExpired(known)) yield known
+  /** Of those that have expired the store is told nothing more. */
+  living(): readonly KnownSession[] {
+    const living: KnownSession[] = []
+    for (const [id, known] of this.#known)
+      if (!this.#isExpired(known)) living.push(known)
+      else this.forget(id)
+    return living
   }
 
   clear(): void {
@@ -118,6 +126,15 @@ export class KnownSessions {
     const { idleTtl, maxTtl } = this.#limits
     return performance.now() - usedAt >= idleTtl || Date.now() - record.createdAt >= maxTtl
   }
+}
+
+/** It may have been used elsewhere since; that clocks differ must not make it older. */
+function meet(known: KnownSession, record: SessionRecord): void {
+  if (record.lastSeenAt > known.record.lastSeenAt) {
+    const ago = Math.max(0, Date.now() - record.lastSeenAt)
+    known.usedAt = Math.max(known.usedAt, performance.now() - ago)
+  }
+  known.record = record
 }
 
 /** Any process can send for it; nothing of it is held by one alone. */
