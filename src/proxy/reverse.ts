@@ -21,6 +21,7 @@ import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts
 import { CLOSE_PATIENCE, type Route } from './route.ts'
 import { Router } from './router.ts'
 import { sameOptions } from './same-options.ts'
+import { sharedSecrets } from './secrets.ts'
 
 const DEFAULT_VIA = 'catflap'
 /** How long clients may at least take to read what was answered before everything is closed, in ms. */
@@ -216,7 +217,8 @@ export class Reverse {
     }
   }
 
-  #common({ listeners, via, trustedProxies, routes, live, secrets = [] }: ReverseOptions): Common {
+  #common({ listeners, via, trustedProxies, routes, live, secrets: own = [], ...shared }: ReverseOptions): Common {
+    const secrets = [...own, ...sharedSecrets(shared)]
     const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
     const name = via === false ? undefined : (via ?? DEFAULT_VIA)
     const { log, audit, metrics, accessLog, cluster } = this.#lasting
