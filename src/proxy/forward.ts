@@ -257,7 +257,9 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     metrics?.watch({ core, server, stdio: undefined, recorder })
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
     await route.offer(url)
-    const operators = options.admin && (await openForwardAdmin(options.admin, { route, server, metrics, path, url }))
+    const storeFailure = options.sharedStore?.onFailure
+    const running = { route, server, metrics, cluster, storeFailure, path, url }
+    const operators = options.admin && (await openForwardAdmin(options.admin, running))
     return new Forward({ ...parts, url, server, stdio: undefined, operators })
   } catch (error) {
     const listening = server

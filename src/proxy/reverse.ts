@@ -67,7 +67,7 @@ export class Reverse {
   constructor(options: ReverseOptions, lasting: Lasting) {
     this.#options = options
     this.#lasting = lasting
-    const { log, metrics } = lasting
+    const { log, metrics, cluster } = lasting
     this.#listeners = new Listeners({
       ...{ router: this.#router, log, gauges: metrics?.process },
       endStreams: of => endStreams(this.#cores(), of)
@@ -76,6 +76,11 @@ export class Reverse {
       routes: () => this.#served(),
       listeners: () => this.#listeners.views,
       drain: request => this.#drain(request),
+      ...(cluster && {
+        shared: () => cluster.shared,
+        storeFailure: options.sharedStore?.onFailure,
+        peersAt: () => cluster.address
+      }),
       ...(metrics && { metricsText: () => metrics.text() })
     })
   }
