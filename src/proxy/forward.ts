@@ -232,6 +232,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     await metrics?.close()
     throw error
   })
+  if (cluster) metrics?.process.shared(cluster.shared)
   const setup = { ...options, settings: chosen, host, log, redactor, metrics, via: viaOf(options) }
   route = await openRoute({ ...setup, cluster: cluster && { of: cluster, name: ROUTE } }).catch(async error => {
     await cluster?.close()

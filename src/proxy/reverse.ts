@@ -363,6 +363,7 @@ export async function createReverse(options: ReverseOptions): Promise<Reverse> {
     await accessLog?.lines.close()
     throw error
   })
+  if (cluster) metrics?.process.shared(cluster.shared)
   proxy = new Reverse(options, { log, audit: new Audit(log), metrics, accessLog, cluster })
   await proxy.open()
   return proxy

@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../../log.ts'
 import type { StoreLimits } from '../shared.ts'
-import {
-  type Awaitable,
-  type NewSession,
-  type SessionChange,
-  type SessionPage,
-  type SessionRecord,
-  type SessionStore,
-  type UpdateResult
+import type {
+  Awaitable,
+  NewSession,
+  SessionChange,
+  SessionPage,
+  SessionRecord,
+  SessionStore,
+  UpdateResult
 } from '../store.ts'
 import type { Generations } from './generations.ts'
 import { type KnownSession, KnownSessions } from './known-sessions.ts'
