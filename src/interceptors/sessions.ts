@@ -8,6 +8,7 @@ import {
   setHeader,
   VERSION_HEADER
 } from '../protocol/headers.ts'
+import { PEER } from '../protocol/peer-headers.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
@@ -23,8 +24,8 @@ import {
   streamEnded,
   streamOpened
 } from '../proxy/session-state.ts'
-import type { Session } from '../session/manager.ts'
 import { newHandle } from '../session/new-session.ts'
+import type { Session } from '../session/session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import { sharedLeg, unbegunLeg } from './modern-rules.ts'
 
@@ -134,6 +135,7 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
   x.session = session
   x.core.sessions.touch(session)
   if (session.remote !== undefined) return held(x, session, false)
+  if (session.held) x.chooseAgain = () => whoHolds(x, session)
   if (!session.recovery?.lost || x.kind === 'terminate') return onLeg(x, session)
   return reopened(x, session)
 }
@@ -141,11 +143,20 @@ function inSession(x: Exchange, session: Session | undefined): Verdict {
 /** Another process holds what it needs, or held it: the exchange is carried out there, or here once that is gone. */
 async function held(x: Exchange, session: Session, again: boolean): Promise<Answer | undefined> {
   const { core } = x
-  if (core.forPeers || !core.handOver) return refuse(core.forPeers ? 'session_moved' : 'owner_unreachable')
+  if (core.forPeers) {
+    x.reply.extra.push(PEER.unprocessed, '1')
+    return refuse('session_moved')
+  }
+  if (!core.handOver) return refuse('owner_unreachable')
   x.chooseAgain = () => held(x, session, true)
   const refused = await core.handOver.choose(x, session, again)
   if (refused || x.ended || x.peer !== undefined) return refused
   return inSession(x, session)
+}
+
+/** What this process held may have been taken from it: looks once more. */
+async function whoHolds(x: Exchange, { id }: Session): Promise<Answer | undefined> {
+  return inSession(x, await x.core.sessions.find(id, x.principal))
 }
 
 /** Its child has ended; what starts another is loaded when that happens. */

@@ -3,7 +3,7 @@ import { Message } from '../protocol/message.ts'
 import type { Era } from '../protocol/versions.ts'
 import { QueueNode } from '../queue.ts'
 import type { Channel, Listener } from '../session/channel.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { Frame } from '../tape/frame.ts'
 import { Brake } from '../transport/brake.ts'
 import type { Reply, ReplyListener } from '../transport/reply.ts'
@@ -217,6 +217,9 @@ export class Exchange implements Listener, ReplyListener {
     if (blocked) return blocked.then(() => this.#dispatch())
     if (this.#ended) return
     const session = this.session
+    // This process may have been stopped a moment ago, and another one have taken what it held.
+    if (session?.held && this.peer === undefined && this.core.handOver?.membership.holds === false)
+      return this.#chooseAgain()
     if (session) session.inFlight++
     this.#entered = session !== undefined
     const channel = session?.channel
@@ -304,29 +307,26 @@ export class Exchange implements Listener, ReplyListener {
   /** It is carried out by whoever `chooseAgain` says, and nobody here looks at it. */
   relay(choose: () => Promise<Answer | undefined>): void {
     this.chooseAgain = choose
-    const go = (answer: Answer | undefined): void | Promise<void> => {
-      if (this.#ended) return
-      this.tellRequest()
-      return answer ? this.#answerInstead(answer) : this.#dispatch()
-    }
-    void this.#guard(choose().then(go))
+    this.tellRequest()
+    void this.#guard(this.#chooseAgain())
   }
 
   /** False: something of it may have been done where it was handed over. */
   #handOverAgain(error: CatflapError): boolean {
-    const choose = this.chooseAgain
-    if (!choose || !(isUnsent(error) || error.code === 'session_moved')) return false
+    if (!this.chooseAgain || !(isUnsent(error) || error.code === 'session_moved')) return false
     this.core.handOver?.left(this)
-    const go = (answer: Answer | undefined): void | Promise<void> => {
-      if (this.#ended) return
-      if (answer) return this.#answerInstead(answer)
-      if (this.#entered && this.session) this.session.inFlight--
-      this.#entered = false
-      this.#call = undefined
-      return this.#dispatch()
-    }
-    void this.#guard(choose().then(go))
+    if (this.#entered && this.session) this.session.inFlight--
+    this.#entered = false
+    this.#call = undefined
+    void this.#guard(this.#chooseAgain())
     return true
+  }
+
+  /** Nothing of it was done yet. */
+  async #chooseAgain(): Promise<void> {
+    const answer = await this.chooseAgain?.()
+    if (this.#ended) return
+    return answer ? this.#answerInstead(answer) : this.#dispatch()
   }
 
   /** The process that was to carry it out is gone: nobody knows what it has done. */

@@ -70,7 +70,7 @@ export async function openOwner(options: OwnerOptions = {}): Promise<Owner> {
     settings: chosen,
     log,
     instance: options.instance ?? (() => OWNER),
-    route: name => (name === 'main' ? { core, before: options.before } : undefined)
+    route: name => (name === 'main' ? { core, pipes: core, before: options.before } : undefined)
   })
   const { address, port: peers } = await listener.listen()
   return {
