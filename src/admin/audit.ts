@@ -4,7 +4,7 @@ import type { MemberHealth } from '../proxy/core.ts'
 import type { DrainProgress } from '../proxy/drain.ts'
 import type { Exchange } from '../proxy/exchange.ts'
 import type { Interceptor, Outcome } from '../proxy/interceptor.ts'
-import type { Session, SessionEnd } from '../session/manager.ts'
+import type { Session, SessionEnd } from '../session/session.ts'
 
 /** Every audit event, with the facts it has in JSON logs; docs/operations.md lists them (a test compares). */
 export const AUDIT_EVENTS = {

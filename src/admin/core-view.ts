@@ -1,6 +1,6 @@
 import { FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Core } from '../proxy/core.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
 import type { RouteView, SessionCounts, SessionView, TargetView } from './subject.ts'
 

@@ -24,8 +24,8 @@ import {
   streamEnded,
   streamOpened
 } from '../proxy/session-state.ts'
-import type { Session } from '../session/manager.ts'
 import { newHandle } from '../session/new-session.ts'
+import type { Session } from '../session/session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
 import { sharedLeg, unbegunLeg } from './modern-rules.ts'
 

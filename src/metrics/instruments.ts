@@ -192,6 +192,18 @@ export const INSTRUMENTS = {
     help: 'Shared child processes that were started in the place of a lost one',
     labels: ROUTE
   },
+  'catflap.handovers': {
+    type: 'counter',
+    unit: '{exchange}',
+    help: 'Exchanges that were handed over to the instance that holds their session',
+    labels: ROUTE
+  },
+  'catflap.takeovers': {
+    type: 'counter',
+    unit: '{session}',
+    help: 'Sessions that were begun anew here as the instance that held them was gone',
+    labels: ROUTE
+  },
   'catflap.store.operations': {
     type: 'counter',
     unit: '{operation}',

@@ -67,6 +67,7 @@ function of({ core, recorder }: Served): Reading[] {
     ...sessions(core),
     labelled('catflap.streams', 'catflap.stream.kind', 'listen', core.streams),
     ...upstream(core.target.stats?.() ?? {}),
+    ...instances(core),
     ...tape(recorder)
   ]
 }
@@ -75,6 +76,8 @@ function of({ core, recorder }: Served): Reading[] {
 function sessions(core: Core): Reading[] {
   const counts: number[] = []
   for (const session of core.sessions.live) {
+    // One that another instance holds is counted there.
+    if (session.remote !== undefined) continue
     const place = versionPlace(session.record.protocolVersion)
     counts[place] = (counts[place] ?? 0) + 1
   }
@@ -112,6 +115,11 @@ function upstream({ queued, pools, children }: TargetStats): Reading[] {
     one('catflap.child.losses', children.lost),
     one('catflap.child.restarts', children.restarted)
   ]
+}
+
+function instances({ handOver }: Core): Reading[] {
+  if (!handOver) return []
+  return [one('catflap.handovers', handOver.handedOver), one('catflap.takeovers', handOver.takenOver)]
 }
 
 function tape(recorder: TapeRecorder | undefined): Reading[] {

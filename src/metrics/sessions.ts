@@ -1,4 +1,4 @@
-import type { Session, SessionEnd } from '../session/manager.ts'
+import type { Session, SessionEnd } from '../session/session.ts'
 import type { Attributes, Histogram } from './cells.ts'
 import type { Numbers, Wires } from './numbers.ts'
 import { versionAttributes, versionPlace, wireAttributes } from './operations.ts'

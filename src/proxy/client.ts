@@ -1,7 +1,7 @@
 import type { CatflapError } from '../errors.ts'
 import type { RawHeaders } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
 import type { InOrder } from './in-order.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
 

@@ -1,6 +1,6 @@
 import type { CatflapError } from '../errors.ts'
 import type { Message } from '../protocol/message.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { Direction } from '../tape/frame.ts'
 import type { WholeAnswer } from '../transport/reply.ts'
 import type { ReplyHead } from '../transport/upstream.ts'

@@ -1,7 +1,7 @@
 import { CatflapError } from '../errors.ts'
 import { idKey, roundedKey } from '../protocol/id.ts'
 import type { Message } from '../protocol/message.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import { Brake } from '../transport/brake.ts'
 import type { CallReceiver, Leg, LegEvents } from '../transport/upstream.ts'
 import { Call } from './call.ts'

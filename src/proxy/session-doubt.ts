@@ -1,6 +1,6 @@
 import { CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
-import type { Session } from '../session/manager.ts'
+import type { Session } from '../session/session.ts'
 import type { Exchange } from './exchange.ts'
 import { asker } from './renew-leg.ts'
 

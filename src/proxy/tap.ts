@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message.ts'
 import type { SseEvent } from '../protocol/sse.ts'
-import { Session } from '../session/manager.ts'
+import { Session } from '../session/session.ts'
 import type { FrameBus } from '../tape/bus.ts'
 import type { Direction, Frame, NoteKind, Side } from '../tape/frame.ts'
 import type { ReplyHead, WatchedRequest } from '../transport/upstream.ts'

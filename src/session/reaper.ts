@@ -1,4 +1,4 @@
-import type { Session } from './manager.ts'
+import type { Session } from './session.ts'
 import type { SessionRecord, SessionStore } from './store.ts'
 
 /** What a reaper does with the sessions it finds. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { RedisClient } from './client.ts'
-import { nameOf, SHARDS, shardOf } from './keys.ts'
+import type { RedisBackend } from './backend.ts'
+import { generationKey, nameOf, SHARDS, shardOf } from './keys.ts'
 import { Script } from './script.ts'
 
 /**
@@ -25,15 +25,11 @@ redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
 `)
 
-/** `run` gives the client, and bounds the time. `keys`: what stands before the part's number in the store's keys, up to the brace, and behind. */
-export function redisGenerations(
-  run: <T>(use: (client: RedisClient) => Promise<T>) => Promise<T>,
-  prefix: string
-): Generations {
+export function redisGenerations(backend: RedisBackend): Generations {
   return {
     parts: SHARDS,
     partOf: id => shardOf(nameOf(id)),
     read: part =>
-      run(client => GENERATION.run(client, [`${prefix}{${part}}:generation`], [randomBytes(12).toString('base64url')]))
+      backend.run(GENERATION, [generationKey(backend.prefix, part)], [randomBytes(12).toString('base64url')])
   }
 }

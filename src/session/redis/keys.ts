@@ -70,6 +70,11 @@ export function probeKey(prefix: string, shard: number): string {
   return `${prefix}${LAYOUT}:@:{${shard}}:probe`
 }
 
+/** What a part of the data is called, for as long as it is there. */
+export function generationKey(prefix: string, shard: number): string {
+  return `${prefix}${LAYOUT}:@:{${shard}}:generation`
+}
+
 /** What a session is called in Redis: its id is a secret, and cannot be had from this. */
 export function nameOf(id: string): string {
   return createHash('sha256').update(id).digest().subarray(0, 18).toString('base64url')

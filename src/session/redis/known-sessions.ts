@@ -1,15 +1,20 @@
 import type { StoreLimits } from '../shared.ts'
 import type { SessionChange, SessionRecord } from '../store.ts'
-import { toBeWritten } from './merge-records.ts'
+import { type Facts, toBeWritten } from './merge-records.ts'
 
 /** A session as this process knows it. */
 export interface KnownSession {
   record: SessionRecord
   /** What the store had, where `record` has been changed since, and the store is still to be told. */
   base: SessionRecord | undefined
+  /** Facts that the store may have got, or may still get, as nothing is known of what became of it. */
+  sent: readonly Facts[]
   /** `performance.now()` when it was last used here. */
   usedAt: number
 }
+
+/** Of a session; a store that answers now and then does not make them pile up. */
+const MAX_SENT = 8
 
 /**
  * Changes that the store does not know yet make versions between two whole ones: whatever the store makes of them later is newer than all of
@@ -44,7 +49,7 @@ export class KnownSessions {
     this.#known.delete(record.id)
     if (known) meet(known, record)
     else if (this.#known.size >= this.#limits.maxSessions) this.#dropOldest()
-    this.#known.set(record.id, known ?? { record, base: undefined, usedAt: performance.now() })
+    this.#known.set(record.id, known ?? { record, base: undefined, sent: [], usedAt: performance.now() })
     return true
   }
 
@@ -57,6 +62,11 @@ export class KnownSessions {
   used(id: string): void {
     const known = this.#known.get(id)
     if (known) known.usedAt = performance.now()
+  }
+
+  /** The store was asked to write these, and has not said whether it did. */
+  sent(known: KnownSession, facts: Facts): void {
+    known.sent = [...known.sent, facts].slice(-MAX_SENT)
   }
 
   /** Here alone. False: it would be one too many. */
@@ -78,6 +88,7 @@ export class KnownSessions {
     const { record } = known
     if (known.base) this.#changed--
     known.base = undefined
+    known.sent = []
     known.record = stored
     const rest = record === mine ? undefined : toBeWritten(stored, record, mine)
     if (rest) this.change(known, rest)

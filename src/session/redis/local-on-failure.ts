@@ -80,7 +80,7 @@ class LocalOnFailure implements SessionStore {
       this.#learn(record)
       return record
     } catch (error) {
-      return this.#instead(id, error).record
+      return this.#instead(id, error)?.record
     }
   }
 
@@ -98,8 +98,7 @@ class LocalOnFailure implements SessionStore {
     try {
       return await answer
     } catch (error) {
-      this.#instead(id, error)
-      return true
+      return this.#instead(id, error) !== undefined
     }
   }
 
@@ -122,6 +121,8 @@ class LocalOnFailure implements SessionStore {
       if (!known) return result
     } catch (error) {
       known = this.#instead(id, error)
+      if (!known) return { ok: false, current: undefined }
+      if (change.facts) this.#known.sent(known, change.facts)
     }
     return this.#change(known, expectedVersion, change)
   }
@@ -216,9 +217,10 @@ class LocalOnFailure implements SessionStore {
     if (!this.#known.learn(record)) this.#mending.doubt(record.id)
   }
 
-  /** The store has failed: what is known here does in its place. */
-  #instead(id: string, error: unknown): KnownSession {
+  /** The store has failed: what is known here does in its place. Undefined: it was ended here while the store was asked. */
+  #instead(id: string, error: unknown): KnownSession | undefined {
     this.#mending.failed(error)
+    if (this.#mending.isEnded(id)) return undefined
     const known = this.#known.get(id)
     if (!known) throw error
     return known

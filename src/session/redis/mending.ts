@@ -65,7 +65,8 @@ export class Mending {
     this.why = error
     if (error.cause instanceof Error && REFUSED.test(error.cause.message)) return
     if (this.out) return
-    this.#goOn(`${error.message}: sessions over HTTP that are known here go on from memory`)
+    this.#options.log.debug('store-local', `${error.message}: sessions over HTTP that are known here go on from memory`)
+    this.#goOn()
   }
 
   isEnded(id: string): boolean {
@@ -90,19 +91,20 @@ export class Mending {
   async hasLost(id: string): Promise<boolean> {
     const { generations } = this.#options
     const part = generations.partOf(id)
+    // What it is called by the time of the answer may be what it was made anew under.
+    const before = this.#names[part]
     const name = await generations.read(part)
-    const before = (this.#names[part] ??= name)
-    if (name === before) return false
+    this.#names[part] ??= name
+    if (name === (before ?? name)) return false
     if (this.out) return true
     this.why = new SessionStoreUnavailableError('the session store', new Error('it has lost what it held'))
-    this.#goOn('the session store has lost what it held: sessions over HTTP that are known here are made again')
+    this.#goOn()
     return true
   }
 
-  #goOn(text: string): void {
+  #goOn(): void {
     this.out = true
     this.#outSince = performance.now()
-    this.#options.log.warn('store-away', text)
     this.start()
   }
 
@@ -150,6 +152,8 @@ export class Mending {
     if (lost.size > 0) {
       const gone = known.living().filter(({ record }) => lost.has(this.#options.generations.partOf(record.id)))
       await each(gone, session => this.#settle(session, makeAgain))
+      const text = `the session store had lost what it held: ${gone.length} sessions over HTTP were made again`
+      this.#options.log.warn('store-lost', text)
     }
     this.#keep(names)
     await each([...this.#doubtful], id => this.#lookAt(id))
@@ -161,7 +165,7 @@ export class Mending {
 
   async #lookAt(id: string): Promise<void> {
     const session = this.#options.known.get(id)
-    if (session) await this.#settle(session, (store, mine, base) => writeBack(store, mine, base, true))
+    if (session) await this.#settle(session, (store, untold) => writeBack(store, untold, true))
     this.#doubtful.delete(id)
   }
 
@@ -172,12 +176,13 @@ export class Mending {
 
   async #settle(session: KnownSession, write: typeof makeAgain): Promise<void> {
     const { store, known } = this.#options
-    const { record: mine, base = mine } = session
+    const { record: mine, base = mine, sent } = session
     let stored: SessionRecord | undefined
     try {
-      stored = await write(store, mine, base)
+      stored = await write(store, { mine, base, sent })
     } catch (error) {
       // One that cannot be read, or for which there is no room, must not hold up the others.
+      if (error instanceof SessionStoreUnavailableError) known.sent(session, mine.facts)
       if (error instanceof SessionStoreUnavailableError || !(error instanceof SessionStoreError)) throw error
     }
     // Ended here while it was written.
@@ -190,7 +195,7 @@ export class Mending {
     this.out = false
     this.awayAt = this.#backAt = performance.now()
     const seconds = ((this.#backAt - this.#outSince) / 1000).toFixed(1)
-    this.#options.log.info('store-back', `the session store does its work again, after ${seconds} s`)
+    this.#options.log.debug('store-told', `the session store knows again what it missed for ${seconds} s`)
   }
 
   /** What was used meanwhile has not been idle. Whom this fails finds out at its next use. */

@@ -1,9 +1,11 @@
 import type { Log } from '../../log.ts'
-import type { Shared, SharedStoreOptions, StoreLimits } from '../shared.ts'
+import type { Shared, SharedStoreOptions, StoreFailure, StoreLimits } from '../shared.ts'
 import type { SessionStore } from '../store.ts'
 import { addressLabel, redisAddress } from './address.ts'
 import { RedisBackend } from './backend.ts'
 import { openRedis } from './client.ts'
+import { redisGenerations } from './generations.ts'
+import { localOnFailure } from './local-on-failure.ts'
 import { RedisMembership } from './membership.ts'
 import { Seal } from './seal.ts'
 import { RedisSessionStore } from './store.ts'
@@ -22,6 +24,7 @@ export function openShared(options: SharedStoreOptions, log: Log): Shared {
   if (!seal.isOn) warnOfClearText(log)
   const client = openRedis(address, { timeout, connectTimeout: timeout, ca, insecure })
   const backend = new RedisBackend({ client, label: addressLabel(address), prefix, seal, timeout })
+  tellState(backend, options.onFailure, log)
   const membership = new RedisMembership({ backend, lease, log })
   void membership.start()
   return {
@@ -30,7 +33,7 @@ export function openShared(options: SharedStoreOptions, log: Log): Shared {
       return backend.state
     },
     membership,
-    store: (name, limits) => storeOf(backend, name, limits, options),
+    store: (name, limits) => storeOf(backend, name, limits, options, log),
     close: async () => {
       await membership.close()
       backend.close()
@@ -39,8 +42,25 @@ export function openShared(options: SharedStoreOptions, log: Log): Shared {
 }
 
 /** The one place where it is decided what a store does while Redis does not do its work (`options.onFailure`). */
-function storeOf(backend: RedisBackend, name: string, limits: StoreLimits, _options: SharedStoreOptions): SessionStore {
-  return new RedisSessionStore({ backend, name, ...limits })
+function storeOf(
+  backend: RedisBackend,
+  name: string,
+  limits: StoreLimits,
+  { onFailure = 'fail' }: SharedStoreOptions,
+  log: Log
+): SessionStore {
+  const store = new RedisSessionStore({ backend, name, ...limits })
+  return onFailure === 'fail' ? store : localOnFailure(store, { limits, generations: redisGenerations(backend), log })
+}
+
+/** One line when it stops doing its work and one when it does it again, whatever is asked of it meanwhile. */
+function tellState(backend: RedisBackend, onFailure: StoreFailure = 'fail', log: Log): void {
+  const then =
+    onFailure === 'fail' ? 'requests in sessions get 503' : 'sessions over HTTP that are known here go on from memory'
+  backend.onState(({ ok, reason }) => {
+    if (ok) log.info('store-up', `${backend.label} does its work again`)
+    else log.warn('store-down', `${backend.label} does not do its work: ${reason}. Until it does, ${then}`)
+  })
 }
 
 function warnOfClearText(log: Log): void {

@@ -31,11 +31,13 @@ const { createServer } = process.getBuiltinModule('node:tls')
 /** Makes encrypted connections of those that others have accepted. */
 export class TlsDoor {
   readonly #options: TlsDoorOptions
+  readonly #keyed: boolean
   #server: Server
 
   /** Throws a TypeError for texts that are no certificates or keys, or do not fit each other. */
   constructor(texts: TlsTexts | TlsKeys, options: TlsDoorOptions) {
     this.#options = options
+    this.#keyed = 'psk' in texts
     this.#server = this.#make(texts)
   }
 
@@ -48,6 +50,8 @@ export class TlsDoor {
   }
 
   accept(socket: Socket): void {
+    // Instances close both ways at once: who leaves before a handshake would else stay for as long as that may take.
+    if (this.#keyed) socket.allowHalfOpen = false
     this.#server.emit('connection', socket)
   }
 

@@ -22,7 +22,13 @@ t.test('where both have changed a value, theirs stays; lists get and lose what t
   const base = { logLevel: 'info', subscriptions: ['a', 'b'], untold: ['x'] }
   const mine = { logLevel: 'debug', subscriptions: ['b', 'c'] }
   const theirs = record(6, { logLevel: 'error', subscriptions: ['a', 'b', 'd'], untold: ['x', 'y'] })
-  t.same(mergedFacts(theirs, mine, base), { logLevel: 'error', subscriptions: ['b', 'd', 'c'], untold: ['y'] })
+  t.same(mergedFacts(theirs, mine, [base]), { logLevel: 'error', subscriptions: ['b', 'd', 'c'], untold: ['y'] })
+})
+
+t.test('what was sent from here is not taken for theirs, though nobody knew that it was written', async t => {
+  const [base, sent, mine] = [{ logLevel: 'info' }, { logLevel: 'debug', untold: ['x'] }, { logLevel: 'error' }]
+  t.same(mergedFacts(record(6, sent), mine, [base, sent]), mine)
+  t.same(mergedFacts(record(6, sent), base, [base, sent]), base, 'also what was taken back')
 })
 
 t.test('who opens a new leg is not decided here', async t => {
@@ -47,11 +53,11 @@ t.test('whatever happened', async () => {
   fc.assert(
     fc.property(facts, facts, facts, (base: Facts, mine: Facts, theirs: Facts) => {
       const stored = record(6, theirs)
-      const merged = mergedFacts(stored, mine, base)
+      const merged = mergedFacts(stored, mine, [base])
       // Merging once more changes nothing, and neither does what was not changed here.
-      const again = mergedFacts(record(7, merged), mine, base)
+      const again = mergedFacts(record(7, merged), mine, [base])
       if (again !== merged && JSON.stringify(again) !== JSON.stringify(merged)) return false
-      if (mergedFacts(stored, base, base) !== theirs) return false
+      if (mergedFacts(stored, base, [base]) !== theirs) return false
       return ['subscriptions', 'untold'].every(name => {
         const [b, m, s, r] = [base[name], mine[name], theirs[name], merged[name]].map(textsOf)
         const all = new Set([...b!, ...m!, ...s!])
