@@ -25,6 +25,8 @@ export interface Shared {
   readonly lease: number
   /** What the store has, in bytes. */
   used(): Promise<number>
+  /** How much it was asked so far. */
+  commands(): Promise<number>
 }
 
 export interface Admin {

@@ -62,7 +62,7 @@ async function start(built: Built, profiler: readonly string[], { target, folder
       running.push(await startListening(argv))
     }
     const [, own, ...others] = running
-    return { ...own!, stop, shared: { others, lease: LEASE, used: () => usedMemory(Number(redisPort)) } }
+    return { ...own!, stop, shared: sharedWith(others, Number(redisPort)) }
   } catch (error) {
     await stop()
     throw error
@@ -81,12 +81,18 @@ function targetOptions(target: Target): object {
   return { command, args }
 }
 
-/** What its data takes, by its own account, in bytes. */
-async function usedMemory(port: number): Promise<number> {
+function sharedWith(others: readonly Running[], port: number): Peer['shared'] {
+  const used = (): Promise<number> => told(port, 'memory', /^used_memory_dataset:(\d+)/m)
+  // A script counts as one, and so does each command in it.
+  const commands = (): Promise<number> => told(port, 'commandstats', /^cmdstat_evalsha:calls=(\d+)/m)
+  return { others, lease: LEASE, used, commands }
+}
+
+/** By its own account. */
+async function told(port: number, section: string, what: RegExp): Promise<number> {
   const client = new Redis(port, '127.0.0.1')
   try {
-    const info = await client.info('memory')
-    return Number(/^used_memory_dataset:(\d+)/m.exec(info)?.[1])
+    return Number(what.exec(await client.info(section))?.[1] ?? 0)
   } finally {
     client.disconnect()
   }

@@ -4,6 +4,7 @@ import { Connection } from '../load/connection.ts'
 import { CALL, HEADERS, post, postHead, SESSION_HEADER } from '../load/messages.ts'
 import { openAnySession, openSessions } from '../load/sessions.ts'
 import type { Peer } from '../peers/peer.ts'
+import type { Round } from '../report/results.ts'
 import { sessions } from './calls.ts'
 import type { Context, Load, Scenario } from './scenario.ts'
 import { stdio } from './stdio.ts'
@@ -17,8 +18,22 @@ export const store: Scenario = {
   name: 'store',
   title: 'Sessions in Redis',
   says: `${sessions.says} Through catflap as a library: with sessions in memory, and with sessions in a Redis on the same machine, sealed.`,
+  metrics: [...sessions.metrics, { key: 'asked', label: 'operations in Redis/request', digits: 3, better: 'less' }],
   base: 'library',
-  peers: ['library', 'library-redis']
+  peers: ['library', 'library-redis'],
+  open: async (peer, kind, context) => counted(peer, await sessions.open(peer, kind, context))
+}
+
+/** What a request asks of Redis, on average. */
+function counted({ shared }: Peer, load: Load): Load {
+  if (shared === undefined) return load
+  const round = async (): Promise<Round> => {
+    const [before, from] = [await shared.commands(), performance.now()]
+    const done = await load.round()
+    const requests = (done.rate! * (performance.now() - from)) / 1_000
+    return { ...done, asked: ((await shared.commands()) - before) / requests }
+  }
+  return { ...load, round }
 }
 
 export const storeSize: Scenario = {
