@@ -200,6 +200,11 @@ export class SessionManager {
     }
     // What would be ours, and is not here, is nobody's.
     if (owner !== undefined) session.remote = owner === membership?.id ? '' : owner
+    else if (epochOf(record) > 1) {
+      // What its server asks here, whoever gets the answer has to know of.
+      session.recovery = new Recovery()
+      session.recovery.renewedBefore()
+    }
     return session
   }
 
