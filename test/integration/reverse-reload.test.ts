@@ -244,3 +244,9 @@ t.test('options that are refused leave no tape', async t => {
   await t.rejects(proxy.reload({ listeners: [...ANYWHERE, wrong], routes: route(40_000) }), /^tls: /)
   t.same(readdirSync(folder), before)
 })
+
+t.test('where sessions are kept is not changed by a reload', async t => {
+  const { proxy, options } = await twoRoutes(t)
+  const sharedStore = { url: 'redis://127.0.0.1:1' }
+  await t.rejects(proxy.reload({ ...options, sharedStore }), { message: /restart/ })
+})
