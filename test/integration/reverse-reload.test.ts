@@ -246,7 +246,14 @@ t.test('options that are refused leave no tape', async t => {
 })
 
 t.test('where sessions are kept is not changed by a reload', async t => {
-  const { proxy, options } = await twoRoutes(t)
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const proxy = await openReverse(t, { a: to(server) })
   const sharedStore = { url: 'redis://127.0.0.1:1' }
-  await t.rejects(proxy.reload({ ...options, sharedStore }), { message: /restart/ })
+  const options = { listeners: ANYWHERE, routes: { b: to(server) }, sharedStore }
+  await t.rejects(proxy.reload(options), { message: /store: .*restart/ })
+  t.same(
+    proxy.routes.map(({ name }) => name),
+    ['a']
+  )
 })
