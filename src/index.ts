@@ -41,8 +41,9 @@ export { type ReadRecordingOptions, type Recording, readRecording } from './repl
 export type { ReplayFinding, ReplaySummary } from './replay/report.ts'
 export { DEFAULT_RULES, type Rules, RulesError, readRules } from './replay/rules.ts'
 export { type UsedTape, type UseTapeOptions, useTape } from './replay/use-tape.ts'
-export type { Session } from './session/session.ts'
 export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
+export type { Session } from './session/session.ts'
+export type { ClusterOptions, SharedStoreOptions, StoreFailure } from './session/shared.ts'
 export type {
   Awaitable,
   NewSession,

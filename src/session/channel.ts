@@ -61,6 +61,7 @@ export class Channel {
   #awaiting = 0
   #mailbox: Letter[] = []
   #timer: NodeJS.Timeout | undefined
+  #closed = false
 
   constructor(options: ChannelOptions, events: ChannelEvents) {
     this.#options = options
@@ -77,6 +78,8 @@ export class Channel {
   }
 
   fromServer(message: Message, owner: Listener | undefined): void {
+    // A child that is told to end may still have something to say.
+    if (this.#closed) return this.#events.undelivered(message, 'the session ended')
     if (message.kind === 'request') {
       if (this.#awaiting >= this.#options.maxServerRequests)
         return this.#unheard(message, 'too many requests of the server are unanswered')
@@ -136,6 +139,7 @@ export class Channel {
 
   /** The leg is gone: nobody waits for answers, nobody reads what is left. */
   close(): void {
+    this.#closed = true
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#pending.clear()

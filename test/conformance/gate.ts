@@ -87,8 +87,8 @@ export async function gateRevision(
 }
 
 export function compareMeasured(base: Measured, through: Measured, revision: Revision, target: string): Comparison {
-  // What a pipe behind cannot have, it cannot have behind a reverse proxy either.
-  const name = target.replace(/^reverse-(?=stdio$)/, '')
+  // What a pipe behind cannot have, it cannot have behind a reverse proxy either, nor behind several.
+  const name = target.replace(/^(?:reverse|cluster)-(?=stdio$)/, '')
   const expected = EXPECTED.filter(e => e.revision === revision && e.target === name)
   return compare(together(base), together(through), expected)
 }

@@ -5,12 +5,16 @@
  * Then the suite's own traffic, recorded over HTTP and stdio, is served from the tape to the same suite: what succeeded while
  * it was recorded has to succeed again.
  *
- *   npm run conformance [-- --spec-version 2025-11-25] [--via proxy|replay] [--times 3] [--mutants] [--keep <folder>]
+ * And it is done through three instances of catflap that share a Redis, each request through the next one (wants haproxy and
+ * redis-server).
+ *
+ *   npm run conformance [-- --spec-version 2025-11-25] [--via proxy|replay|cluster] [--times 3] [--mutants] [--keep <folder>]
  *
  * `--mutants` points the same gate at relays that do one thing wrong, each of which has to be noticed. Exits with 1 if
  * anything was lost, or a mutant was not caught.
  */
 import { parseArgs } from 'node:util'
+import { CLUSTERS } from './cluster.ts'
 import { REVISIONS, type Revision } from './compare.ts'
 import { type GateOptions, gateRevision, Pool, type RevisionResult, settleAll } from './gate.ts'
 import { runMutants } from './mutants/run.ts'
@@ -20,6 +24,7 @@ import { THROUGH } from './targets.ts'
 
 /** More would take time from each other on a small machine, and some checks look at time. */
 const AT_A_TIME = 2
+const VIA = ['proxy', 'replay', 'cluster']
 
 const { values } = parseArgs({
   options: {
@@ -57,8 +62,8 @@ async function runGate(options: GateOptions): Promise<boolean> {
 }
 
 function checkVia(): void {
-  const other = values.via.find(name => name !== 'proxy' && name !== 'replay')
-  if (other !== undefined) throw new Error(`--via ${other}: not one of proxy, replay`)
+  const other = values.via.find(name => !VIA.includes(name))
+  if (other !== undefined) throw new Error(`--via ${other}: not one of ${VIA.join(', ')}`)
 }
 
 async function pass(options: GateOptions): Promise<boolean> {
@@ -67,6 +72,7 @@ async function pass(options: GateOptions): Promise<boolean> {
   const results = await settleAll(
     revisions().flatMap(revision => [
       ...(values.via.includes('proxy') ? [gateRevision(revision, THROUGH, pool, options)] : []),
+      ...(values.via.includes('cluster') ? [gateRevision(revision, CLUSTERS, pool, options)] : []),
       ...(values.via.includes('replay') ? [taped(revision, pool, options)] : [])
     ])
   )

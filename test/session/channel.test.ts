@@ -248,6 +248,15 @@ t.test('the end: streams are told, what waits is given up, answers find nothing'
   t.same([toServer.items, c.waiting, c.awaiting], [[], 0, 0])
 })
 
+t.test('after the end: what a server that is told to end still says, nobody waits for', async t => {
+  const { c, toServer, lost } = channel(t)
+  c.close()
+  c.fromServer(tell('a'), undefined)
+  c.fromServer(ask(1), undefined)
+  t.match(lost, [/^a: the session ended/, /^ask 1: the session ended/])
+  t.same([toServer.items, c.waiting, c.awaiting], [[], 0, 0])
+})
+
 t.test('a carrier that leaves before the client has answered: the answer is waited for, but not for ever', async t => {
   const { c, toServer, lost } = channel(t, { mailboxTtl: 20 })
   const leave = c.enter(stream())

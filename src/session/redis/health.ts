@@ -19,6 +19,7 @@ export class Health {
   #workedAt = performance.now()
   #probedAt = Number.NEGATIVE_INFINITY
   #probing = false
+  #ticks = 0
 
   /** `probe` fails where Redis does not do its work. `idle` is called about every 5 seconds. */
   constructor(probe: () => Promise<unknown>, idle: () => void) {
@@ -44,8 +45,6 @@ export class Health {
   failed(error: unknown): void {
     this.#become(false, reasonOf(error))
   }
-
-  #ticks = 0
 
   #tick(): void {
     if (++this.#ticks % (IDLE / EVERY) === 0) this.#idle()
