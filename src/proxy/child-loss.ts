@@ -1,4 +1,4 @@
-import { CatflapError } from '../errors.ts'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { announcedLists } from '../protocol/server-identity.ts'
 import { epochOf } from '../session/recorded-leg.ts'
@@ -29,13 +29,13 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
   })
   return recovery.pending.then(
     leg => (leg && !session.ended ? undefined : { error: new CatflapError('session_not_found') }),
-    error => ({ error })
+    error => ({ error: asCatflapError(error) })
   )
 }
 
-/** No child may be started just now; a later call may have more luck. */
+/** No child may be started just now, or the store does not do its work; a later call may have more luck. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof CatflapError && error.status === 503
+  return asCatflapError(error).status === 503
 }
 
 async function reopened(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CatflapError } from '../errors.ts'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { factsOf } from '../session/facts.ts'
 import { epochOf, ownerOf, recordedLeg } from '../session/recorded-leg.ts'
 import { Recovery } from '../session/recovery.ts'
@@ -131,7 +131,7 @@ export class HandOver {
     })
     return await recovery.pending.then(
       leg => (leg && !session.ended ? undefined : NOT_FOUND()),
-      error => ({ error })
+      error => ({ error: asCatflapError(error) })
     )
   }
 

@@ -169,7 +169,11 @@ export async function moved(
     if (epochOf(record) !== epoch) return undefined
     return {
       legs: { [name]: { upstreamId: leg.upstreamId, initialize, epoch: epoch + 1, owner } },
-      facts: withFacts(record, { renewing: undefined, untold: untold.length > 0 ? untold : undefined })
+      facts: withFacts(record, {
+        renewing: undefined,
+        renewed: Date.now(),
+        untold: untold.length > 0 ? untold : undefined
+      })
     }
   })
   if (done) return true

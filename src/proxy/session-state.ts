@@ -120,7 +120,7 @@ async function endOldStreams(x: Exchange, session: Session, recovery: Recovery):
 /** Notes what the new server asks, so that an answer to it is known from one to the server before. */
 export function watchQuestions(x: Exchange, session: Session): void {
   const { recovery } = session
-  if (!recovery?.recent || x.kind === 'notify' || x.kind === 'terminate') return
+  if (!recovery?.hears || x.kind === 'notify' || x.kind === 'terminate') return
   onAnswer(x, bytes => {
     const key = x.leg === session.leg ? recovery.heard(bytes) : undefined
     if (key !== undefined) x.core.sessions.asked(session, key)

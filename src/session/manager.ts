@@ -3,7 +3,7 @@ import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import { changed, changeRecord, type RecordChange } from './change-record.ts'
 import { elsewhere } from './elsewhere.ts'
-import { withFacts } from './facts.ts'
+import { factsOf, withFacts } from './facts.ts'
 import { newSession, type SessionStart } from './new-session.ts'
 import { reap, sweep } from './reaper.ts'
 import { epochOf, ownerOf } from './recorded-leg.ts'
@@ -194,8 +194,17 @@ export class SessionManager {
     const leg = owner === undefined ? this.#options.openLeg(record) : membership && elsewhere
     if (!leg) return undefined
     const session = this.#hold(new Session(record, leg))
+    if (factsOf(record).renewed !== undefined) {
+      session.recovery = new Recovery()
+      session.recovery.renewed(renewedAgo(record))
+    }
     // What would be ours, and is not here, is nobody's.
     if (owner !== undefined) session.remote = owner === membership?.id ? '' : owner
+    else if (epochOf(record) > 1) {
+      // What its server asks here, whoever gets the answer has to know of.
+      session.recovery = new Recovery()
+      session.recovery.renewedBefore()
+    }
     return session
   }
 
@@ -340,7 +349,7 @@ export class SessionManager {
     session.remote = undefined
     session.held = ownerOf(session.record) !== undefined
     session.recovery ??= new Recovery()
-    session.recovery.renewed()
+    session.recovery.renewed(renewedAgo(session.record))
     this.#options.onRenew?.(session)
   }
 
@@ -470,6 +479,11 @@ export class SessionManager {
   #storeFailed(error: unknown): void {
     storeFailed(this.#options.log, error)
   }
+}
+
+/** How long ago the present leg took the place of a lost one, by the clocks of those who did that and who asks; in ms. */
+function renewedAgo(record: SessionRecord): number {
+  return Date.now() - (factsOf(record).renewed ?? Date.now())
 }
 
 function markOf({ record }: Session, key: string): string {

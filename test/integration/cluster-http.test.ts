@@ -117,3 +117,25 @@ t.test('what expires is ended at the server once, by one of them', { skip }, asy
   for (const { url } of three) t.equal((await rawPost(url, rpc(1, 'count'), legacyHeaders(id))).status, 404)
   t.equal(losing.server.exchanges.filter(x => x.method === 'DELETE').length, 1)
 })
+
+t.test(
+  'an instance that first hears of the session once it was begun anew tells the others what its server asks',
+  {
+    skip
+  },
+  async t => {
+    const { losing, three } = await losingCluster(t)
+    const id = await rawSession(three[0].url)
+    const headers = legacyHeaders(id)
+    losing.lose()
+    t.equal((await rawPost(three[0].url, rpc(1, 'count'), headers)).status, 200)
+    const stream = await openSse(three[1].url, { headers: { ...headers, ...GET } })
+    await losing.streams.at(-1)!.sendMessage({ jsonrpc: '2.0', id: 5, method: 'roots/list' })
+    t.match(await stream.nextMessage(), { method: /list_changed/ })
+    await stream.events.until(event => event.data.includes('roots/list'))
+    const answered = await rawPost(three[0].url, { jsonrpc: '2.0', id: 5, result: { roots: [] } }, headers)
+    t.equal(answered.status, 202)
+    t.equal(losing.accepted.filter(method => method === 'response').length, 1)
+    stream.close()
+  }
+)
