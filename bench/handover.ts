@@ -53,7 +53,7 @@ async function own(): Promise<void> {
   const door = endpoint(core, { path: '/mcp', sse: ssePaths('/mcp'), via: undefined })
   const server = new HttpServer({ ...chosen, ...listen }, door)
   const own = { ...listen, keys: KEYS, settings: chosen, log: SILENT }
-  const listener = new PeerListener({ ...own, instance: () => OWNER, route: () => ({ core }) })
+  const listener = new PeerListener({ ...own, instance: () => OWNER, route: () => ({ core, pipes: core }) })
   const [straight, handed] = [await server.listen(), await listener.listen()]
   process.stdout.write(`${JSON.stringify({ straight: straight.port, handed: handed.port })}\n`)
   await once(process.stdin.resume(), 'end')

@@ -200,11 +200,6 @@ export class SessionManager {
     }
     // What would be ours, and is not here, is nobody's.
     if (owner !== undefined) session.remote = owner === membership?.id ? '' : owner
-    else if (epochOf(record) > 1) {
-      // What its server asks here, whoever gets the answer has to know of.
-      session.recovery = new Recovery()
-      session.recovery.renewedBefore()
-    }
     return session
   }
 
@@ -267,6 +262,21 @@ export class SessionManager {
   asked(session: Session, key: string): void {
     if (!session.stored) return
     this.#shared?.mark?.(session.id, markOf(session, key)).catch(error => this.#storeFailed(error))
+  }
+
+  /** Events of the present server have ids: a client may name one of them to another process. */
+  hasIds(session: Session): void {
+    if (!session.stored) return
+    this.#shared?.mark?.(session.id, `ids ${epochOf(session.record)}`).catch(error => this.#storeFailed(error))
+  }
+
+  /** Whether another process knows that they have. */
+  hadIds({ id, record, stored }: Session): Promise<boolean> | undefined {
+    if (!stored) return undefined
+    return this.#shared?.marked?.(id, `ids ${epochOf(record)}`).catch(error => {
+      this.#storeFailed(error)
+      return true
+    })
   }
 
   /** Whether it has asked so where another process heard it; undefined: there is no other. Where nobody knows, it may have. */

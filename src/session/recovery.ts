@@ -35,12 +35,6 @@ export class Recovery {
     this.#asked.clear()
   }
 
-  /** Others have made it anew, perhaps a moment ago, and this process sees it for the first time: clients may name events of either life. */
-  renewedBefore(): void {
-    this.hasIds = true
-    this.#renewedAt = performance.now()
-  }
-
   /** Answers may still come that were meant for the server before. */
   get recent(): boolean {
     return performance.now() - this.#renewedAt < LATE

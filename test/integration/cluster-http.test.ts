@@ -139,3 +139,22 @@ t.test(
     stream.close()
   }
 )
+
+t.test('a stream of the new server that broke is taken up by way of another instance', { skip }, async t => {
+  const { losing, three } = await losingCluster(t)
+  const id = await rawSession(three[0].url)
+  const headers = { ...legacyHeaders(id), ...GET }
+  for (const { url } of three) await rawPost(url, rpc(0, 'ping'), legacyHeaders(id))
+  losing.lose()
+  t.equal((await rawPost(three[0].url, rpc(1, 'count'), legacyHeaders(id))).status, 200)
+  const told = () => losing.server.exchanges.filter(x => x.method === 'GET').at(-1)?.headers['last-event-id']
+  const lost = await openSse(three[1].url, { headers: { ...headers, 'last-event-id': 'of the lost one' } })
+  t.equal(told(), undefined, 'the new server has not said it')
+  await losing.streams.at(-1)!.write('id: new-1\ndata: {"jsonrpc":"2.0","method":"notifications/one"}\n\n')
+  await lost.events.until(event => event.data.includes('notifications/one'))
+  losing.streams.at(-1)!.end()
+  await lost.ended
+  const next = await openSse(three[2].url, { headers: { ...headers, 'last-event-id': 'new-1' } })
+  t.equal(told(), 'new-1')
+  next.close()
+})
