@@ -44,7 +44,7 @@ export class HandOver {
     const until = x.startedAt + 2 * lease + PATIENCE
     for (let fresh = again; !x.ended; fresh = true) {
       if (fresh) await sleep(PAUSE)
-      if (session.ended) return NOT_FOUND()
+      if (session.ended) return await goneHere(x, session)
       const owner = session.remote
       x.peer = undefined
       if (owner === undefined) return undefined
@@ -130,7 +130,7 @@ export class HandOver {
       recovery.pending = undefined
     })
     return await recovery.pending.then(
-      leg => (leg && !session.ended ? undefined : NOT_FOUND()),
+      leg => (leg && !session.ended ? undefined : goneHere(x, session)),
       error => ({ error: asCatflapError(error) })
     )
   }
@@ -201,4 +201,10 @@ function NOT_FOUND(): Answer {
 export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): boolean {
   if (sessionLoss !== 'reinitialize' || target.kind !== 'stdio') return false
   return factsOf(record).server !== undefined && recordedLeg(record, target.name)?.initialize !== undefined
+}
+
+/** What this process has let go of may go on elsewhere: its client need not begin anew, only try again. */
+async function goneHere(x: Exchange, session: Session): Promise<Answer> {
+  const found = await x.core.sessions.find(session.id, session.record.principal)
+  return found ? { error: new CatflapError('owner_unreachable') } : NOT_FOUND()
 }
