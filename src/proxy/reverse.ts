@@ -4,6 +4,7 @@ import { ProxyView } from '../admin/proxy-view.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
+import { checkLasting } from './check-shared.ts'
 import { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
 import type { Cluster } from './cluster.ts'
@@ -173,6 +174,7 @@ export class Reverse {
     if (this.#closing) throw new TypeError('it is being closed')
     if (this.#view.drainProgress) throw new TypeError('it is being drained: start it anew with these options')
     checkReverse(options)
+    checkLasting(this.#options, options)
     const before = this.#options.listeners
     const done = await this.#use(options)
     const { added, removed, changed: replaced } = done

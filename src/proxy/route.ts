@@ -163,6 +163,11 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
   )
   const { cluster } = setup
   const handOver = cluster?.of.handOver(cluster.name)
+  if (cluster && cluster.of.address === undefined && target.kind !== 'http')
+    log.warn(
+      'no-hand-over',
+      `sessions of ${target.label} can be served by the instance that began them alone: others can only take over what it leaves behind. --cluster-listen and --cluster-key let them hand over`
+    )
   const plain =
     setup.store ??
     cluster?.of.store(cluster.name, settings) ??
