@@ -52,7 +52,7 @@ export class HandOver {
       if (performance.now() > until) return { error: new CatflapError('owner_unreachable') }
       if (there) {
         if (there.address === undefined || !peers) return { error: new CatflapError('owner_unreachable', NO_WAY) }
-        if (fresh && !(await x.core.sessions.refresh(session))) return NOT_FOUND()
+        if (fresh && !(await x.core.sessions.refresh(session))) return await goneHere(x, session)
         if (session.remote !== owner) continue
         this.#lead(x, session, owner, peers, there.address)
         return undefined
@@ -117,7 +117,7 @@ export class HandOver {
       await core.sessions.end(session, 'client')
       return { http: { status: 200, headers: [], body: undefined } }
     }
-    if (!(await core.sessions.refresh(session))) return NOT_FOUND()
+    if (!(await core.sessions.refresh(session))) return await goneHere(x, session)
     // Somebody else was quicker.
     if (session.remote === undefined || (session.remote !== owner && session.remote !== '')) return undefined
     if (!mayOutlive(core, session)) {
@@ -204,7 +204,7 @@ export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): 
 }
 
 /** What this process has let go of may go on elsewhere: its client need not begin anew, only try again. */
-async function goneHere(x: Exchange, session: Session): Promise<Answer> {
+export async function goneHere(x: Exchange, session: Session): Promise<Answer> {
   const found = await x.core.sessions.find(session.id, session.record.principal)
   return found ? { error: new CatflapError('owner_unreachable') } : NOT_FOUND()
 }
