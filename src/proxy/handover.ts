@@ -203,8 +203,11 @@ export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): 
   return factsOf(record).server !== undefined && recordedLeg(record, target.name)?.initialize !== undefined
 }
 
-/** What this process has let go of may go on elsewhere: its client need not begin anew, only try again. */
+/** This process has let go of a session that goes on elsewhere: whoever needs it looks once more. */
+export class WentElsewhere extends Error {}
+
+/** It is not here any more. Rejects with WentElsewhere. */
 export async function goneHere(x: Exchange, session: Session): Promise<Answer> {
-  const found = await x.core.sessions.find(session.id, session.record.principal)
-  return found ? { error: new CatflapError('owner_unreachable') } : NOT_FOUND()
+  if (await x.core.sessions.find(session.id, session.record.principal)) throw new WentElsewhere()
+  return NOT_FOUND()
 }
