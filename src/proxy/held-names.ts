@@ -7,12 +7,18 @@ const PATIENCE = 250
 /** What is remembered of the own server, so that nobody is asked for it. */
 const MAX_OWN = 10_000
 
+interface Held {
+  readonly until: number
+  /** All know, as far as is known. */
+  told: boolean
+}
+
 /** What the server of this process has given to clients, and the one of another process would not know. */
 export class HeldNames {
   readonly #membership: Membership
   readonly #route: string
-  /** Until when they are held; the oldest first. */
-  readonly #own = new Map<string, number>()
+  /** The oldest first. */
+  readonly #own = new Map<string, Held>()
   readonly #stop: () => void
 
   constructor(membership: Membership, route: string) {
@@ -28,31 +34,37 @@ export class HeldNames {
 
   /** The server of this process has given it. */
   owns(name: string): boolean {
-    const until = this.#own.get(name)
-    return until !== undefined && performance.now() < until
+    const held = this.#own.get(name)
+    return held !== undefined && performance.now() < held.until
   }
 
   /** Resolves when others know of it, or could not be told. */
   async hold(name: string, ttl: number): Promise<void> {
     const known = this.#own.get(name)
     const now = performance.now()
-    if (known !== undefined && known - now > ttl / 2) return
+    if (known?.told && known.until - now > ttl / 2) return
     this.#own.delete(name)
     if (this.#own.size >= MAX_OWN) for (const oldest of this.#own.keys()) if (this.#own.delete(oldest)) break
-    this.#own.set(name, now + ttl)
-    try {
-      await inTime(this.#membership.hold(name, ttl), PATIENCE, () => new Error('late'))
-    } catch {
-      // The client is not kept waiting for what only matters where it comes to another process.
-    }
+    const held: Held = { until: now + ttl, told: false }
+    this.#own.set(name, held)
+    // The client is not kept waiting for long: it only matters where it comes to another process.
+    await inTime(this.#tell(name, held), PATIENCE, () => new Error('late')).catch(() => {})
+  }
+
+  async #tell(name: string, held: Held): Promise<void> {
+    const left = Math.floor(held.until - performance.now())
+    if (left <= 0) return
+    await this.#membership.hold(name, left)
+    held.told = true
   }
 
   /** Nothing of it is lost with the former name of this process: its server runs on. */
   async #holdAgain(): Promise<void> {
-    const id = this.#membership.id
-    for (const [name, until] of [...this.#own]) {
-      const left = Math.floor(until - performance.now())
-      if (left > 0) await this.#membership.hold(name, left).catch(() => {})
+    const { id } = this.#membership
+    const all = [...this.#own]
+    for (const [, held] of all) held.told = false
+    for (const [name, held] of all) {
+      await this.#tell(name, held).catch(() => {})
       // Under another one by now: that is told anew.
       if (this.#membership.id !== id) return
     }
