@@ -195,6 +195,20 @@ t.test(
   }
 )
 
+t.test('a request that comes back from a holder that is gone is judged like any other', { skip }, async t => {
+  const { instances, redis } = await clusterDoors(t, KEEPING)
+  const [a, b] = instances as Two
+  const state = (await ask(a, call(1, 'ask'))).result?.requestState
+  await using store = await openStore(redis.url)
+  const [held] = await store.keys('*:held')
+  await store.set(held!, 'AAAAAAAAAAAAAAAA')
+  await store.set('catflap:1:@:{AAAAAAAAAAAAAAAA}', 'token 127.0.0.1:1', 'PX', 300)
+  const wrong = modern(call(2, 'ask', state))
+  const answer = await rawPost(b.url, wrong, { ...modernHeaders(wrong), 'mcp-name': 'other' })
+  t.equal(answer.status, 400)
+  t.match(answer.json(), { error: { data: { code: 'header_mismatch' } } })
+})
+
 t.test('a session of the legacy era beside it stays what it is', { skip }, async t => {
   const { instances } = await clusterDoors(t, commandOf('stdio-server.ts', '--era', 'dual'))
   const [a, b] = instances as Two
