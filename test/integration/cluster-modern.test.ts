@@ -1,13 +1,16 @@
 /** Clients of 2026-07-28 and a command behind several instances, each with a child of its own: what one has begun it goes on with. */
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { type Interceptor, Message, type Reverse, type RouteOptions } from '../../src/index.ts'
 import { skipWithoutBalancer, startBalancer } from '../cluster/balancer.ts'
-import { skipWithoutRedis } from '../fixtures/servers/redis.ts'
+import { skipWithoutRedis, startRedis } from '../fixtures/servers/redis.ts'
+import { trackLeaks } from '../helpers/leaks.ts'
 import { openSse, rawPost } from '../helpers/raw-client.ts'
 import { modern, modernHeaders, type Rpc, rpc, toolCall } from '../helpers/rpc.ts'
 import { clusterDoors, commandOf, type Instance } from './cluster-door.ts'
 import { callTool, client } from './http-door.ts'
 import { pipeSession } from './pipe-door.ts'
+import { openReverse } from './reverse-door.ts'
 
 const skip = skipWithoutRedis()
 const KEEPING = commandOf('keeping-stdio.ts')
@@ -26,7 +29,7 @@ interface Answer {
 
 type Two = [Instance, Instance]
 
-async function ask({ url }: Instance, message: Rpc): Promise<Answer> {
+async function ask({ url }: Pick<Instance, 'url'>, message: Rpc): Promise<Answer> {
   const said = modern(message, { elicitation: {} })
   const answer = await rawPost(url, said, modernHeaders(said))
   // A stream where it took long.
@@ -139,22 +142,15 @@ t.test('while Redis is away, answers come, and requests go to the own child', { 
 })
 
 t.test('an interceptor that changes what is given: the client comes back with what it knows', { skip }, async t => {
-  const interceptors = [
-    {
-      name: 'wraps',
-      message: (_: unknown, message: import('../../src/index.ts').Message, direction: 'up' | 'down') => {
-        const [from, to] =
-          direction === 'down' ? ['"requestState":"', '"requestState":"w '] : ['"requestState":"w ', '"requestState":"']
-        const text = message.bytes.toString()
-        return text.includes(from!)
-          ? (message.constructor as typeof import('../../src/index.ts').Message).parse(
-              Buffer.from(text.replace(from!, to!))
-            )
-          : message
-      }
+  const wraps: Interceptor = {
+    name: 'wraps',
+    message(_, message, direction) {
+      const [bare, wrapped] = ['"requestState":"', '"requestState":"w ']
+      const [from, to] = direction === 'down' ? [bare, wrapped] : [wrapped, bare]
+      return Message.parse(Buffer.from(message.bytes.toString().replace(from, to)))
     }
-  ]
-  const { instances } = await clusterDoors(t, KEEPING, { interceptors })
+  }
+  const { instances } = await clusterDoors(t, KEEPING, { interceptors: [wraps] })
   const [a, b] = instances as Two
   const state = (await ask(a, call(1, 'ask'))).result?.requestState
   t.match(state, /^w /)
@@ -207,6 +203,42 @@ t.test('a request that comes back from a holder that is gone is judged like any 
   const answer = await rawPost(b.url, wrong, { ...modernHeaders(wrong), 'mcp-name': 'other' })
   t.equal(answer.status, 400)
   t.match(answer.json(), { error: { data: { code: 'header_mismatch' } } })
+})
+
+t.test('many at once, by way of all instances: each goes on where it began', { skip }, async t => {
+  const { instances } = await clusterDoors(t, KEEPING, { instances: 3 })
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, async (_, n) => {
+      const first = (await ask(instances[n % 3]!, call(7, 'twice'))).result?.requestState
+      const second = (await ask(instances[(n + 1) % 3]!, call(7, 'twice', first))).result?.requestState
+      return { second, last: await ask(instances[(n + 2) % 3]!, call(7, 'twice', second)) }
+    })
+  )
+  for (const { second, last } of answers) t.equal(last.result?.structuredContent?.state, second)
+  t.equal(
+    instances.reduce((sum, one) => sum + children(one), 0),
+    3
+  )
+})
+
+t.test('routes of one command know nothing of each other', { skip }, async t => {
+  trackLeaks(t)
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const route = { targets: KEEPING } as RouteOptions
+  const shared = {
+    sharedStore: { url: redis.url, keys: [Buffer.alloc(32, 7)] },
+    cluster: { listen: {}, keys: ['a key that all instances of this test have'] }
+  }
+  const [a, b] = [
+    await openReverse(t, { one: route, other: route }, shared),
+    await openReverse(t, { one: route, other: route }, shared)
+  ]
+  const at = (proxy: Reverse, name: string): Pick<Instance, 'url'> => ({ url: proxy.urlOf(name) })
+  const state = (await ask(at(a, 'one'), call(1, 'ask'))).result?.requestState
+  t.match(await ask(at(b, 'other'), call(2, 'ask', state)), { error: { message: /knows no such state/ } })
+  t.match(await ask(at(a, 'other'), call(3, 'ask', state)), { error: { message: /knows no such state/ } })
+  t.equal((await ask(at(b, 'one'), call(4, 'ask', state))).result?.structuredContent?.state, state)
 })
 
 t.test('a session of the legacy era beside it stays what it is', { skip }, async t => {
