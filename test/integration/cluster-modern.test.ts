@@ -141,6 +141,26 @@ t.test('while Redis is away, answers come, and requests go to the own child', { 
   t.equal((await ask(a, call(3, 'ask', state))).result?.structuredContent?.state, state)
 })
 
+t.test('an answer waits until others know what it gives, but not for long', { skip }, async t => {
+  const { instances, redis } = await clusterDoors(t, KEEPING)
+  const [a, b] = instances as Two
+  await Promise.all([ask(a, call(0, 'pid')), ask(b, call(0, 'pid'))])
+  await using store = await openStore(redis.url)
+  const timed = async (pause: number): Promise<[ms: number, state: string | undefined]> => {
+    await store.client('PAUSE', pause, 'WRITE')
+    const begun = performance.now()
+    const state = (await ask(a, call(1, 'ask'))).result?.requestState
+    return [performance.now() - begun, state]
+  }
+  const [waited, first] = await timed(150)
+  t.ok(waited > 100, `${waited} ms`)
+  t.equal((await ask(b, call(2, 'ask', first))).result?.structuredContent?.state, first)
+  const [limited, second] = await timed(1_500)
+  t.ok(limited > 200 && limited < 1_300, `${limited} ms`)
+  while ((await store.keys('*:held')).length < 2);
+  t.equal((await ask(b, call(3, 'ask', second))).result?.structuredContent?.state, second)
+})
+
 t.test('an interceptor that changes what is given: the client comes back with what it knows', { skip }, async t => {
   const wraps: Interceptor = {
     name: 'wraps',
