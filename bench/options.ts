@@ -41,7 +41,7 @@ in five rounds: most of an hour in which the machine should do nothing else. doc
 Two commits in ten seconds of load: npm run bench -- --scenarios small --peers catflap --compare main
 The page of a run: npm run bench -- --out run.json, then node bench/write.ts run.json
 
-Wants nginx, wrk, haproxy and h2load (Debian: apt-get install nginx wrk haproxy nghttp2-client), and other gateways: npm ci --prefix bench/peers. What
+Wants nginx, wrk, haproxy, h2load and redis-server (Debian: apt-get install nginx wrk haproxy nghttp2-client redis-server), and other gateways: npm ci --prefix bench/peers. What
 is not there is not measured, and shown so. Listens on loopback only, and leaves nothing running, also after Ctrl-C.
 Ends with 0; with 1 if a peer failed at something, which the results tell; with 2 for a wrong option.
 `

@@ -43,6 +43,7 @@ export { DEFAULT_RULES, type Rules, RulesError, readRules } from './replay/rules
 export { type UsedTape, type UseTapeOptions, useTape } from './replay/use-tape.ts'
 export { MemorySessionStore, type MemoryStoreOptions } from './session/memory-store.ts'
 export type { Session } from './session/session.ts'
+export type { ClusterOptions, SharedStoreOptions, StoreFailure } from './session/shared.ts'
 export type {
   Awaitable,
   NewSession,

@@ -9,6 +9,7 @@ import { expectAnswers, openAnySession } from '../load/sessions.ts'
 import { type Built, stripped } from './build.ts'
 import { type Peer, type PeerKind, type Target, urlOf } from './peer.ts'
 import { freePort, startListening } from './process.ts'
+import { shared } from './shared.ts'
 import { showing } from './tape-show.ts'
 
 export interface CatflapOptions {
@@ -36,7 +37,8 @@ export function catflaps(built: Built, options: CatflapOptions = {}): PeerKind[]
     twoServers(built, profiler('catflap-two-hanging'), 'catflap-two-hanging', 'two servers, one of which hangs', true),
     asLibrary(built, profiler, 'library', 'catflap as a library, no interceptors', 0, 'none'),
     asLibrary(built, profiler, 'library-ten', passing, 10, 'passing'),
-    asLibrary(built, profiler, 'library-ten-reading', reading, 10, 'reading')
+    asLibrary(built, profiler, 'library-ten-reading', reading, 10, 'reading'),
+    ...shared(built, profiler)
   ]
 }
 

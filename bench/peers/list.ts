@@ -55,7 +55,9 @@ export const PEER_NAMES: readonly string[] = [
     'catflap-two-hanging',
     'library',
     'library-ten',
-    'library-ten-reading'
+    'library-ten-reading',
+    'library-redis',
+    'library-redis-two'
   ]
 ]
 

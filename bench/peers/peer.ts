@@ -12,8 +12,21 @@ export interface Peer extends Running {
   readonly tape?: string
   /** It answers out of a tape: with the ids that it is asked with. */
   readonly replays?: true
+  /** It has its sessions in common with others. */
+  readonly shared?: Shared
   /** It has read a tape, and printed so many lines. */
   readonly lines?: number
+}
+
+export interface Shared {
+  /** Those that stand beside it. */
+  readonly others: readonly Running[]
+  /** In ms. */
+  readonly lease: number
+  /** What the store has, in bytes. */
+  used(): Promise<number>
+  /** How much it was asked so far. */
+  commands(): Promise<number>
 }
 
 export interface Admin {

@@ -12,6 +12,8 @@ export type Argv = readonly [string, ...string[]]
 /** Something that listens, seen from outside. */
 export interface Running {
   readonly url: string
+  /** Undefined where it is not one process, or not ours. */
+  readonly pid?: number
   /** From being started to taking connections, in ms. */
   readonly startedIn: number
   /** Processor time so far, in ms; undefined where the platform does not say. */
@@ -95,6 +97,7 @@ async function startOn(port: number, argv: Argv, env: Readonly<Record<string, st
     const pid = proc.pid!
     return {
       url: `http://127.0.0.1:${port}/mcp`,
+      pid,
       startedIn: performance.now() - startedAt,
       cpu: () => cpuOf(pid),
       rss: () => rssOf(pid),

@@ -82,6 +82,28 @@ const REVERSE_KINDS: readonly Kind[] = [
   )
 ]
 
+/** Of several instances, the same. */
+const SCALING_KINDS: readonly Kind[] = [
+  ratio(
+    'sessions in Redis, requests/s, to sessions in memory',
+    'store',
+    'rate',
+    'library',
+    0.75,
+    'more',
+    'library-redis'
+  ),
+  value('a session in Redis', 'store-size', 'bytes', 'bytes', 2_048, 'library-redis'),
+  value(
+    'an owner is killed, until its session is served again, beyond its lease',
+    'takeover',
+    'beyond',
+    'ms',
+    1_000,
+    'library-redis-two'
+  )
+]
+
 /** Of tapes, the same. */
 const REPLAY_KINDS: readonly Kind[] = [
   ratio(
@@ -104,7 +126,7 @@ const REPLAY_KINDS: readonly Kind[] = [
   ])
 ]
 
-const PAGES = { all: KINDS, reverse: REVERSE_KINDS, replay: REPLAY_KINDS } as const
+const PAGES = { all: KINDS, reverse: REVERSE_KINDS, replay: REPLAY_KINDS, scaling: SCALING_KINDS } as const
 
 export function goalsOf(run: Run, which: keyof typeof PAGES = 'all'): Goal[] {
   return PAGES[which].map(({ says, bound, better, unit, measure }) => {

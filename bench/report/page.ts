@@ -37,6 +37,8 @@ function block(name: string, run: Run): string {
       return goalsTable(goalsOf(run, 'reverse'))
     case 'replay-goals':
       return goalsTable(goalsOf(run, 'replay'))
+    case 'scaling-goals':
+      return goalsTable(goalsOf(run, 'scaling'))
     case 'run':
       return about(run)
     case 'peers':

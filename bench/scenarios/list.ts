@@ -6,6 +6,7 @@ import { idle } from './idle.ts'
 import { largest, slowReader } from './large.ts'
 import { fixedRates, halfLoad } from './rates.ts'
 import type { Scenario } from './scenario.ts'
+import { store, storeSize, takeover } from './shared.ts'
 import { startUp } from './start-up.ts'
 import { stdio, stdioModern, stdioOneConnection } from './stdio.ts'
 import { events, firstEvent } from './streams.ts'
@@ -33,6 +34,9 @@ export const SCENARIOS: readonly Scenario[] = [
   metrics,
   interceptors,
   routes,
+  store,
+  storeSize,
+  takeover,
   http2,
   hanging,
   drain,

@@ -5,7 +5,8 @@ import type { Audit } from './audit.ts'
 import { OPENAPI } from './openapi.ts'
 import { badParameter } from './problem.ts'
 import { sessionPage } from './session-pages.ts'
-import { type AdminSubject, isServable, type RouteView, whyNot } from './subject.ts'
+import { whyStore } from './store-view.ts'
+import { type AdminSubject, isServable, type RouteView, type StoreView, whyNot } from './subject.ts'
 
 /** What a request is about, once it may be answered. */
 export interface Ask {
@@ -48,18 +49,28 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { path: '/api/drain', operations: { GET: drainProgress, POST: drain } }
 ]
 
-/** Ready to be sent clients. A route that is about to go does not count: its clients are served by its successor. */
+/**
+ * Ready to be sent clients. A route that is about to go does not count: its clients are served by its successor. Without its store it
+ * can serve no session, and another instance may reach it still; one that goes on without it is worth more than none.
+ */
 function readyz({ subject, who }: Ask): Reply {
   const routes = subject.routes().filter(route => !route.retiring)
-  const ready = subject.state === 'ready' && routes.every(isServable)
+  const store = subject.store?.()
+  const ready = subject.state === 'ready' && routes.every(isServable) && store?.state !== 'down'
   const answer = { status: ready ? 'ready' : 'not ready' }
-  const more = who === undefined ? {} : { state: subject.state, routes: routes.map(readiness) }
+  const all = { state: subject.state, routes: routes.map(readiness), ...(store && { store: storeReadiness(store) }) }
+  const more = who === undefined ? {} : all
   return { status: ready ? 200 : 503, body: { ...answer, ...more } }
 }
 
 function readiness(route: RouteView): object {
   const ready = isServable(route)
   return { name: route.name, ready, ...(!ready && { why: whyNot(route) }) }
+}
+
+function storeReadiness(store: StoreView): object {
+  const { state } = store
+  return { ready: state !== 'down', state, ...(state !== 'up' && { why: whyStore(store) }) }
 }
 
 async function metrics({ scrape }: Ask): Promise<Reply> {
@@ -69,6 +80,7 @@ async function metrics({ scrape }: Ask): Promise<Reply> {
 
 function status({ subject }: Ask): Reply {
   const { version, startedAt, state, drainProgress } = subject
+  const store = subject.store?.()
   const body = {
     version,
     startedAt: time(startedAt),
@@ -76,6 +88,7 @@ function status({ subject }: Ask): Reply {
     state,
     listeners: subject.listeners(),
     routes: subject.routes().map(routeBody),
+    ...(store && { store: { ...store, since: time(store.since) } }),
     ...(drainProgress && { drain: drainBody(subject) })
   }
   return { status: 200, body }

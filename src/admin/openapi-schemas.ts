@@ -32,10 +32,19 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
   Alive: object({ status: { const: 'ok' } }),
   Readiness: object(
     { status: oneOf('ready', 'not ready') },
-    { state: ref('State'), routes: listOf(ref('RouteReadiness')) },
+    { state: ref('State'), routes: listOf(ref('RouteReadiness')), store: ref('StoreReadiness') },
     'With a token it also says why.'
   ),
   RouteReadiness: object({ name: TEXT, ready: FLAG }, { why: described(TEXT, 'Where it is not ready.') }),
+  StoreReadiness: object(
+    { ready: FLAG, state: ref('StoreState') },
+    { why: described(TEXT, 'Where it does not do its work.') },
+    'Of the store that several instances share, where there is one.'
+  ),
+  StoreState: described(
+    oneOf('up', 'degraded', 'down'),
+    'degraded: it does not do its work, and sessions over HTTP that are known here go on without it.'
+  ),
   State: described(oneOf('starting', 'ready', 'draining'), 'Of the whole proxy.'),
   Status: object(
     {
@@ -46,7 +55,24 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
       listeners: listOf(ref('Listener')),
       routes: listOf(ref('Route'))
     },
-    { drain: ref('Drain') }
+    { store: ref('Store'), drain: ref('Drain') }
+  ),
+  Store: object(
+    {
+      name: described(TEXT, 'Its address without credentials.'),
+      state: ref('StoreState'),
+      since: described(TIME, 'When that has changed last.'),
+      instance: described(
+        TEXT,
+        'The name of this instance among those that share it. It changes when its lease was lost.'
+      ),
+      leased: described(FLAG, 'Its lease has not run out: it surely is the owner of what it holds.')
+    },
+    {
+      reason: described(TEXT, 'Where it does not do its work.'),
+      address: described(TEXT, 'HOST:PORT where other instances reach this one.')
+    },
+    'The store that several instances share. What the last operation has shown; nothing is asked for this.'
   ),
   Listener: object({ url: TEXT, protocols: listOf(oneOf('http/1.1', 'h2')), connections: COUNT }),
   Route: object(

@@ -42,8 +42,8 @@ const PATHS = {
     get: {
       operationId: 'readyz',
       summary:
-        'Clients may be sent here: every route has a target that is not known to be down, and nothing is draining',
-      description: 'Without a token: yes or no. With it: also the state of each route, and why.',
+        'Clients may be sent here: every route has a target that is not known to be down, a store that is shared does its work, and nothing is draining',
+      description: 'Without a token: yes or no. With it: also the state of each route and of the store, and why.',
       security: [{}, { bearer: [] }, { header: [] }],
       responses: { 200: json('They may', 'Readiness'), 503: json('They may not', 'Readiness'), 403: FORBIDDEN }
     }

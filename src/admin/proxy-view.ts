@@ -1,8 +1,18 @@
 import type { Core } from '../proxy/core.ts'
 import type { Drain, DrainProgress } from '../proxy/drain.ts'
+import type { Shared, StoreFailure } from '../session/shared.ts'
 import { VERSION } from '../version.ts'
 import { endSessions, type RouteFacts, routeView, sessionViews } from './core-view.ts'
-import type { AdminState, AdminSubject, DrainRequest, ListenerView, RouteView, SessionView } from './subject.ts'
+import { storeView } from './store-view.ts'
+import type {
+  AdminState,
+  AdminSubject,
+  DrainRequest,
+  ListenerView,
+  RouteView,
+  SessionView,
+  StoreView
+} from './subject.ts'
 
 export interface ServedRoute {
   readonly core: Core
@@ -16,6 +26,12 @@ export interface ProxyViewParts {
   /** Makes the one drain there will be. */
   readonly drain: (request: DrainRequest) => Drain
   readonly metricsText?: () => Iterable<string>
+  /** Where other processes serve the same sessions. */
+  readonly shared?: () => Shared | undefined
+  /** What becomes of sessions while the store does not do its work. Default `fail`. */
+  readonly storeFailure?: StoreFailure
+  /** `HOST:PORT` where other instances reach this one. */
+  readonly peersAt?: () => string | undefined
 }
 
 /** A running proxy as its operators see it. */
@@ -48,6 +64,12 @@ export class ProxyView implements AdminSubject {
 
   routes(): readonly RouteView[] {
     return [...this.#parts.routes()].map(({ core, facts }) => routeView(core, facts))
+  }
+
+  store(): StoreView | undefined {
+    const { shared, storeFailure = 'fail', peersAt } = this.#parts
+    const store = shared?.()
+    return store && storeView(store, storeFailure, peersAt?.())
   }
 
   *sessions(): Generator<SessionView> {

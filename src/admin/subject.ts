@@ -11,6 +11,8 @@ export interface AdminSubject {
   listeners(): readonly ListenerView[]
   /** Retiring ones (of a configuration that was replaced) among them. */
   routes(): readonly RouteView[]
+  /** Where other processes serve the same sessions. */
+  store?(): StoreView | undefined
   /** Those that this process holds, in any order. */
   sessions(): Iterable<SessionView>
   /** False: there is no such session. Resolves once no client can use it any more; its server may hear of it later. */
@@ -31,6 +33,23 @@ export interface DrainRequest {
   readonly timeout?: number
   /** From "not ready" until nothing new is accepted. */
   readonly grace?: number
+}
+
+/** The store that several processes share, and this one among them. */
+export interface StoreView {
+  /** Its address, without credentials. */
+  readonly name: string
+  /** `degraded`: it does not do its work, and what is known here goes on without it. */
+  readonly state: 'up' | 'degraded' | 'down'
+  readonly reason?: string
+  /** Epoch ms of the last change. */
+  readonly since: number
+  /** The name under which this process owns what it alone can do. */
+  readonly instance: string
+  /** Surely under this name: its lease has not run out. */
+  readonly leased: boolean
+  /** `HOST:PORT` where other instances reach it. */
+  readonly address?: string
 }
 
 export interface ListenerView {

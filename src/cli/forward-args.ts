@@ -9,12 +9,14 @@ import type { TargetOptions, UrlTarget } from '../proxy/target.ts'
 import { defaultTapeFolder } from '../tape/tape-folder.ts'
 import { adminToken } from './admin-token.ts'
 import { DEFAULT_LISTEN, type ForwardArgs, optionName } from './forward-options.ts'
+import { refuseSharing, sharingOf } from './store-args.ts'
 import { UsageError } from './usage.ts'
 
 /** What the arguments mean. Throws UsageError, which names the option and shows the right form. */
 export function forwardOptionsOf(args: ForwardArgs): ForwardOptions {
   const { record, url } = recordAndUrl(args)
-  return optionsFor(args, targetOf(args, url), record)
+  if (args.stdio) refuseSharing(args)
+  return { ...optionsFor(args, targetOf(args, url), record), ...(!args.stdio && sharingOf(args)) }
 }
 
 /** The same for a target that is known already. */
@@ -165,14 +167,15 @@ function envOf(given: readonly string[]): Record<string, string> {
   )
 }
 
-function readCa(file: string): string {
+/** PEM text of an authority. */
+export function readCa(file: string, option = '--ca'): string {
   let pem: string
   try {
     pem = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new UsageError(`--ca ${file} cannot be read: ${(error as Error).message}`)
+    throw new UsageError(`${option} ${file} cannot be read: ${(error as Error).message}`)
   }
-  named('--ca', () => checkCa(pem, file))
+  named(option, () => checkCa(pem, file))
   return pem
 }
 

@@ -1,8 +1,9 @@
 import type { Argv, Options } from 'yargs'
 import { LOG_LEVELS, type LogLevel } from '../log.ts'
 import { SETTINGS } from '../proxy/options.ts'
+import { STORE_GROUP, STORE_NAMES, STORE_OPTIONS, type StoreArgs } from './store-options.ts'
 
-export interface ForwardArgs {
+export interface ForwardArgs extends StoreArgs {
   url?: string
   '--'?: string[]
   listen?: string
@@ -42,7 +43,9 @@ export const REPEATABLE: readonly string[] = [
   'allow-host',
   'allow-origin',
   'redact-header',
-  'redact-json'
+  'redact-json',
+  'store-key',
+  'cluster-key'
 ]
 
 export const DEFAULT_LISTEN = '127.0.0.1:7890'
@@ -148,7 +151,8 @@ export const OPTIONS = {
     defaultDescription: '8M'
   },
   'redact-header': list('a header whose value is kept out of tapes, besides the built-in ones; repeatable'),
-  'redact-json': list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable')
+  'redact-json': list('a JSON pointer (/params/arguments/password; * for any member) kept out of tapes; repeatable'),
+  ...STORE_OPTIONS
 } satisfies Record<string, Options>
 
 /** Options of forward and reverse alike, as their help shows them. */
@@ -163,7 +167,8 @@ export const SHARED = [
   'admin',
   'tail',
   'log-level',
-  'log-format'
+  'log-format',
+  ...STORE_NAMES
 ] as const
 
 /** Every option of `catflap forward`, as its help shows it. */
@@ -179,6 +184,10 @@ export function forwardOptions(args: Argv): Argv<ForwardArgs> {
     .example('$0 forward --stdio -- npx -y @modelcontextprotocol/server-everything', 'as the command of a client')
     .example('$0 forward --listen 8080 -- node server.js', 'a stdio server, served over HTTP')
     .example('$0 forward --stdio https://mcp.example/mcp', 'a server over HTTP, as the command of a client')
+    .example(
+      '$0 forward --store redis://10.0.0.5 --store-key store.key --cluster-listen 10.0.0.1:7892 --cluster-key cluster.key -- node server.js',
+      'one of several catflaps that serve the same sessions; store.key: openssl rand -hex 32'
+    )
   return settingOptions(args) as unknown as Argv<ForwardArgs>
 }
 
@@ -198,6 +207,7 @@ function grouped(args: Argv): Argv {
     )
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
     .group(['log-level', 'log-format', 'metrics', 'metrics-max-names', 'admin'], 'Log, metrics and operators:')
+    .group(STORE_NAMES, STORE_GROUP)
 }
 
 function list(describe: string): {

@@ -7,6 +7,7 @@ import { forwardOptionsOf } from './forward-args.ts'
 import type { ForwardArgs } from './forward-options.ts'
 import { lineWriter } from './line-writer.ts'
 import { runUntilStopped } from './run.ts'
+import { warnOfStore } from './store-args.ts'
 import { UsageError } from './usage.ts'
 
 /** `catflap forward`: its options are in forward-options.ts. */
@@ -28,6 +29,7 @@ export async function runForward(args: ForwardArgs, options: ForwardOptions, str
       'insecure',
       "the server's certificate is not verified (--insecure): anybody in between can read and change everything"
     )
+  if (options.sharedStore) warnOfStore(log, args)
   await runUntilStopped(log, async () => {
     const proxy = await createForward({ ...options, log, redactor, live: args.tail })
     announce(proxy, args, log)

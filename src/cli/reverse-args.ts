@@ -12,6 +12,7 @@ import { adminToken } from './admin-token.ts'
 import { listenOf, named, settingsOf } from './forward-args.ts'
 import { DEFAULT_LISTEN, optionName } from './forward-options.ts'
 import { REVERSE_OPTIONS, type ReverseArgs } from './reverse-options.ts'
+import { sharingOf } from './store-args.ts'
 import { UsageError } from './usage.ts'
 
 /** What the arguments mean, where no file is given. Throws UsageError, which names the option and shows the right form. */
@@ -41,7 +42,8 @@ export function reverseOptionsOf(args: ReverseArgs): ReverseOptions {
     drainTimeout: settings.drainTimeout,
     live: args.tail,
     ...(args.metrics !== undefined && { metrics: metricsOf(args.metrics, access) }),
-    ...(args.admin !== undefined && { admin: { ...listenOf('--admin', args.admin), ...adminToken() } })
+    ...(args.admin !== undefined && { admin: { ...listenOf('--admin', args.admin), ...adminToken() } }),
+    ...sharingOf(args)
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Argv, Options } from 'yargs'
 import type { LogLevel } from '../log.ts'
 import { DEFAULT_LISTEN, OPTIONS, SHARED, settingOptions } from './forward-options.ts'
+import { STORE_GROUP, STORE_NAMES, type StoreArgs } from './store-options.ts'
 
-export interface ReverseArgs {
+export interface ReverseArgs extends StoreArgs {
   routes?: string[]
   config?: string
   listen: string[]
@@ -63,10 +64,15 @@ export function reverseOptions(args: Argv): Argv<ReverseArgs> {
     .group(['config', 'listen', 'via', 'session-loss'], 'Clients and servers:')
     .group(['token', 'allow-unauthenticated', 'allow-host', 'allow-origin'], 'Who may come in:')
     .group(['log-level', 'log-format', 'access-log', 'metrics', 'admin', 'tail'], 'Log, metrics and operators:')
+    .group(STORE_NAMES, STORE_GROUP)
     .example(
       '$0 reverse docs=http://127.0.0.1:3001/mcp shop=http://127.0.0.1:3002/mcp',
       'served at http://127.0.0.1:7890/docs/mcp and /shop/mcp'
     )
     .example('$0 reverse --config catflap.yaml', 'as the file says')
+    .example(
+      '$0 reverse --store redis://10.0.0.5 --store-key store.key docs=http://10.0.0.9:3001/mcp',
+      'one of several catflaps that serve the same sessions; store.key: openssl rand -hex 32'
+    )
   return settingOptions(options) as unknown as Argv<ReverseArgs>
 }

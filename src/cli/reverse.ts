@@ -4,7 +4,7 @@ import type { Configuration } from '../config/build.ts'
 import { createLog, type Log } from '../log.ts'
 import { createReverse, type Reverse } from '../proxy/reverse.ts'
 import type { ReverseOptions } from '../proxy/reverse-options.ts'
-import { secretsOf } from '../proxy/secrets.ts'
+import { secretsOf, sharedSecrets } from '../proxy/secrets.ts'
 import { Redactor } from '../tape/redact.ts'
 import { OPTIONS } from './forward-options.ts'
 import { lineWriter } from './line-writer.ts'
@@ -12,6 +12,7 @@ import { onlyConfig, reverseOptionsOf } from './reverse-args.ts'
 import { ConfigFile } from './reverse-config.ts'
 import type { ReverseArgs } from './reverse-options.ts'
 import { type Runnable, runUntilStopped } from './run.ts'
+import { warnOfStore } from './store-args.ts'
 
 /** `catflap reverse`: its options are in reverse-options.ts. */
 export async function reverse(args: ReverseArgs): Promise<void> {
@@ -21,6 +22,7 @@ export async function reverse(args: ReverseArgs): Promise<void> {
   const { 'log-format': format = OPTIONS['log-format'].default, 'log-level': level = OPTIONS['log-level'].default } =
     args
   const log = logOf({ level, format }, redactor.scrub)
+  if (options.sharedStore) warnOfStore(log, args)
   await runUntilStopped(log, async () => {
     const proxy = await createReverse({ ...options, ...accessLogOf(args['access-log'], redactor.scrub), log })
     announce(proxy, format, { madeUp: options.admin?.token === undefined, scrub: redactor.scrub })
@@ -89,9 +91,14 @@ class Secrets {
 /** Of all files that one process has read. */
 const MAX_SECRETS = 10_000
 
-/** On the command line these are tokens; a file says itself what it takes from where. */
+const SECRET_VARIABLES = [
+  ...['CATFLAP_TOKEN', 'CATFLAP_ADMIN_TOKEN'],
+  ...['CATFLAP_STORE_URL', 'CATFLAP_STORE_KEY', 'CATFLAP_CLUSTER_KEY']
+]
+
+/** On the command line these are secrets; a file says itself what it takes from where. */
 function warnOfEnvironment(log: Log, taken: readonly string[]): void {
-  for (const name of ['CATFLAP_TOKEN', 'CATFLAP_ADMIN_TOKEN']) {
+  for (const name of SECRET_VARIABLES) {
     const value = process.env[name]
     if (value && !taken.includes(value))
       log.warn('unused-variable', `${name} is set, but the file does not take it: write \${${name}} where it belongs`)
@@ -137,10 +144,11 @@ function runnable(proxy: Reverse): Runnable {
   return { url: proxy.origins[0], close: how => proxy.close(how) }
 }
 
-function allSecrets({ routes }: ReverseOptions): string[] {
-  return Object.values(routes).flatMap(({ tokens, targets }) =>
+function allSecrets({ routes, ...shared }: ReverseOptions): string[] {
+  const ofRoutes = Object.values(routes).flatMap(({ tokens, targets }) =>
     [targets].flat().flatMap(target => secretsOf({ tokens, target }))
   )
+  return [...ofRoutes, ...sharedSecrets(shared)]
 }
 
 /** The lines people wait for: they are printed whatever the log level. A token that was `madeUp` nobody could know otherwise. */

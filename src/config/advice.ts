@@ -12,6 +12,7 @@ import type { Node, Tree } from './tree.ts'
 /** What is legal, but hardly meant, or unwise. */
 export function advise(values: FileValues, tree: Tree, reader: Reader): void {
   adviseListeners(values, reader)
+  adviseStore(values, reader)
   adviseSecrets(tree.root, [], reader)
   const open = (values.listeners ?? []).some(({ address }) => address && !isLoopback(address.host))
   for (const [name, own] of Object.entries(values.routes ?? {})) {
@@ -19,6 +20,22 @@ export function advise(values: FileValues, tree: Tree, reader: Reader): void {
     adviseAccess(name, own, route, open, reader)
     adviseTargets(name, own, values, reader)
   }
+}
+
+/** What lies or goes where others can read it. */
+function adviseStore({ store, cluster, routes = {} }: FileValues, reader: Reader): void {
+  if (!store) return
+  const commands = Object.entries(routes).filter(([, { command }]) => command)
+  if (!cluster)
+    for (const [name] of commands)
+      reader.advise(
+        ['routes', name, 'command'],
+        'has sessions that only the catflap serves which began them; give cluster'
+      )
+  if ((store.keys?.length ?? 0) === 0)
+    reader.advise(['store'], 'keeps sessions in the clear: whoever can read Redis can use them; give keys')
+  if (store.insecure)
+    reader.advise(['store', 'insecure'], 'anybody between catflap and Redis can read and change every session')
 }
 
 function adviseListeners({ listeners = [], admin, metrics }: FileValues, reader: Reader): void {
@@ -39,12 +56,19 @@ function adviseListeners({ listeners = [], admin, metrics }: FileValues, reader:
 const SHORT = 16
 const TOKEN_KEYS = new Set(['token', 'tokens'])
 
-/** Tokens as they stand in the file: whoever can read it has them. */
+/** Tokens and keys as they stand in the file: whoever can read it has them. */
 function adviseSecrets(node: Node | undefined, path: Path, reader: Reader): void {
   if (node?.kind === 'map') for (const [name, { value }] of node.entries) adviseSecrets(value, [...path, name], reader)
   if (node?.kind === 'list') for (const [i, item] of node.items.entries()) adviseSecrets(item, [...path, i], reader)
   if (node?.kind !== 'scalar' || typeof node.value !== 'string' || refers(node.value)) return
   const isToken = TOKEN_KEYS.has(String(path.at(-1))) || TOKEN_KEYS.has(String(path.at(-2)))
+  const isKey = (path[0] === 'store' || path[0] === 'cluster') && path[1] === 'keys'
+  const isPassword = path[0] === 'store' && path[1] === 'url' && /:\/\/[^:]*:.+@/.test(node.value)
+  if (isKey || isPassword)
+    return reader.advise(
+      path,
+      `${isKey ? 'stands' : 'has its password'} in the file itself: write \${NAME} or file:PATH`
+    )
   const isNamed = path[0] === 'routes' && path.length === 2
   if (!isToken || isNamed || path.includes('env') || path.includes('headers')) return
   const short = node.value.length < SHORT ? `, and is short (fewer than ${SHORT} characters can be guessed)` : ''

@@ -8,7 +8,7 @@ import type {
   ReverseOptions,
   RouteOptions
 } from '../proxy/reverse-options.ts'
-import { secretsOf } from '../proxy/secrets.ts'
+import { secretsOf, sharedSecrets } from '../proxy/secrets.ts'
 import type { UrlTarget } from '../proxy/target.ts'
 import type { TapeTargetOptions } from '../replay/options.ts'
 import { listenerSettings, merged } from './merge.ts'
@@ -47,6 +47,7 @@ export function configurationOf(values: FileValues, secrets: readonly string[]):
       Object.entries(values.routes ?? {}).map(([name, route]) => [name, routeOf(merged(route, values.defaults))])
     ),
     ...given({ trustedProxies, via, drainTimeout, drainGrace }),
+    ...sharingOf(values),
     ...(admin && {
       admin: { ...(admin.address ?? LOCAL), ...given({ token: admin.token, allowHosts: admin.allowHosts }) }
     })
@@ -59,6 +60,15 @@ export function configurationOf(values: FileValues, secrets: readonly string[]):
     metrics: metricsOf(values),
     secrets: all
   }
+}
+
+function sharingOf({ store, cluster }: FileValues): Pick<ReverseOptions, 'sharedStore' | 'cluster'> {
+  if (!store) return {}
+  const { url, failure, ...rest } = store
+  const sharedStore = { url: url!, ...given({ onFailure: failure, ...rest }) }
+  if (!cluster) return { sharedStore }
+  const { listen, address, keys = [] } = cluster
+  return { sharedStore, cluster: { listen: listen ?? LOCAL, keys, ...given({ address }) } }
 }
 
 function listenerOf(listener: NonNullable<FileValues['listeners']>[number], { defaults }: FileValues): ListenerOptions {
@@ -132,13 +142,18 @@ function metricsOf({ metrics }: FileValues): FileMetrics | undefined {
   return { ...address, ...given({ maxNames }), tokens, allowUnauthenticated, allowHosts }
 }
 
-function secretsIn({ routes }: ReverseOptions, { admin, metrics }: FileValues): string[] {
+function secretsIn({ routes, ...shared }: ReverseOptions, { admin, metrics }: FileValues): string[] {
   const ofRoutes = Object.values(routes).flatMap(({ tokens = [], targets }) =>
     !Array.isArray(targets)
       ? secretsOf({ tokens, target: targets as CommandRoute | TapeTargetOptions })
       : targets.flatMap(target => secretsOf({ tokens, target }))
   )
-  return [...ofRoutes, ...(metrics?.tokens ?? []), ...(admin?.token === undefined ? [] : [admin.token])]
+  return [
+    ...ofRoutes,
+    ...sharedSecrets(shared),
+    ...(metrics?.tokens ?? []),
+    ...(admin?.token === undefined ? [] : [admin.token])
+  ]
 }
 
 /** Without what is undefined: the options tell "not given" by a missing key. */

@@ -1,7 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { mayListen } from '../proxy/bind.ts'
+import { isEverywhere } from '../proxy/check-shared.ts'
 import { routeSsePaths } from '../proxy/serve-sse.ts'
+import { redisAddress } from '../session/redis/address.ts'
 import { isLoopback } from '../transport/loopback.ts'
 import { merged } from './merge.ts'
 import { type Path, pathText } from './problems.ts'
@@ -16,14 +18,16 @@ export function crossCheck(values: FileValues, reader: Reader): void {
   checkPaths(values, reader)
   checkTargets(values, reader)
   checkTapes(values, reader)
+  checkSharing(values, reader)
 }
 
 /** What listens, and where the file says so. */
-function addresses({ listeners = [], admin, metrics }: FileValues) {
+function addresses({ listeners = [], admin, metrics, cluster }: FileValues) {
   return [
     ...listeners.map(({ address }, i) => ({ address, path: ['listeners', i, 'address'] as Path })),
     { address: admin?.address, path: ['admin', 'address'] as Path },
-    { address: metrics?.address, path: ['metrics', 'address'] as Path }
+    { address: metrics?.address, path: ['metrics', 'address'] as Path },
+    { address: cluster?.listen, path: ['cluster', 'listen'] as Path }
   ]
 }
 
@@ -148,6 +152,34 @@ function checkTapes({ routes = {}, defaults }: FileValues, reader: Reader): void
         allowed: 'a folder (a path that ends with a slash), or a file of its own'
       })
   }
+}
+
+/** What several catflaps need to find each other. */
+function checkSharing({ store, cluster, sessions }: FileValues, reader: Reader): void {
+  if (store && sessions?.store === 'memory')
+    reader.problem('key', ['sessions', 'store'], {
+      wrong: 'says memory, and store says Redis',
+      allowed: 'one of the two'
+    })
+  if (store?.url !== undefined && !redisAddress(store.url).tls)
+    for (const name of ['ca', 'insecure'] as const)
+      if (store[name]) reader.problem('key', ['store', name], { wrong: 'goes with rediss://: redis:// has no TLS' })
+  if (!cluster) return
+  if (!store && !reader.isFaulty(['store']))
+    reader.problem('key', ['cluster'], {
+      wrong: 'catflaps find each other through the store they share',
+      allowed: 'store as well'
+    })
+  if (
+    cluster.listen &&
+    isEverywhere(cluster.listen.host) &&
+    !reader.isFaulty(['cluster', 'address']) &&
+    !cluster.address
+  )
+    reader.problem('value', ['cluster', 'listen'], {
+      wrong: 'is on all addresses, and none of them is named to the others',
+      allowed: 'cluster.address as well: host:port under which other instances reach this one'
+    })
 }
 
 function isFolder(path: string): boolean {

@@ -26,6 +26,19 @@ export function duration(zero = false): Shape<number> {
   })
 }
 
+/** One that has narrower bounds of its own, in ms. */
+export function durationWithin(min: number, max: number, shown: string): Shape<number> {
+  return quantity({
+    type: `duration, ${shown}`,
+    pattern: `${NOT_ZERO}\\d{1,12}(?:\\.\\d{1,9})?(?:ms|s|m|h)?`,
+    allowed: `a duration like 250ms, 30s or 5m, ${shown}`,
+    min,
+    max,
+    bare: { type: 'number', minimum: min / 1000, maximum: max / 1000 },
+    parse: parseDuration
+  })
+}
+
 export const size: Shape<number> = quantity({
   type: 'size',
   pattern: `${NOT_ZERO}\\d{1,15}(?:\\.\\d{1,9})?\\s*[kKmMgG]?(?:[iI]?[bB])?`,

@@ -5,6 +5,7 @@ import * as f from './formats.ts'
 import * as part from './parts.ts'
 import { choice, flag, text } from './scalars.ts'
 import { type Definitions, either, type Json, key, list, named, object, offOr, type Shape } from './shape.ts'
+import { cluster, store } from './store-shape.ts'
 import { tape } from './tape-shape.ts'
 
 /** The configuration file, described once: what is accepted, what editors are told, and what docs/configuration.md lists. */
@@ -251,6 +252,12 @@ export const file = object(
       object({ store: key(choice(['memory']), 'where sessions are kept', { fallback: 'memory' }) }),
       'sessions of all routes'
     ),
+    store: key(store, 'keep the sessions of all routes in Redis, which several catflaps share', {
+      otherwise: 'they are kept in memory'
+    }),
+    cluster: key(cluster, 'the way between these catflaps, for what only one of them can do (its commands)', {
+      otherwise: 'there is none'
+    }),
     admin: key(admin, 'probes, status, sessions, drain: always with a token', { otherwise: 'none is served' }),
     metrics: key(metrics, 'metrics on an address of their own', { otherwise: 'none are served there' }),
     accessLog: key(choice(['text', 'json', 'off']), 'a line for each exchange', { fallback: 'off' }),
@@ -287,6 +294,10 @@ export const file = object(
       token: 'defaults.tokens',
       tokens: 'defaults.tokens',
       settings: 'defaults.settings',
+      redis: 'store',
+      sharedStore: 'store',
+      lease: 'store.lease',
+      peers: 'cluster',
       '<<': 'defaults'
     }
   }

@@ -210,6 +210,18 @@ export const INSTRUMENTS = {
     help: 'What the session store was asked',
     labels: ['catflap.store.operation', 'error.type', ...ROUTE]
   },
+  'catflap.store.up': {
+    type: 'gauge',
+    unit: '{store}',
+    help: 'Whether the store that several instances share does its work (1) or not (0)',
+    labels: []
+  },
+  'catflap.store.leased': {
+    type: 'gauge',
+    unit: '{lease}',
+    help: 'Whether this instance surely owns what it holds (1), or its lease may have run out (0)',
+    labels: []
+  },
   'catflap.store.operation.duration': {
     type: 'histogram',
     unit: 's',

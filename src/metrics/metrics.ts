@@ -11,7 +11,7 @@ import type { Attributes } from './cells.ts'
 import { Exposition } from './exposition.ts'
 import { type ListenerOptions, MetricsListener } from './listener.ts'
 import type { Wire } from './operations.ts'
-import type { ListenerSource, StdioSource } from './process-gauges.ts'
+import type { ListenerSource, ProcessGauges, StdioSource } from './process-gauges.ts'
 import type { Producer } from './producer.ts'
 import type { Served } from './route-gauges.ts'
 import { RouteMetrics } from './route-metrics.ts'
@@ -50,6 +50,11 @@ export class Metrics implements Meter {
 
   get interceptor(): Interceptor {
     return this.#route.interceptor
+  }
+
+  /** Takes the store that processes share. */
+  get process(): ProcessGauges {
+    return this.#exposition.process
   }
 
   /** For a reader of OpenTelemetry's SDK. */

@@ -18,6 +18,12 @@ export interface StdioSource {
   readonly bytesWritten: number
 }
 
+/** The store that several processes share, and the lease of this one. */
+export interface SharedSource {
+  readonly state: { readonly ok: boolean }
+  readonly membership: { readonly holds: boolean }
+}
+
 /** Sampling more often would cost more than it tells, in ms. */
 const RESOLUTION = 20
 
@@ -28,6 +34,7 @@ export class ProcessGauges {
   /** Of listeners that are gone. */
   readonly #past = { read: 0, written: 0, refusals: new Map<string, number>() }
   #stdio: StdioSource | undefined
+  #shared: SharedSource | undefined
   #accessLog: { readonly drops: number } | undefined
 
   constructor() {
@@ -54,6 +61,10 @@ export class ProcessGauges {
     this.#stdio = source
   }
 
+  shared(source: SharedSource): void {
+    this.#shared = source
+  }
+
   accessLog(sink: { readonly drops: number }): void {
     this.#accessLog = sink
   }
@@ -62,6 +73,7 @@ export class ProcessGauges {
   read(listening: number): Reading[] {
     return [
       ...this.#clients(listening),
+      ...(this.#shared ? ofShared(this.#shared) : []),
       ...(this.#accessLog ? [one('catflap.access_log.drops', this.#accessLog.drops)] : []),
       ...this.#eventLoop(),
       ...ofProcess()
@@ -106,6 +118,10 @@ export class ProcessGauges {
     delay.reset()
     return readings
   }
+}
+
+function ofShared({ state, membership }: SharedSource): Reading[] {
+  return [one('catflap.store.up', state.ok ? 1 : 0), one('catflap.store.leased', membership.holds ? 1 : 0)]
 }
 
 function ofProcess(): Reading[] {

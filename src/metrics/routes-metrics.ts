@@ -40,7 +40,7 @@ export class RoutesMetrics {
     return new RouteMetrics({ name, wires, maxNames: this.#maxNames, maxSeries, onServed })
   }
 
-  /** Takes listeners and the access log, as they come and go. */
+  /** Takes listeners and the access log, as they come and go, and the store that processes share. */
   get process(): ProcessGauges {
     return this.#exposition.process
   }

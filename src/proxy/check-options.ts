@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { checkShared } from './check-shared.ts'
 import { checkTape } from './check-tape.ts'
 import type { ForwardOptions } from './forward.ts'
 import { SETTINGS } from './options.ts'
@@ -22,6 +23,17 @@ export function checkOptions(options: ForwardOptions): void {
     fail('sessionLoss', sessionLoss, "'reinitialize' or 'propagate'")
   for (const name of Object.keys(options.settings ?? {}))
     if (!Object.hasOwn(SETTINGS, name)) fail('settings', name, `one of ${Object.keys(SETTINGS).join(', ')}`)
+  checkSharing(options)
+}
+
+function checkSharing(options: ForwardOptions): void {
+  const { store, sharedStore, cluster, listen } = options
+  if (sharedStore === undefined && cluster === undefined) return
+  const given = sharedStore === undefined ? 'cluster' : 'sharedStore'
+  if (store && sharedStore) throw new TypeError('store and sharedStore exclude each other: give one of them')
+  if (listen !== undefined && 'input' in listen)
+    throw new TypeError(`${given}: a client on a pair of pipes is served by this process alone; leave it out`)
+  checkShared(options)
 }
 
 /** `example.com`, `[::1]` or `*`: a name as it stands in a Host header, without port. */

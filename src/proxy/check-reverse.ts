@@ -1,6 +1,7 @@
 import { bareHost } from '../interceptors/admission.ts'
 import { mayListen } from './bind.ts'
 import { checkHost, checkOrigin, checkTarget, fail, isTaken } from './check-options.ts'
+import { checkShared } from './check-shared.ts'
 import { settings } from './options.ts'
 import type { ListenerOptions, ReverseOptions, RouteOptions } from './reverse-options.ts'
 import { routeSsePaths } from './serve-sse.ts'
@@ -17,6 +18,8 @@ export function checkReverse(options: ReverseOptions): void {
   for (const [name, route] of Object.entries(options.routes)) {
     if (!/^[a-z0-9_-]{1,64}$/i.test(name)) fail('routes', name, 'a name of letters, digits, - and _ (at most 64)')
     checkRoute(name, route, options.listeners ?? [{}])
+    if (route.store && options.sharedStore)
+      throw new TypeError(`routes.${name}.store and sharedStore exclude each other: give one of them`)
     const sharer = route.store && stores.get(route.store)
     if (sharer !== undefined)
       throw new TypeError(
@@ -33,6 +36,7 @@ export function checkReverse(options: ReverseOptions): void {
     }
   }
   for (const [i, listener] of (options.listeners ?? []).entries()) checkListener(i, listener)
+  checkShared(options)
 }
 
 function checkRoute(name: string, route: RouteOptions, listeners: readonly ListenerOptions[]): void {

@@ -1,4 +1,4 @@
-import { CatflapError } from '../errors.ts'
+import { asCatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { announcedLists } from '../protocol/server-identity.ts'
 import { epochOf } from '../session/recorded-leg.ts'
@@ -6,6 +6,7 @@ import type { Session } from '../session/session.ts'
 import { ask } from '../transport/upstream/shared-child-ask.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
+import { goneHere } from './handover.ts'
 import type { Answer } from './interceptor.ts'
 import { type LossOutcome, restore, Unrecoverable } from './renew-leg.ts'
 import { firstWords, moved, mustBe, recover } from './renew-session.ts'
@@ -28,14 +29,14 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
     recovery.pending = undefined
   })
   return recovery.pending.then(
-    leg => (leg && !session.ended ? undefined : { error: new CatflapError('session_not_found') }),
-    error => ({ error })
+    leg => (leg && !session.ended ? undefined : goneHere(x, session)),
+    error => ({ error: asCatflapError(error) })
   )
 }
 
-/** No child may be started just now; a later call may have more luck. */
+/** No child may be started just now, or the store does not do its work; a later call may have more luck. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof CatflapError && error.status === 503
+  return asCatflapError(error).status === 503
 }
 
 async function reopened(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {

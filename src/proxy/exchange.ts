@@ -30,6 +30,7 @@ import {
   saidWith400,
   withoutServer
 } from './session-loss.ts'
+import { foundIds } from './session-state.ts'
 
 /**
  * One thing a client does and what it gets back: the client's half. The upstream half is its call, which may outlive it.
@@ -563,7 +564,8 @@ export class Exchange implements Listener, ReplyListener {
       session.inFlight--
       this.core.sessions.touch(session)
       // Behind its server's restart: which event ids the client may know from the new one.
-      if (session.recovery && this.leg === session.leg && this.#call?.resumable) session.recovery.hasIds = true
+      if (session.recovery && this.leg === session.leg && this.#call?.resumable)
+        foundIds(this.core, session, session.recovery)
     }
     this.core.leave(this)
     this.core.pipeline.end(this, outcome, error =>

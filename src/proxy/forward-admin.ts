@@ -1,7 +1,9 @@
 import { Audit } from '../admin/audit.ts'
 import { ProxyView } from '../admin/proxy-view.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import type { StoreFailure } from '../session/shared.ts'
 import type { HttpServer } from '../transport/downstream/http-server.ts'
+import type { Cluster } from './cluster.ts'
 import { Drain } from './drain.ts'
 import type { AdminOptions } from './reverse-options.ts'
 import { type Admin, openAdmin } from './reverse-parts.ts'
@@ -17,6 +19,8 @@ interface Running {
   readonly route: Route
   readonly server: HttpServer
   readonly metrics: Metrics | undefined
+  readonly cluster: Cluster | undefined
+  readonly storeFailure: StoreFailure | undefined
   readonly path: string
   readonly url: string
 }
@@ -26,7 +30,7 @@ const NAME = 'forward'
 
 /** Rejects with the system's error when it cannot listen. */
 export async function openForwardAdmin(options: AdminOptions, running: Running): Promise<ForwardOperators> {
-  const { route, server, metrics, path, url } = running
+  const { route, server, metrics, cluster, storeFailure, path, url } = running
   const { core, recorder } = route
   const { log } = core
   const audit = new Audit(log)
@@ -39,6 +43,7 @@ export async function openForwardAdmin(options: AdminOptions, running: Running):
         onBegin: progress => audit.drainBegan(progress),
         onEnd: progress => audit.drainEnded(progress)
       }),
+    ...(cluster && { shared: () => cluster.shared, storeFailure, peersAt: () => cluster.address }),
     ...(metrics && { metricsText: () => metrics.text() })
   })
   const admin = await openAdmin(options, view, audit)

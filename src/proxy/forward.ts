@@ -232,6 +232,7 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     await metrics?.close()
     throw error
   })
+  if (cluster) metrics?.process.shared(cluster.shared)
   const setup = { ...options, settings: chosen, host, log, redactor, metrics, via: viaOf(options) }
   route = await openRoute({ ...setup, cluster: cluster && { of: cluster, name: ROUTE } }).catch(async error => {
     await cluster?.close()
@@ -257,7 +258,9 @@ export async function createForward(options: ForwardOptions): Promise<Forward> {
     metrics?.watch({ core, server, stdio: undefined, recorder })
     const url = `http://${hostForUrl(host, address.address)}:${address.port}${path}`
     await route.offer(url)
-    const operators = options.admin && (await openForwardAdmin(options.admin, { route, server, metrics, path, url }))
+    const storeFailure = options.sharedStore?.onFailure
+    const running = { route, server, metrics, cluster, storeFailure, path, url }
+    const operators = options.admin && (await openForwardAdmin(options.admin, running))
     return new Forward({ ...parts, url, server, stdio: undefined, operators })
   } catch (error) {
     const listening = server

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CatflapError } from '../errors.ts'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { factsOf } from '../session/facts.ts'
 import { epochOf, ownerOf, recordedLeg } from '../session/recorded-leg.ts'
 import { Recovery } from '../session/recovery.ts'
@@ -47,7 +47,7 @@ export class HandOver {
     const until = x.startedAt + 2 * lease + PATIENCE
     for (let fresh = again; !x.ended; fresh = true) {
       if (fresh) await sleep(PAUSE)
-      if (session.ended) return NOT_FOUND()
+      if (session.ended) return await goneHere(x, session)
       const owner = session.remote
       x.peer = undefined
       if (owner === undefined) return undefined
@@ -55,7 +55,7 @@ export class HandOver {
       if (performance.now() > until) return { error: new CatflapError('owner_unreachable') }
       if (there) {
         if (there.address === undefined || !peers) return { error: new CatflapError('owner_unreachable', NO_WAY) }
-        if (fresh && !(await x.core.sessions.refresh(session))) return NOT_FOUND()
+        if (fresh && !(await x.core.sessions.refresh(session))) return await goneHere(x, session)
         if (session.remote !== owner) continue
         this.#lead(x, session, owner, peers, there.address)
         return undefined
@@ -152,7 +152,7 @@ export class HandOver {
       await core.sessions.end(session, 'client')
       return { http: { status: 200, headers: [], body: undefined } }
     }
-    if (!(await core.sessions.refresh(session))) return NOT_FOUND()
+    if (!(await core.sessions.refresh(session))) return await goneHere(x, session)
     // Somebody else was quicker.
     if (session.remote === undefined || (session.remote !== owner && session.remote !== '')) return undefined
     if (!mayOutlive(core, session)) {
@@ -165,8 +165,8 @@ export class HandOver {
       recovery.pending = undefined
     })
     return await recovery.pending.then(
-      leg => (leg && !session.ended ? undefined : NOT_FOUND()),
-      error => ({ error })
+      leg => (leg && !session.ended ? undefined : goneHere(x, session)),
+      error => ({ error: asCatflapError(error) })
     )
   }
 
@@ -237,4 +237,13 @@ function NOT_FOUND(): Answer {
 export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): boolean {
   if (sessionLoss !== 'reinitialize' || target.kind !== 'stdio') return false
   return factsOf(record).server !== undefined && recordedLeg(record, target.name)?.initialize !== undefined
+}
+
+/** This process has let go of a session that goes on elsewhere: whoever needs it looks once more. */
+export class WentElsewhere extends Error {}
+
+/** It is not here any more. Rejects with WentElsewhere. */
+export async function goneHere(x: Exchange, session: Session): Promise<Answer> {
+  if (await x.core.sessions.find(session.id, session.record.principal)) throw new WentElsewhere()
+  return NOT_FOUND()
 }

@@ -4,6 +4,7 @@ import { ProxyView } from '../admin/proxy-view.ts'
 import { type Log, SILENT } from '../log.ts'
 import type { RoutesMetrics } from '../metrics/routes-metrics.ts'
 import { checkReverse } from './check-reverse.ts'
+import { checkLasting } from './check-shared.ts'
 import { ChildLimits } from './child-limits.ts'
 import { closeAll } from './closing.ts'
 import type { Cluster } from './cluster.ts'
@@ -21,6 +22,7 @@ import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts
 import { CLOSE_PATIENCE, type Route } from './route.ts'
 import { Router } from './router.ts'
 import { sameOptions } from './same-options.ts'
+import { sharedSecrets } from './secrets.ts'
 
 const DEFAULT_VIA = 'catflap'
 /** How long clients may at least take to read what was answered before everything is closed, in ms. */
@@ -66,7 +68,7 @@ export class Reverse {
   constructor(options: ReverseOptions, lasting: Lasting) {
     this.#options = options
     this.#lasting = lasting
-    const { log, metrics } = lasting
+    const { log, metrics, cluster } = lasting
     this.#listeners = new Listeners({
       ...{ router: this.#router, log, gauges: metrics?.process },
       endStreams: of => endStreams(this.#cores(), of)
@@ -75,6 +77,11 @@ export class Reverse {
       routes: () => this.#served(),
       listeners: () => this.#listeners.views,
       drain: request => this.#drain(request),
+      ...(cluster && {
+        shared: () => cluster.shared,
+        storeFailure: options.sharedStore?.onFailure,
+        peersAt: () => cluster.address
+      }),
       ...(metrics && { metricsText: () => metrics.text() })
     })
   }
@@ -167,6 +174,7 @@ export class Reverse {
     if (this.#closing) throw new TypeError('it is being closed')
     if (this.#view.drainProgress) throw new TypeError('it is being drained: start it anew with these options')
     checkReverse(options)
+    checkLasting(this.#options, options)
     const before = this.#options.listeners
     const done = await this.#use(options)
     const { added, removed, changed: replaced } = done
@@ -216,7 +224,8 @@ export class Reverse {
     }
   }
 
-  #common({ listeners, via, trustedProxies, routes, live, secrets = [] }: ReverseOptions): Common {
+  #common({ listeners, via, trustedProxies, routes, live, secrets: own = [], ...shared }: ReverseOptions): Common {
+    const secrets = [...own, ...sharedSecrets(shared)]
     const hosts = (listeners ?? []).map(({ host }) => host ?? '127.0.0.1')
     const name = via === false ? undefined : (via ?? DEFAULT_VIA)
     const { log, audit, metrics, accessLog, cluster } = this.#lasting
@@ -356,6 +365,7 @@ export async function createReverse(options: ReverseOptions): Promise<Reverse> {
     await accessLog?.lines.close()
     throw error
   })
+  if (cluster) metrics?.process.shared(cluster.shared)
   proxy = new Reverse(options, { log, audit: new Audit(log), metrics, accessLog, cluster })
   await proxy.open()
   return proxy

@@ -7,6 +7,7 @@ import { MemorySessionStore } from '../session/memory-store.ts'
 import { recordedLeg } from '../session/recorded-leg.ts'
 import type { Session, SessionEnd } from '../session/session.ts'
 import type { SessionStore } from '../session/store.ts'
+import { storeFailed } from '../session/store-failed.ts'
 import { FrameBus } from '../tape/bus.ts'
 import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
@@ -165,6 +166,11 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       interceptors: setup.interceptors ?? []
     })
   )
+  if (cluster && cluster.of.address === undefined && target.kind !== 'http')
+    log.warn(
+      'no-hand-over',
+      `sessions of ${target.label} can be served by the instance that began them alone: others can only take over what it leaves behind. --cluster-listen and --cluster-key let them hand over`
+    )
   const plain =
     setup.store ??
     cluster?.of.store(cluster.name, settings) ??
@@ -243,7 +249,7 @@ function endOldStreams(core: Core, session: Session): void {
   if (session.streams === 0) return
   import('./renew-session.ts')
     .then(({ tellStreams }) => tellStreams(core, session))
-    .catch(error => core.log.error('store-failed', `the session store failed: ${error}`))
+    .catch(error => storeFailed(core.log, error))
 }
 
 /** Both sides' ids of a session are secrets; whoever repeats one in a text shows the handle instead. */

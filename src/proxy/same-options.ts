@@ -4,6 +4,7 @@
  */
 export function sameOptions(one: unknown, other: unknown): boolean {
   if (Object.is(one, other)) return true
+  if (Buffer.isBuffer(one) && Buffer.isBuffer(other)) return one.equals(other)
   if (Array.isArray(one) && Array.isArray(other))
     return one.length === other.length && one.every((value, i) => sameOptions(value, other[i]))
   if (!isData(one) || !isData(other)) return false

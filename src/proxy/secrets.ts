@@ -1,10 +1,36 @@
+import type { ClusterOptions, SharedStoreOptions } from '../session/shared.ts'
 import { isSecretHeader, isSecretName } from '../tape/secret-names.ts'
 import type { TargetOptions } from './target.ts'
 
 /** Everything the options hold that must not be seen on tapes or in logs, wherever it turns up. */
-export function secretsOf(options: { readonly tokens?: readonly string[]; readonly target: TargetOptions }): string[] {
+export function secretsOf(
+  options: { readonly tokens?: readonly string[]; readonly target: TargetOptions } & Sharing
+): string[] {
   const { tokens = [], target } = options
-  return [...tokens, ...ofTarget(target)]
+  return [...tokens, ...ofTarget(target), ...sharedSecrets(options)]
+}
+
+interface Sharing {
+  readonly sharedStore?: SharedStoreOptions
+  readonly cluster?: ClusterOptions
+}
+
+/** Of the store that processes share, and of the way between them. Keys as they may have been written. */
+export function sharedSecrets({ sharedStore, cluster }: Sharing): string[] {
+  const { url = '', keys = [] } = sharedStore ?? {}
+  const written = keys.flatMap(key => [
+    key.toString('hex'),
+    key.toString('hex').toUpperCase(),
+    key.toString('base64'),
+    key.toString('base64url')
+  ])
+  return [...ofStore(url), ...written, ...(cluster?.keys ?? [])]
+}
+
+/** The name of a user is no secret of such a store, and may be a word that stands everywhere. */
+function ofStore(url: string): string[] {
+  const password = /^[a-z+]+:\/\/[^:]*:(.*)@/is.exec(url)?.[1] ?? ''
+  return password === '' ? [] : [password, decoded(password)]
 }
 
 function ofTarget(target: TargetOptions): string[] {

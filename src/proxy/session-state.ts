@@ -1,4 +1,4 @@
-import { EVENT_ID_HEADER, removeHeader } from '../protocol/headers.ts'
+import { EVENT_ID_HEADER, getHeader, removeHeader } from '../protocol/headers.ts'
 import { idKey } from '../protocol/id.ts'
 import { MalformedMessage, Message } from '../protocol/message.ts'
 import { serverIdentity } from '../protocol/server-identity.ts'
@@ -76,17 +76,18 @@ export function sinceLoss(
   const { message, batch } = x
   // A pipe's channel knows itself what is still open.
   if (session.channel) return undefined
+  const { sessions } = x.core
   const unknown = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m)) as Message[]
-  const elsewhere = unknown.map(m => x.core.sessions.wasAsked(session, idKey(m.idText!)))
-  if (elsewhere.every(asked => asked === undefined)) return behindLoss(x, session, recovery, unknown)
-  return Promise.all(elsewhere).then(asked =>
-    behindLoss(
-      x,
-      session,
-      recovery,
-      unknown.filter((_, i) => asked[i] !== true)
-    )
-  )
+  const asked = unknown.map(m => sessions.wasAsked(session, idKey(m.idText!)))
+  const names = x.kind === 'listen' && !recovery.hasIds && getHeader(x.headers, EVENT_ID_HEADER) !== undefined
+  const ids = names ? sessions.hadIds(session) : undefined
+  if (ids === undefined && asked.every(one => one === undefined)) return behindLoss(x, session, recovery, unknown)
+  return Promise.all([ids, ...asked]).then(([hadIds, ...known]) => {
+    // What others knew of it, nobody tells any more.
+    if (hadIds || (names && !recovery.hears)) recovery.hasIds = true
+    const late = unknown.filter((_, i) => known[i] !== true)
+    return behindLoss(x, session, recovery, late)
+  })
 }
 
 /** `late`: answers to what the lost server has asked. */
@@ -117,10 +118,17 @@ async function endOldStreams(x: Exchange, session: Session, recovery: Recovery):
   }
 }
 
+/** Which event ids the client may know from the new server: the first of them is told to others. */
+export function foundIds({ sessions }: Core, session: Session, recovery: Recovery): void {
+  if (recovery.hasIds) return
+  recovery.hasIds = true
+  if (recovery.hears) sessions.hasIds(session)
+}
+
 /** Notes what the new server asks, so that an answer to it is known from one to the server before. */
 export function watchQuestions(x: Exchange, session: Session): void {
   const { recovery } = session
-  if (!recovery?.recent || x.kind === 'notify' || x.kind === 'terminate') return
+  if (!recovery?.hears || x.kind === 'notify' || x.kind === 'terminate') return
   onAnswer(x, bytes => {
     const key = x.leg === session.leg ? recovery.heard(bytes) : undefined
     if (key !== undefined) x.core.sessions.asked(session, key)

@@ -15,6 +15,8 @@ export interface SessionFacts {
   readonly untold?: readonly string[]
   /** Somebody is opening a new leg, and has until then (epoch ms). */
   readonly renewing?: number
+  /** When the present leg took the place of a lost one (epoch ms). */
+  readonly renewed?: number
 }
 
 /** Subscriptions beyond these are not restored. */
@@ -24,13 +26,14 @@ const MAX_SUBSCRIBED = 64 * 1024
 const MAX_LEVEL = 32
 
 export function factsOf({ facts }: SessionRecord): SessionFacts {
-  const { server, logLevel, subscriptions, untold, renewing } = facts
+  const { server, logLevel, subscriptions, untold, renewing, renewed } = facts
   return {
     server: typeof server === 'string' ? server : undefined,
     logLevel: typeof logLevel === 'string' ? logLevel : undefined,
     subscriptions: stringsIn(subscriptions),
     untold: stringsIn(untold),
-    renewing: typeof renewing === 'number' ? renewing : undefined
+    renewing: typeof renewing === 'number' ? renewing : undefined,
+    renewed: typeof renewed === 'number' ? renewed : undefined
   }
 }
 

@@ -5,6 +5,7 @@ import type { Leg } from '../transport/upstream.ts'
 
 /** How long an answer to a question of the lost server may still come, in ms: people take their time, but not for ever. */
 const LATE = 300_000
+const SLACK = 60_000
 /** Questions of a server that are remembered. */
 const MAX_ASKED = 1_024
 
@@ -24,19 +25,24 @@ export class Recovery {
   /** Ids of what the present server has asked its client. */
   readonly #asked = new Set<string>()
 
-  /** There is a new leg. */
-  renewed(): void {
+  /** There is a new leg, since so many ms. */
+  renewed(ago = 0): void {
     this.lost = undefined
     this.inVain = false
     this.hasIds = false
     this.oldStreams = true
-    this.#renewedAt = performance.now()
+    this.#renewedAt = performance.now() - Math.max(0, ago)
     this.#asked.clear()
   }
 
   /** Answers may still come that were meant for the server before. */
   get recent(): boolean {
     return performance.now() - this.#renewedAt < LATE
+  }
+
+  /** What the server asks has to be known: for longer than answers are looked at, as clocks of several processes differ. */
+  get hears(): boolean {
+    return performance.now() - this.#renewedAt < LATE + SLACK
   }
 
   /** The server has said this: what it asks may be answered. Returns what it has asked, as `answers` knows it. */

@@ -143,6 +143,8 @@ export interface AdminStage {
   readonly subject: ProxyView
 }
 
+type Sharing = Pick<ConstructorParameters<typeof ProxyView>[0], 'shared' | 'storeFailure' | 'peersAt'>
+
 export const TOKEN = 'the-secret-of-operators'
 
 /** The admin listener of a stage. */
@@ -153,14 +155,17 @@ export async function openAdmin(
     metricsText,
     audit,
     starting,
+    sharing = {},
     ...options
-  }: Partial<AdminListenerOptions> & Pick<AdminSubject, 'metricsText'> & { audit?: Audit; starting?: boolean } = {}
+  }: Partial<AdminListenerOptions> &
+    Pick<AdminSubject, 'metricsText'> & { audit?: Audit; starting?: boolean; sharing?: Sharing } = {}
 ): Promise<AdminStage> {
   const subject = new ProxyView({
     routes: () => [...stage.cores].map(([name, core]) => ({ core, facts: { name, path: `/${name}/mcp` } })),
     listeners: () => [{ url: stage.url(''), protocols: ['http/1.1'], connections: stage.server.connections }],
     drain: request => stage.drain(request),
-    metricsText
+    metricsText,
+    ...sharing
   })
   if (!starting) subject.ready()
   const listener = new AdminListener({ token: TOKEN, ...options }, subject, audit)

@@ -6,7 +6,7 @@ import { skipWithoutBalancer } from './balancer.ts'
 import { type ChaosOptions, type Report, runChaos } from './chaos/run.ts'
 
 const skip = process.platform === 'win32' ? 'processes are paused on Unix' : skipWithoutRedis() || skipWithoutBalancer()
-const SHORT = { instances: 3, store: 'redis', seconds: 5, clients: 4, lease: 1_000, idle: 5_000 } as const
+const SHORT = { instances: 3, store: 'redis', seconds: 5, clients: 4, lease: 1_000, idle: 10_000 } as const
 
 const RUNS: readonly (Pick<ChaosOptions, 'backend' | 'loss' | 'seed'> & { readonly says: string })[] = [
   { says: 'a server over HTTP behind', backend: 'http', loss: 'reinitialize', seed: 5 },

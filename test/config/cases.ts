@@ -110,10 +110,65 @@ export const KEYS: Case[] = [
     `listeners: {}\n${ROUTE}`,
     /^1:1: listeners: is an object; give a list of listeners/
   ],
+  ['a store by another name', `${ROUTE}redis: {}\n`, "4:1: redis: no such key; did you mean 'store'?"],
+  [
+    'a store with a slip',
+    `${ROUTE}store: { url: redis://a, prefx: x }\n`,
+    /^4:26: store\.prefx: no such key; did you mean 'prefix'/
+  ],
+  ['a store without an address', `${ROUTE}store: {}\n`, '4:1: store: url is missing'],
+  [
+    'a cluster without keys',
+    `${ROUTE}store: { url: redis://a }\ncluster: { listen: 1 }\n`,
+    '5:1: cluster: keys is missing'
+  ],
   ['a part that is missing', `listeners:\n  - http2: true\n${ROUTE}`, '2:5: listeners[0]: address is missing']
 ]
 
+const SECRET = 's3cr3t-s3cr3t-s3cr3t-s3cr3t-s3cr3t'
+const KEY = 'a1'.repeat(32)
+
 export const VALUES: Case[] = [
+  [
+    'no store',
+    `${ROUTE}store: { url: http://u:s3cr3t@a }\n`,
+    /^4:15: (?!.*s3cr3t)store\.url: .* is not allowed; give redis:/
+  ],
+  [
+    'a store key that is none',
+    `${ROUTE}store: { url: redis://a, keys: [s3cr3t] }\n`,
+    /^4:33: (?!.*s3cr3t)store\.keys\[0\]: what is given here is not allowed; give 32 bytes, as 64 hex digits/
+  ],
+  [
+    'a prefix with braces',
+    `${ROUTE}store: { url: redis://a, prefix: 'a{b}' }\n`,
+    /^4:34: store\.prefix: .*without blanks and braces/
+  ],
+  [
+    'a lease that is too short',
+    `${ROUTE}store: { url: redis://a, lease: 0.5 }\n`,
+    /^4:33: store\.lease: '0\.5' .*1s to 10m/
+  ],
+  [
+    'a wait that is too long',
+    `${ROUTE}store: { url: redis://a, timeout: 100 }\n`,
+    /^4:35: store\.timeout: .*10ms to 1m/
+  ],
+  [
+    'no way to fail',
+    `${ROUTE}store: { url: redis://a, failure: locl }\n`,
+    /^4:35: store\.failure: .*did you mean 'local'/
+  ],
+  [
+    'a cluster key that is too short',
+    `${ROUTE}store: { url: redis://a }\ncluster: { listen: 1, keys: [s3cr3t] }\n`,
+    /^5:30: (?!.*s3cr3t)cluster\.keys\[0\]: what is given here is not allowed; give a text of 32 characters/
+  ],
+  [
+    'no address for others',
+    `${ROUTE}store: { url: redis://a }\ncluster: { listen: 1, keys: [${SECRET}], address: here }\n`,
+    /^5:\d+: cluster\.address: 'here' is not allowed; give an address like/
+  ],
   [
     'no duration',
     `${ROUTE}drainTimeout: soon\n`,
@@ -256,6 +311,36 @@ export const TOGETHER: Case[] = [
 /** What a JSON Schema cannot say. */
 export const BEYOND: Case[] = [
   [
+    'a store without its master',
+    `${ROUTE}store: { url: 'redis+sentinel://a:1' }\n`,
+    /^4:15: store\.url: is no address of a store; give .*the name of the master/
+  ],
+  [
+    'a cluster without a store',
+    `${ROUTE}cluster: { listen: 1, keys: [${SECRET}] }\n`,
+    /^4:1: cluster: .*the store they share; give store as well/
+  ],
+  [
+    'a cluster on all addresses',
+    `${ROUTE}store: { url: redis://a }\ncluster: { listen: '0.0.0.0:1', keys: [${SECRET}] }\n`,
+    /^5:20: cluster\.listen: is on all addresses.*; give cluster\.address as well/
+  ],
+  [
+    'a cluster where others listen',
+    `${ROUTE}store: { url: redis://a }\ncluster: { listen: 7890, keys: [${SECRET}] }\nlisteners: [{ address: 7890 }]\n`,
+    /^5:20: cluster\.listen: listens where listeners\[0\] does; give another port/
+  ],
+  [
+    'an authority without TLS',
+    `${ROUTE}store: { url: redis://a, insecure: true }\n`,
+    /^4:26: store\.insecure: goes with rediss:/
+  ],
+  [
+    'two places for sessions',
+    `${ROUTE}store: { url: redis://a }\nsessions: { store: memory }\n`,
+    /^5:13: sessions\.store: says memory, and store says Redis; give one of the two/
+  ],
+  [
     'a header twice',
     `${ROUTE}    headers: { request: { set: { X-A: b, x-a: c } } }\n`,
     /^4:42: routes\.a\.headers\.request\.set\.x-a: is given twice, in another spelling/
@@ -385,5 +470,8 @@ export const GOOD: readonly string[] = [
   `defaults: { settings: { maxConnections: 1, maxBody: 1 }, tokens: ['\${T:-some}'], health: { ejection: 1.5 } }\n${ROUTE}`,
   `${ROUTE}via: false\ntrustedProxies: [10.0.0.0/8, '::1', fd00::/8]\ndrainTimeout: 0\naccessLog: off\nsessions: { store: memory }\n`,
   `${ROUTE}via: p.example:80\nmetrics: { address: 0, maxNames: 0 }\nadmin: {}\nlog: { level: silent, format: json }\n$schema: x\n`,
+  `${ROUTE}store: { url: 'redis://:p%2Fw@a/3', keys: [${KEY}, '${Buffer.from(KEY, 'hex').toString('base64')}'], prefix: '', failure: local }\n`,
+  `${ROUTE}store: { url: rediss://a, insecure: true, timeout: 0.25, lease: 5m }\ncluster: { listen: 1, keys: [${SECRET}] }\n`,
+  `${ROUTE}store: { url: 'redis+cluster://a:1,b:2' }\ncluster: { listen: '0.0.0.0:0', address: 'a:80', keys: ['a phrase of several words, long enough'] }\n`,
   `${ROUTE}accessLog: '\${F:-json}'\ndrainTimeout: '\${D:-5s}'\nadmin: { address: '\${P:-0}' }\n`
 ]

@@ -344,3 +344,60 @@ t.test('a file that cannot be read', async t => {
   t.match(await reason('large'), /cannot be read: it is larger than 1 MiB$/)
   t.match(await reason('bytes'), /cannot be read: it is not UTF-8$/)
 })
+
+t.test('several catflaps: what the file says of their store, and what of it is secret', async t => {
+  const key = Buffer.alloc(32, 0xc3)
+  const folder = folderOf(t, { key: `${key.toString('hex')}\n`, cluster: `${'a phrase of some length '.repeat(2)}\n` })
+  const { options, secrets } = await accepted(
+    `${ROUTE}store:
+  url: redis://bob:\${PW}@10.0.0.5/1
+  keys: ['file:key', '\${OLD}']
+  prefix: 'x:'
+  timeout: 250ms
+  failure: local
+  lease: 5s
+cluster:
+  listen: 0.0.0.0:7892
+  address: \${IP}:7892
+  keys: ['file:cluster']
+`,
+    { folder, env: { PW: 'p%40ss-w0rd', OLD: Buffer.alloc(32, 1).toString('base64'), IP: '10.0.0.1' } }
+  )
+  t.same(options.sharedStore, {
+    url: 'redis://bob:p%40ss-w0rd@10.0.0.5/1',
+    keys: [key, Buffer.alloc(32, 1)],
+    prefix: 'x:',
+    timeout: 250,
+    onFailure: 'local',
+    lease: 5_000
+  })
+  t.same(options.cluster, {
+    listen: { host: '0.0.0.0', port: 7892 },
+    address: '10.0.0.1:7892',
+    keys: ['a phrase of some length '.repeat(2)]
+  })
+  for (const one of [
+    'p%40ss-w0rd',
+    'p@ss-w0rd',
+    key.toString('hex'),
+    key.toString('base64'),
+    options.cluster!.keys[0]!
+  ])
+    t.ok(secrets.includes(one), one)
+  for (const one of ['10.0.0.1', '10.0.0.5', 'bob']) t.notOk(secrets.includes(one), one)
+})
+
+t.test('several catflaps: what is unwise', async t => {
+  const key = 'a1'.repeat(32)
+  const said = async (text: string): Promise<string[]> =>
+    (await read(text)).warnings.map(w => `${w.path}: ${w.wrong.split(/[:;,]/, 1)[0]}`)
+  t.same(await said(`${ROUTE}store: { url: redis://a }\n`), ['store: keeps sessions in the clear'])
+  t.same(await said(`${ROUTE}store: { url: 'rediss://u:p@a', insecure: true, keys: [${key}] }\n`), [
+    'store.url: has its password in the file itself',
+    'store.insecure: anybody between catflap and Redis can read and change every session',
+    'store.keys[0]: stands in the file itself'
+  ])
+  const command = `routes: { a: { command: [node] } }\nstore: { url: redis://a, keys: ['\${K:-${key}}'] }\n`
+  t.same(await said(command), ['routes.a.command: has sessions that only the catflap serves which began them'])
+  t.same(await said(`${command}cluster: { listen: 1, keys: ['\${C:-${key}}'] }\n`), [])
+})

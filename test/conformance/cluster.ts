@@ -1,10 +1,9 @@
 /** Three instances behind a round robin, with one Redis: each request of a client is the next instance's. */
-import { fileURLToPath } from 'node:url'
 import { openGroup } from '../cluster/group.ts'
 import { startReferenceServer } from '../fixtures/conformance/http-server.ts'
+import { startPipedReference } from '../fixtures/conformance/piped-server.ts'
 import type { OpenTarget, Target } from './targets.ts'
 
-const STDIO_SERVER = fileURLToPath(new URL('../fixtures/conformance/stdio-server.ts', import.meta.url))
 /** Longer than any scenario: nothing of the suite is about sessions that expire. */
 const IDLE = 30 * 60_000
 
@@ -14,7 +13,10 @@ export const CLUSTERS: Readonly<Record<string, OpenTarget>> = {
     const server = await startReferenceServer()
     return clusterBefore(server.url, () => server.close())
   },
-  'cluster-stdio': () => clusterBefore([process.execPath, '--no-warnings', STDIO_SERVER], async () => {})
+  'cluster-stdio': async () => {
+    const server = await startPipedReference()
+    return clusterBefore(server.command, () => server.close())
+  }
 }
 
 async function clusterBefore(behind: string | readonly string[], leave: () => Promise<void>): Promise<Target> {

@@ -47,7 +47,12 @@ t.test('there is no table of keys that do not exist', async t => {
   t.equal(written.length, known.size)
 })
 
-const ENV = { TEAM_TOKEN: 'a-token-for-the-team', TOKEN: 'a-token-for-examples', GITHUB_TOKEN: 'a-token-for-github' }
+const ENV = {
+  TEAM_TOKEN: 'a-token-for-the-team',
+  TOKEN: 'a-token-for-examples',
+  GITHUB_TOKEN: 'a-token-for-github',
+  REDIS_PASSWORD: 'a-password-of-redis'
+}
 
 /** What the examples name, beside them. */
 function besides(t: Test, example: string): string {
@@ -55,6 +60,8 @@ function besides(t: Test, example: string): string {
     'catflap.yaml': example,
     'tls/server.pem': SERVER_TLS.cert,
     'tls/server.key': SERVER_TLS.key,
+    'secrets/store-key': `${'0a'.repeat(32)}\n`,
+    'secrets/cluster-key': `${'a key of all catflaps '.repeat(2)}\n`,
     'secrets/payroll-token': 'a-token-for-payroll\n',
     'secrets/admin-token': 'a-token-for-operators\n'
   })
@@ -87,7 +94,7 @@ t.test('every example is right', async t => {
 
 t.test('the parts of files on the page are right', async t => {
   const parts = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(m => m[1]!)
-  t.equal(parts.length, 3)
+  t.equal(parts.length, 4)
   for (const part of parts) {
     const whole = /^routes:/m.test(part) ? part : `${part}routes: { a: { target: 'http://127.0.0.1:3001/mcp' } }\n`
     const { problems } = await readConfigFile(besides(t, whole), { env: ENV })

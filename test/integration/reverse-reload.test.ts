@@ -244,3 +244,16 @@ t.test('options that are refused leave no tape', async t => {
   await t.rejects(proxy.reload({ listeners: [...ANYWHERE, wrong], routes: route(40_000) }), /^tls: /)
   t.same(readdirSync(folder), before)
 })
+
+t.test('where sessions are kept is not changed by a reload', async t => {
+  trackLeaks(t)
+  const server = await sdkServer(t)
+  const proxy = await openReverse(t, { a: to(server) })
+  const sharedStore = { url: 'redis://127.0.0.1:1' }
+  const options = { listeners: ANYWHERE, routes: { b: to(server) }, sharedStore }
+  await t.rejects(proxy.reload(options), { message: /store: .*restart/ })
+  t.same(
+    proxy.routes.map(({ name }) => name),
+    ['a']
+  )
+})

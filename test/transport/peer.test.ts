@@ -196,6 +196,8 @@ t.test('what a client writes there is not taken for what an instance says', asyn
   )
   t.equal(names.filter(name => name === 'mcp-session-id').length, 1)
   t.ok(names.includes('x-own'))
+  const odd = ask(peers(t), there.address, to(id, { remoteAddress: 'un\nknown' }), { body: order(2) })
+  t.equal(await odd.outcome(), 'end', 'what proxies say of a client is no reason to fail')
 })
 
 t.test('nothing was sent: nobody listens, nobody answers, nobody with the key, no TLS', async t => {

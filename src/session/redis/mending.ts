@@ -159,8 +159,8 @@ export class Mending {
     await each([...this.#doubtful], id => this.#lookAt(id))
     if (known.changed > 0) await this.#writeBack()
     if (!this.out) return
-    this.#isBack()
     await this.#touch()
+    this.#isBack()
   }
 
   async #lookAt(id: string): Promise<void> {
@@ -198,7 +198,7 @@ export class Mending {
     this.#options.log.debug('store-told', `the session store knows again what it missed for ${seconds} s`)
   }
 
-  /** What was used meanwhile has not been idle. Whom this fails finds out at its next use. */
+  /** What was used meanwhile has not been idle, whatever a reaper is about to think. */
   async #touch(): Promise<void> {
     const { known, store } = this.#options
     const since = this.#outSince - LATEST_USE

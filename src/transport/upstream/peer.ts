@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { CatflapError } from '../../errors.ts'
 import { getHeader } from '../../protocol/headers.ts'
 import { encodePrincipal, PEER, peerPath, withoutPeerHeaders } from '../../protocol/peer-headers.ts'
@@ -33,11 +34,12 @@ export interface PeersOptions {
   readonly maxPending: number
   /** The name of this instance at this moment. */
   readonly from: () => string
+  /** To one instance, for calls; streams have their own. Default 256. */
+  readonly connections?: number
   /** Milliseconds after which an instance that nothing is asked of is forgotten. Default a minute. */
   readonly idle?: number
 }
 
-/** To one instance, for calls; streams have their own. */
 const CONNECTIONS = 256
 /** Shorter than its listener keeps them, so that no request meets a closing one. */
 const KEEP_ALIVE = 30_000
@@ -90,7 +92,9 @@ export class Peers {
     else if (to.held !== undefined) headers.push(PEER.held, to.held)
     headers.push(PEER.principal, encodePrincipal(to.principal), PEER.from, this.#options.from())
     if (to.pipe) headers.push(PEER.pipe, '1')
-    if (to.remoteAddress !== undefined) headers.push(PEER.client, to.remoteAddress)
+    const { remoteAddress = '' } = to
+    // What proxies say of clients need not be an address, nor anything that HTTP takes.
+    if (isIP(remoteAddress)) headers.push(PEER.client, remoteAddress)
     return headers
   }
 
@@ -100,12 +104,12 @@ export class Peers {
     if (this.#closed) return new CatflapError('shutting_down')
     const url = originOf(address)
     if (!url) return new CatflapError('upstream_unreachable', 'another instance has no address that can be used.')
-    const { keys, connectTimeout, maxPending, idle = IDLE } = this.#options
+    const { keys, connections = CONNECTIONS, connectTimeout, maxPending, idle = IDLE } = this.#options
     const label = `another instance at ${url.host}`
     const upstream = new HttpUpstream(url, {
       label,
       headers: [],
-      connections: CONNECTIONS,
+      connections,
       connectTimeout,
       maxPending,
       headersTimeout: 0,

@@ -132,11 +132,11 @@ class Tally {
     return Object.fromEntries([...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1)))
   }
 
-  /** A replica that takes over has not all that its master had. */
+  /** A replica that takes over has not all that its master had; and one does where the master is silent for a moment. */
   #mayLose(): boolean {
     const { store, loss, backend } = this.#options
     const { kinds } = this.#troubles
-    if (store === 'memory' || kinds.has('failover')) return true
+    if (store === 'memory' || (store === 'sentinel' && (kinds.has('failover') || kinds.has('redis')))) return true
     return loss === 'propagate' && (backend === 'command' || kinds.has('forget'))
   }
 

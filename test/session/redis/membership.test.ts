@@ -8,6 +8,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { SILENT } from '../../../src/log.ts'
 import type { RedisBackend } from '../../../src/session/redis/backend.ts'
+import { Lease } from '../../../src/session/redis/lease.ts'
 import { RedisMembership } from '../../../src/session/redis/membership.ts'
 import { fails } from '../../contract/session-store-harness.ts'
 import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
@@ -18,6 +19,18 @@ import { Inbox } from '../../helpers/wait.ts'
 
 const MEMBER = fileURLToPath(new URL('../../fixtures/children/member.ts', import.meta.url))
 const UNAVAILABLE = { code: 'session_store_unavailable' }
+
+t.test('a lease is over by the later of two clocks', async t => {
+  const lease = new Lease('id', 'token', 1_000)
+  t.equal(lease.holds, false, 'it has not begun')
+  const now = lease.begin()
+  lease.renewed(now)
+  t.equal(lease.holds, true)
+  lease.renewed({ steady: now.steady, wall: now.wall - 1_001 })
+  t.equal(lease.holds, false, 'the machine slept: the steady clock stood still')
+  lease.renewed({ steady: now.steady - 1_001, wall: now.wall + 60_000 })
+  t.equal(lease.holds, false, 'the other one was set back')
+})
 
 interface Where {
   readonly url: string
@@ -38,7 +51,7 @@ else {
 function members(t: Test, where: Where): void {
   t.test('a lease is renewed for as long as its process lives, and let go at its end', async t => {
     trackLeaks(t)
-    const lease = 400
+    const lease = 1_000
     const [one, other] = [open(t, where, lease), open(t, where, lease)]
     t.equal(one.holds, false)
     await one.start()
@@ -46,7 +59,7 @@ function members(t: Test, where: Where): void {
     t.equal(one.holds, true)
     t.match(one.id, /^[\w-]{16}$/)
     t.not(one.id, other.id)
-    for (const end = performance.now() + 3 * lease; performance.now() < end; await pause(20))
+    for (const end = performance.now() + 2.5 * lease; performance.now() < end; await pause(20))
       t.equal(await other.depose(one.id), false)
     const { id } = one
     await one.close()
@@ -132,7 +145,7 @@ function members(t: Test, where: Where): void {
 
   t.test('a process that was killed is gone when its lease has run out, and not before', async t => {
     trackLeaks(t)
-    const lease = 600
+    const lease = 1_000
     const watcher = open(t, where)
     const [child, said] = start(t, where, lease)
     const id = String((await said.next()).holds)
@@ -151,13 +164,13 @@ function members(t: Test, where: Where): void {
     async t => {
       trackLeaks(t)
       const watcher = open(t, where)
-      const [child, said] = start(t, where, 600)
+      const [child, said] = start(t, where, 1_000)
       const id = String((await said.next()).holds)
-      child.kill('SIGSTOP')
+      const stopped = stop(child)
       while (!(await watcher.depose(id))) await pause(10)
       child.stdin!.write('confirm\n')
-      child.kill('SIGCONT')
-      t.same(await said.until(line => 'woken' in line), { woken: false })
+      const slept = stopped()
+      t.match(await said.until(line => Number(line.slept) >= slept), { woken: false })
       t.same(await said.until(line => 'lost' in line), { lost: id, holds: false })
       const { confirmed, holds } = await said.until(line => 'confirmed' in line)
       t.equal(holds, true)
@@ -170,13 +183,13 @@ function members(t: Test, where: Where): void {
   t.test('a process that was stopped and that nobody missed goes on as it was', async t => {
     trackLeaks(t)
     const watcher = open(t, where)
-    const [child, said] = start(t, where, 600)
+    const [child, said] = start(t, where, 1_000)
     const id = String((await said.next()).holds)
-    child.kill('SIGSTOP')
+    const stopped = stop(child)
     while (await watcher.find(id, true)) await pause(10)
     child.stdin!.write('confirm\n')
-    child.kill('SIGCONT')
-    t.same(await said.until(line => 'woken' in line), { woken: false })
+    const slept = stopped()
+    t.match(await said.until(line => Number(line.slept) >= slept), { woken: false })
     t.same(await said.until(line => 'confirmed' in line), { confirmed: id, holds: true })
     t.notOk(said.items.some(line => 'lost' in line))
   })
@@ -264,6 +277,17 @@ function start(t: Test, { url }: Where, lease: number): [ChildProcess, Inbox<Lin
     await ended
   })
   return [child, said]
+}
+
+/** Stopped dead; what is returned lets it go on, and tells for how many ms it has not run at the least. */
+function stop(child: ChildProcess): () => number {
+  child.kill('SIGSTOP')
+  const from = performance.now()
+  return () => {
+    const slept = performance.now() - from - 20
+    child.kill('SIGCONT')
+    return slept
+  }
 }
 
 async function call(port: number, name: string): Promise<void> {

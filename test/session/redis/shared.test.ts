@@ -1,6 +1,7 @@
 /** What one process has of Redis: its connections, what they tell, and how it knows that Redis does its work. */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createLog, SILENT } from '../../../src/log.ts'
@@ -9,11 +10,13 @@ import { openShared } from '../../../src/session/redis/shared.ts'
 import { RedisSessionStore } from '../../../src/session/redis/store.ts'
 import type { Shared, SharedStoreOptions } from '../../../src/session/shared.ts'
 import { fails, newSession } from '../../contract/session-store-harness.ts'
-import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
+import { freePort, type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
 import { startCluster } from '../../fixtures/servers/redis-groups.ts'
+import { CA } from '../../fixtures/tls/certificates.ts'
 import { trackLeaks } from '../../helpers/leaks.ts'
 import { backendAt } from '../../helpers/redis-stores.ts'
 
+const TLS = new URL('../../fixtures/tls/', import.meta.url)
 const LIMITS = { maxSessions: 100, idleTtl: 60_000, maxTtl: 600_000 }
 const UNAVAILABLE = { code: 'session_store_unavailable' }
 
@@ -86,6 +89,27 @@ t.test('with a real Redis', { skip: skipWithoutRedis() }, async t => {
     t.teardown(() => redis.stop())
     while (!shared.state.ok || !shared.membership.holds) await pause(5)
     t.ok(await store.create(newSession('a')))
+  })
+
+  t.test('over TLS: with its authority, without verification, and not at all', async t => {
+    trackLeaks(t)
+    const port = await freePort()
+    const redis = await startRedis([
+      ['tls-port', String(port)],
+      ['tls-cert-file', fileURLToPath(new URL('server.pem', TLS))],
+      ['tls-key-file', fileURLToPath(new URL('server.key', TLS))],
+      ['tls-ca-cert-file', fileURLToPath(new URL('ca.pem', TLS))],
+      ['tls-auth-clients', 'no']
+    ])
+    t.teardown(() => redis.stop())
+    const url = `rediss://127.0.0.1:${port}`
+    const one = opened(t, { url, ca: CA }).store('one', LIMITS)
+    await one.create(newSession('a'))
+    await listening(redis, 1)
+    t.match(await opened(t, { url, insecure: true }).store('one', LIMITS).get('a'), { id: 'a' })
+    const unknown = opened(t, { url, timeout: 1_000 })
+    t.match(await fails(() => unknown.store('one', LIMITS).get('a')), UNAVAILABLE)
+    t.equal(unknown.state.ok, false)
   })
 
   for (const where of ['one node', 'a cluster'])
