@@ -28,7 +28,8 @@ import {
 import { newHandle } from '../session/new-session.ts'
 import type { Session } from '../session/session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import { sharedLeg, unbegunLeg } from './modern-rules.ts'
+import { whereHeld } from './held-state.ts'
+import { unbegunLeg } from './modern-rules.ts'
 
 /**
  * Maps sessions. Wherever the upstream leg is a session (a server that assigns an id, a stdio child) the client knows an id
@@ -108,7 +109,7 @@ function modernOnly(x: Exchange): Answer {
 function toSessionless(x: Exchange): Verdict {
   x.leg = x.core.target.sessionless
   if (x.leg) return undefined
-  if (x.core.target.shared) return sharedLeg(x)
+  if (x.core.target.shared) return whereHeld(x)
   const text = `Requests of revision ${x.version} over HTTP to a server on a pipe are not bridged. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
   return refuse('pairing_unsupported', text)
 }

@@ -1,3 +1,5 @@
+import { heldState } from '../interceptors/held-state.ts'
+import { modernRules } from '../interceptors/modern-rules.ts'
 import { sessions as sessionsInterceptor } from '../interceptors/sessions.ts'
 import type { Log } from '../log.ts'
 import { SessionManager } from '../session/manager.ts'
@@ -149,7 +151,8 @@ export async function openRoute(setup: RouteSetup): Promise<Route> {
 }
 
 function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
-  const { settings, log, redactor, metrics } = setup
+  const { settings, log, redactor, metrics, cluster } = setup
+  const handOver = cluster?.of.handOver(cluster.name)
   const pipeline = new Pipeline(
     interceptorList({
       settings,
@@ -159,11 +162,10 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       tokens: setup.tokens ?? [],
       metrics: metrics?.interceptor,
       observers: setup.observers,
+      holds: handOver?.holding(target) !== undefined,
       interceptors: setup.interceptors ?? []
     })
   )
-  const { cluster } = setup
-  const handOver = cluster?.of.handOver(cluster.name)
   if (cluster && cluster.of.address === undefined && target.kind !== 'http')
     log.warn(
       'no-hand-over',
@@ -222,7 +224,11 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
 /** Who came in was looked at where the client is; what it said was changed there as well. */
 function peersCore(core: Core, handOver: HandOver): Core {
   const { settings, log, bus, target, sessions, sessionLoss, meter, deadlines } = core
-  const pipeline = new Pipeline([sessionsInterceptor()])
+  const pipeline = new Pipeline([
+    sessionsInterceptor(),
+    modernRules(),
+    ...(handOver.holding(target) ? [heldState()] : [])
+  ])
   return new Core({
     settings,
     log,
