@@ -249,17 +249,22 @@ export class SessionManager {
   /** Lets go of it: another process may go on with it at once. */
   async release(session: Session): Promise<void> {
     if (session.ended || !session.held) return
+    await this.disown(session)
+    this.#drop(session)
+  }
+
+  /** Writes down that this process does not hold it. */
+  async disown(session: Session): Promise<void> {
     await this.change(session, record => {
       if (ownerOf(record) !== this.#options.membership?.id) return undefined
       const legs = Object.entries(record.legs).map(([name, leg]) => [name, { ...leg, owner: '' }])
       return { legs: Object.fromEntries(legs) }
     })
-    this.#drop(session)
   }
 
   /** Whether another process can go on with it once this one has let go of it. */
   outlives(session: Session): boolean {
-    return session.held && !session.pipe && this.#options.outlives?.(session) === true
+    return session.held && !session.pipe && !session.recovery?.pending && this.#options.outlives?.(session) === true
   }
 
   /** The present server has asked this (`idKey`), and another process may get the answer. */
@@ -365,7 +370,10 @@ export class SessionManager {
   }
 
   #learnOwner(session: Session, owner: string): void {
-    if (owner === this.#options.membership?.id) return
+    const ours = owner === this.#options.membership?.id
+    // Written by this process, which never learned that it was: it does not hold it.
+    if (ours && !session.held && session.remote !== undefined) session.remote = ''
+    if (ours) return
     if (session.held) this.#drop(session)
     else if (session.remote !== undefined) session.remote = owner
   }
