@@ -348,6 +348,8 @@ export class Exchange implements Listener, ReplyListener {
       call.cancel('client-gone')
       if (this.#handOverAgain(new CatflapError('session_moved'))) return
     }
+    // It may all be here, and its client not read it.
+    if (this.#brake?.held) return
     if (this.longLived && this.streaming) return this.finish()
     this.broken(new CatflapError('owner_lost'))
   }

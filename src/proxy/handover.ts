@@ -29,6 +29,8 @@ export class HandOver {
   #watch: NodeJS.Timeout | undefined
   #looking = false
   #toldAt = Number.NEGATIVE_INFINITY
+  /** Are waited for, and were gone at the last look. */
+  readonly #gone = new Set<string>()
   /** Since when those that are waited for cannot be reached, although they are there (`performance.now()`). */
   readonly #silent = new Map<string, number>()
   /** Exchanges that were handed over, and sessions that were taken over, so far. */
@@ -147,16 +149,25 @@ export class HandOver {
     try {
       for (const [owner, set] of [...this.#watched]) {
         const there = await this.membership.find(owner, true)
-        if (there ? await this.#isNear(owner, there) : !(await this.membership.depose(owner))) continue
+        if (there ? await this.#isNear(owner, there) : !(await this.#isGone(owner))) continue
         this.#silent.delete(owner)
         for (const x of [...set]) x.ownerLost()
       }
+      for (const owner of this.#gone) if (!this.#watched.has(owner)) this.#gone.delete(owner)
       for (const owner of this.#silent.keys()) if (!this.#watched.has(owner)) this.#silent.delete(owner)
     } catch {
       // The store does not tell: nobody is taken for gone meanwhile.
     } finally {
       this.#looking = false
     }
+  }
+
+  /** It was so at the last look too: what it had said before it went has come by now. */
+  async #isGone(owner: string): Promise<boolean> {
+    if (!(await this.membership.depose(owner))) return false
+    if (this.#gone.has(owner)) return true
+    this.#gone.add(owner)
+    return false
   }
 
   /** False: it is there, but for a lease there has been no way to it, so that nothing will come from there. */
