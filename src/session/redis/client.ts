@@ -16,21 +16,27 @@ export type RedisClient = Redis | Cluster
 
 /** At most so long between two tries to connect, in ms. */
 const MOST_PAUSE = 2_000
+/** So long after a node was lost it is asked where its slots are, in ms. */
+const LOOK_AFTER = 200
 
 /** Connects by itself, again and again; errors come with commands, and to `error` listeners. */
 export function openRedis(address: RedisAddress, options: ClientOptions): RedisClient {
   const { kind, nodes, master, db } = address
   const common = commonOptions(address, options)
-  if (kind === 'cluster')
-    return new Cluster([...nodes], {
+  if (kind === 'cluster') {
+    const cluster = new Cluster([...nodes], {
       redisOptions: common,
       clusterRetryStrategy: pause,
       slotsRefreshTimeout: options.connectTimeout,
-      retryDelayOnFailover: 200,
+      // What was asked on a connection that broke may have been done: it is not asked again. What is refused has not.
+      retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 200,
       // Servers may tell addresses that are only known by name in certificates.
       ...(address.tls && { dnsLookup: (name, done) => done(null, name) })
     })
+    lookWhereSlotsAre(cluster)
+    return cluster
+  }
   if (kind === 'sentinel')
     return new Redis({
       ...common,
@@ -44,6 +50,22 @@ export function openRedis(address: RedisAddress, options: ClientOptions): RedisC
       ...(address.tls && { sentinelTLS: tlsOf(options) })
     })
   return new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause })
+}
+
+/** A node that is lost may have handed its slots to another one. */
+function lookWhereSlotsAre(cluster: Cluster): void {
+  let timer: NodeJS.Timeout | undefined
+  const stop = (): void => {
+    clearTimeout(timer)
+    timer = undefined
+  }
+  cluster.on('-node', () => {
+    timer ??= setTimeout(() => {
+      timer = undefined
+      if (cluster.status === 'ready') cluster.refreshSlotsCache()
+    }, LOOK_AFTER).unref()
+  })
+  cluster.on('end', stop)
 }
 
 function commonOptions(address: RedisAddress, options: ClientOptions): RedisOptions {

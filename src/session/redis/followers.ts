@@ -1,6 +1,12 @@
+/** Who follows reads its session: where many do, others that ask Redis have their turn between them. */
+const BATCH = 100
+/** Between two batches, in ms. */
+const PAUSE = 50
+
 /** Who wants to know when a session was changed by somebody else, by its name in Redis. */
 export class Followers {
   readonly #byName = new Map<string, Set<() => void>>()
+  #timer: NodeJS.Timeout | undefined
 
   /** Returns how to stop. */
   add(name: string, changed: () => void): () => void {
@@ -23,10 +29,23 @@ export class Followers {
 
   /** Something may have been missed. */
   tellAll(): void {
-    for (const name of [...this.#byName.keys()]) this.tell(name)
+    this.hold()
+    this.#tellNext([...this.#byName.keys()], 0)
+  }
+
+  #tellNext(names: readonly string[], from: number): void {
+    const to = from + BATCH
+    for (const name of names.slice(from, to)) this.tell(name)
+    if (to < names.length) this.#timer = setTimeout(() => this.#tellNext(names, to), PAUSE).unref()
+  }
+
+  /** Who was not told yet by `tellAll` is not told any more: they all will be, later. */
+  hold(): void {
+    clearTimeout(this.#timer)
   }
 
   clear(): void {
+    this.hold()
     this.#byName.clear()
   }
 }

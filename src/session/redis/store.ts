@@ -110,7 +110,10 @@ export class RedisSessionStore implements SessionStore {
         this.#cache?.forget(name)
         this.#followers.tell(name)
       },
-      lost: () => this.#cache?.clear(),
+      lost: () => {
+        this.#cache?.clear()
+        this.#followers.hold()
+      },
       again: () => {
         this.#cache?.clear()
         this.#followers.tellAll()
