@@ -43,6 +43,8 @@ export function openRedis(address: RedisAddress, options: ClientOptions): RedisC
       db,
       sentinels: [...nodes],
       name: master!,
+      // A master that was replaced may go on taking writes for seconds, which all are lost: it is left as soon as sentinels tell.
+      failoverDetector: true,
       sentinelRetryStrategy: pause,
       retryStrategy: pause,
       connectTimeout: options.connectTimeout,
