@@ -58,6 +58,8 @@ async function measure(): Promise<void> {
   const before = await used()
   await costs('create', ids, id => store.create(newSession(id)))
   process.stdout.write(`bytes a session: ${Math.round(((await used()) - before) / count)}\n`)
+  await costs('count', ids.slice(0, 1_000), () => store.count())
+  await costs('look for expired', ids.slice(0, 200), () => store.expired(100), 1)
   await costs('get', ids, id => store.get(id))
   await costs('touch', ids, id => store.touch(id))
   await costs('mark', ids, id => store.mark(id, 'asked 1 7'))

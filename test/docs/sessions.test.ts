@@ -1,5 +1,8 @@
 /** docs/sessions.md says what is in Redis: keys, fields and commands, compared with what several catflaps do there. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { SILENT } from '../../src/log.ts'
@@ -26,8 +29,8 @@ const PARTS: Readonly<Record<string, string>> = {
   INSTANCE: '[\\w-]{16}',
   HELD: '[\\w-]{43}'
 }
-/** Not in what is tried here: only where a cluster, or a command of 2026-07-28, is behind. */
-const UNSEEN_KEYS = [/:held$/]
+/** Not in what is tried here: a command of 2026-07-28, and a store of which nothing was asked for a while. */
+const UNSEEN_KEYS = [/:held$/, /:probe$/]
 /** Asked only now and then. */
 const UNSEEN_COMMANDS = ['ping', 'persist', 'unsubscribe']
 
@@ -51,7 +54,7 @@ function patternOf(key: string): RegExp {
 
 /** As it stands in the page, but for the password. */
 const user = /^(user catflap .*)$/m.exec(page)![1]!.replace('>PASSWORD', `>${PASSWORD}`).split(' ')
-const allowed = user.filter(word => word.startsWith('+')).map(word => word.slice(1))
+const allowed = user.filter(word => word.startsWith('+')).map(word => word.slice(1).split('|')[0]!)
 
 interface Seen {
   /** Names of all keys that anything was done to, with the type of those that are there. */
@@ -123,13 +126,13 @@ async function watch(t: Test, redis: RedisServer, admin: Redis): Promise<() => P
   const [keys, types] = [new Map<string, string | undefined>(), new Map<string, string>()]
   const [channels, fields, commands] = [new Set<string>(), new Set<string>(), new Set<string>()]
   const [legs, facts] = [new Set<string>(), new Set<string>()]
-  const client = new Redis(redis.port, '127.0.0.1')
-  const monitor = await client.monitor()
-  t.teardown(() => {
-    monitor.disconnect()
-    client.disconnect()
-  })
-  monitor.on('monitor', (_time: string, [word = '', key = '', ...rest]: string[], source: string) => {
+  const socket = connect(redis.port, '127.0.0.1')
+  t.teardown(() => void socket.destroy())
+  const monitor = createInterface({ input: socket })
+  monitor.on('line', line => {
+    const [, source] = /^\S+ \[\d+ ([^\]]*)\]/.exec(line) ?? []
+    if (source === undefined) return
+    const [word = '', key = '', ...rest] = wordsOf(line)
     const command = word.toLowerCase()
     const type = TYPES[command.slice(0, 1)]
     if (command === 'monitor' || command === 'acl') return
@@ -146,12 +149,17 @@ async function watch(t: Test, redis: RedisServer, admin: Redis): Promise<() => P
       if (rest[i] === 'f') add(facts, JSON.parse(rest[i + 1]!))
     }
   })
+  const begun = once(monitor, 'line')
+  socket.write('MONITOR\r\n')
+  await begun
   return async () => {
     // What was done before has been seen when this has.
     const last = `${Math.random()}`
-    const over = new Promise<void>(resolve =>
-      monitor.on('monitor', (_: string, [, word]: string[]) => word === last && resolve())
-    )
+    const over = new Promise<void>(resolve => {
+      monitor.on('line', line => {
+        if (wordsOf(line)[1] === last) resolve()
+      })
+    })
     await admin.echo(last)
     await over
     commands.delete('echo')
@@ -159,6 +167,17 @@ async function watch(t: Test, redis: RedisServer, admin: Redis): Promise<() => P
     return { keys, channels, fields, commands, legs, facts }
   }
 }
+
+/** As Redis writes them there. */
+function wordsOf(line: string): string[] {
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, word]) =>
+    word!.replace(/\\(x[0-9a-f]{2}|.)/g, (_, one: string) =>
+      one.length > 1 ? String.fromCharCode(Number.parseInt(one.slice(1), 16)) : (ESCAPES[one] ?? one)
+    )
+  )
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' }
 
 const TYPES: Readonly<Record<string, string>> = { h: 'hash', z: 'sorted set' }
 const WITHOUT_KEYS = new Set(['eval', 'evalsha', 'time', 'publish', 'subscribe', 'unsubscribe', 'ping', 'info', 'echo'])
@@ -221,11 +240,12 @@ async function directly(t: Test, url: string): Promise<void> {
   await store.create(newSession('short'))
   let expired = await store.expired(10)
   while (expired.length === 0) expired = await store.expired(10)
+  await store.mark('short', 'a mark')
   await store.list({ limit: 10 })
   await store.count()
   await store.delete('short')
   await shared.membership.confirm()
-  await shared.membership.depose('nobody-is-so')
+  await shared.membership.depose('nobody-is-so-now')
   const full = shared.store('full', { ...LIMITS, maxSessions: 1 })
   t.teardown(() => full.close())
   await full.create(newSession('first'))
