@@ -41,6 +41,11 @@ export function sharedLeg(x: Exchange): Answer | undefined | Promise<Answer | un
   return verdict.then(v => (x.ended ? undefined : judged(x, shared, v)))
 }
 
+/** The same for an exchange that is past these rules, and was to be carried out elsewhere. */
+export async function judgedAgain(x: Exchange): Promise<Answer | undefined> {
+  return (await sharedLeg(x)) ?? (x.ended ? undefined : request(x))
+}
+
 /** The leg of clients of the legacy era without a session, where a tape has what such clients were told. */
 export function unbegunLeg({ core }: Exchange): Leg | undefined {
   if (core.target.kind !== 'tape') return undefined

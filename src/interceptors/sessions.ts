@@ -12,6 +12,7 @@ import { PEER } from '../protocol/peer-headers.ts'
 import { ASSUMED_VERSION, allowsBatch, type Era, FIRST_MODERN_VERSION, LEGACY_VERSIONS } from '../protocol/versions.ts'
 import type { Connection } from '../proxy/client.ts'
 import type { Exchange } from '../proxy/exchange.ts'
+import { WentElsewhere } from '../proxy/handover.ts'
 import { type Answer, type Interceptor, type Outcome, Slot } from '../proxy/interceptor.ts'
 import { openSessionLeg } from '../proxy/session-leg.ts'
 import { endLost } from '../proxy/session-loss.ts'
@@ -27,7 +28,8 @@ import {
 import { newHandle } from '../session/new-session.ts'
 import type { Session } from '../session/session.ts'
 import type { ReplyHead } from '../transport/upstream.ts'
-import { sharedLeg, unbegunLeg } from './modern-rules.ts'
+import { whereHeld } from './held-state.ts'
+import { unbegunLeg } from './modern-rules.ts'
 
 /**
  * Maps sessions. Wherever the upstream leg is a session (a server that assigns an id, a stdio child) the client knows an id
@@ -38,6 +40,9 @@ export function sessions(): Interceptor {
 }
 
 type Verdict = Answer | undefined | Promise<Answer | undefined>
+
+/** Who has been looked for so long is nowhere, in ms. */
+const LOOKED_LONG = 60_000
 
 /** The session that an exchange has begun, in place of one that it was sent in. */
 const begun = new Slot<Session>()
@@ -104,7 +109,7 @@ function modernOnly(x: Exchange): Answer {
 function toSessionless(x: Exchange): Verdict {
   x.leg = x.core.target.sessionless
   if (x.leg) return undefined
-  if (x.core.target.shared) return sharedLeg(x)
+  if (x.core.target.shared) return whereHeld(x)
   const text = `Requests of revision ${x.version} over HTTP to a server on a pipe are not bridged. Use a client of an earlier revision, or connect it by 'catflap forward --stdio'.`
   return refuse('pairing_unsupported', text)
 }
@@ -149,9 +154,19 @@ async function held(x: Exchange, session: Session, again: boolean): Promise<Answ
   }
   if (!core.handOver) return refuse('owner_unreachable')
   x.chooseAgain = () => held(x, session, true)
-  const refused = await core.handOver.choose(x, session, again)
-  if (refused || x.ended || x.peer !== undefined) return refused
+  try {
+    const refused = await core.handOver.choose(x, session, again)
+    if (refused || x.ended || x.peer !== undefined) return refused
+  } catch (error) {
+    return lookAgain(x, session, error)
+  }
   return inSession(x, session)
+}
+
+/** It went elsewhere in the midst of it: nothing of the exchange was done. */
+function lookAgain(x: Exchange, session: Session, error: unknown): Verdict {
+  if (!(error instanceof WentElsewhere)) throw error
+  return performance.now() - x.startedAt > LOOKED_LONG ? refuse('owner_unreachable') : whoHolds(x, session)
 }
 
 /** What this process held may have been taken from it: looks once more. */
@@ -163,8 +178,12 @@ async function whoHolds(x: Exchange, { id }: Session): Promise<Answer | undefine
 async function reopened(x: Exchange, session: Session): Promise<Answer | undefined> {
   const { reopen } = await import('../proxy/child-loss.ts')
   // Somebody else may have been quicker.
-  const refused = session.recovery?.lost && (await reopen(x, session))
-  return refused ?? onLeg(x, session)
+  try {
+    const refused = session.recovery?.lost && (await reopen(x, session))
+    return refused ?? onLeg(x, session)
+  } catch (error) {
+    return lookAgain(x, session, error)
+  }
 }
 
 function onLeg(x: Exchange, session: Session): Verdict {
@@ -192,8 +211,9 @@ function asServer(x: Exchange, session: Session): Verdict {
     return refuse('unsupported_version', `MCP-Protocol-Version '${version}' is not supported in this session.`)
   if (x.kind !== 'terminate') return undefined
   // It is unknown from now on; how long its child takes to go is not for the client to wait for.
-  void x.core.sessions.end(session, 'client')
-  return { http: { status: 200, headers: [], body: undefined } }
+  const ended = x.core.sessions.terminate(session)
+  const answer: Answer = { http: { status: 200, headers: [], body: undefined } }
+  return x.core.handOver ? ended.then(() => answer) : answer
 }
 
 async function start(x: Exchange): Promise<Answer | undefined> {
@@ -296,7 +316,9 @@ function settle(x: Exchange, session: Session, head: ReplyHead): void | Promise<
   const sessions = x.core.sessions
   if (x.kind === 'terminate') {
     // 405: this server does not let clients end sessions, so it goes on.
-    if (head.status < 300 || head.status === 404) void sessions.end(session, 'client')
+    const ended = head.status < 300 || head.status === 404 ? sessions.terminate(session) : undefined
+    // Other instances are to know before the client does.
+    if (x.core.handOver) return ended
   } else if (x.lost) endLost(x, session, 'the server no longer knows it')
   return x.kind === 'listen' && x.peer === undefined ? streamOpened(x, session, head) : undefined
 }

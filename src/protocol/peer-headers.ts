@@ -12,6 +12,8 @@ export const PEER = {
   client: 'Catflap-Client',
   /** `1`: it was posted to a pipe of HTTP+SSE, which the other one holds. */
   pipe: 'Catflap-Pipe',
+  /** In the place of a session: the name of what that instance holds, and the request is about. */
+  held: 'Catflap-Held',
   /** On an answer: nothing of the request was done, whoever owns the session now may do it. */
   unprocessed: 'Catflap-Unprocessed'
 } as const

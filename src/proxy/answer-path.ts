@@ -56,7 +56,8 @@ export class AnswerPath implements Attached {
   onMessage(message: Message, last: boolean): void {
     const x = this.#x
     if (x.ended) return
-    if (!x.core.pipeline.hasMessage && !this.#order.held) return this.#writeMessage(message, last)
+    const { pipeline } = x.core
+    if (!this.#order.held && !(pipeline.hasMessage && pipeline.wants(x))) return this.#writeMessage(message, last)
     // A pipe is shared, so it goes on while a hook holds what it said to one exchange.
     if (x.transport === 'http' && x.full) return x.broken(new CatflapError('slow_client', HELD_UP))
     const size = message.bytes.length

@@ -1,4 +1,4 @@
-import { asCatflapError, CatflapError } from '../errors.ts'
+import { asCatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { announcedLists } from '../protocol/server-identity.ts'
 import { epochOf } from '../session/recorded-leg.ts'
@@ -6,6 +6,7 @@ import type { Session } from '../session/session.ts'
 import { ask } from '../transport/upstream/shared-child-ask.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Exchange } from './exchange.ts'
+import { goneHere } from './handover.ts'
 import type { Answer } from './interceptor.ts'
 import { type LossOutcome, restore, Unrecoverable } from './renew-leg.ts'
 import { firstWords, moved, mustBe, recover } from './renew-session.ts'
@@ -28,7 +29,7 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
     recovery.pending = undefined
   })
   return recovery.pending.then(
-    leg => (leg && !session.ended ? undefined : { error: new CatflapError('session_not_found') }),
+    leg => (leg && !session.ended ? undefined : goneHere(x, session)),
     error => ({ error: asCatflapError(error) })
   )
 }

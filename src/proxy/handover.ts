@@ -4,10 +4,11 @@ import { factsOf } from '../session/facts.ts'
 import { epochOf, ownerOf, recordedLeg } from '../session/recorded-leg.ts'
 import { Recovery } from '../session/recovery.ts'
 import type { Session } from '../session/session.ts'
-import type { Membership } from '../session/shared.ts'
-import type { Peers } from '../transport/upstream/peer.ts'
-import type { Core } from './core.ts'
+import type { Instance, Membership } from '../session/shared.ts'
+import type { Peers, PeerTo } from '../transport/upstream/peer.ts'
+import type { Core, Target } from './core.ts'
 import type { Exchange } from './exchange.ts'
+import { HeldNames } from './held-names.ts'
 import type { Answer } from './interceptor.ts'
 
 export interface HandOverParts {
@@ -22,6 +23,7 @@ export interface HandOverParts {
 /** What only one of several processes can do is done there: the part of one route. */
 export class HandOver {
   readonly membership: Membership
+  readonly held: HeldNames
   readonly #parts: HandOverParts
   readonly #watched = new Map<string, Set<Exchange>>()
   #watch: NodeJS.Timeout | undefined
@@ -33,6 +35,7 @@ export class HandOver {
   constructor(parts: HandOverParts) {
     this.#parts = parts
     this.membership = parts.membership
+    this.held = new HeldNames(parts.membership, parts.route)
   }
 
   /**
@@ -44,7 +47,7 @@ export class HandOver {
     const until = x.startedAt + 2 * lease + PATIENCE
     for (let fresh = again; !x.ended; fresh = true) {
       if (fresh) await sleep(PAUSE)
-      if (session.ended) return NOT_FOUND()
+      if (session.ended) return await goneHere(x, session)
       const owner = session.remote
       x.peer = undefined
       if (owner === undefined) return undefined
@@ -52,7 +55,7 @@ export class HandOver {
       if (performance.now() > until) return { error: new CatflapError('owner_unreachable') }
       if (there) {
         if (there.address === undefined || !peers) return { error: new CatflapError('owner_unreachable', NO_WAY) }
-        if (fresh && !(await x.core.sessions.refresh(session))) return NOT_FOUND()
+        if (fresh && !(await x.core.sessions.refresh(session))) return await goneHere(x, session)
         if (session.remote !== owner) continue
         this.#lead(x, session, owner, peers, there.address)
         return undefined
@@ -64,16 +67,48 @@ export class HandOver {
     return undefined
   }
 
-  #lead(x: Exchange, session: Session, owner: string, peers: Peers, address: string): void {
+  /** What the server of each process has given to clients; undefined: nobody else would come for it, or could be reached. */
+  holding({ kind }: Target): HeldNames | undefined {
+    return kind === 'stdio' && this.#parts.peers ? this.held : undefined
+  }
+
+  /** Finds the process that holds what a request names. Where `x.peer` is undefined afterwards, this one is to carry it out. */
+  async toHolder(x: Exchange, name: string, again: boolean): Promise<Answer | undefined> {
+    const { lease, peers } = this.#parts
+    x.peer = undefined
+    if (again) await sleep(PAUSE)
+    const [owner, there] = await this.#holderOf(name, again)
+    if (x.ended || owner === undefined || there?.address === undefined || !peers) return undefined
+    if (performance.now() > x.startedAt + 2 * lease + PATIENCE) return { error: new CatflapError('owner_unreachable') }
     x.peer = owner
-    x.leg = peers.leg(address, {
+    x.leg = peers.leg(there.address, this.#to(x, owner, { session: undefined, held: name }))
+    return undefined
+  }
+
+  /** A store that does not tell keeps no request from a server that may know what to do with it. */
+  async #holderOf(name: string, fresh: boolean): Promise<[owner?: string, there?: Instance]> {
+    try {
+      const owner = await this.membership.holder(name)
+      if (owner === undefined || owner === this.membership.id) return []
+      return [owner, await this.membership.find(owner, fresh)]
+    } catch {
+      return []
+    }
+  }
+
+  #to(x: Exchange, instance: string, what: Pick<PeerTo, 'session' | 'held' | 'pipe'>): PeerTo {
+    return {
       route: this.#parts.route,
-      instance: owner,
-      session: session.id,
+      instance,
       principal: x.principal,
       remoteAddress: x.client?.remoteAddress,
-      pipe: x.posted
-    })
+      ...what
+    }
+  }
+
+  #lead(x: Exchange, session: Session, owner: string, peers: Peers, address: string): void {
+    x.peer = owner
+    x.leg = peers.leg(address, this.#to(x, owner, { session: session.id, pipe: x.posted }))
   }
 
   /** The exchange is on its way to its peer: where that is gone, it fails. */
@@ -117,7 +152,7 @@ export class HandOver {
       await core.sessions.end(session, 'client')
       return { http: { status: 200, headers: [], body: undefined } }
     }
-    if (!(await core.sessions.refresh(session))) return NOT_FOUND()
+    if (!(await core.sessions.refresh(session))) return await goneHere(x, session)
     // Somebody else was quicker.
     if (session.remote === undefined || (session.remote !== owner && session.remote !== '')) return undefined
     if (!mayOutlive(core, session)) {
@@ -130,7 +165,7 @@ export class HandOver {
       recovery.pending = undefined
     })
     return await recovery.pending.then(
-      leg => (leg && !session.ended ? undefined : NOT_FOUND()),
+      leg => (leg && !session.ended ? undefined : goneHere(x, session)),
       error => ({ error: asCatflapError(error) })
     )
   }
@@ -183,6 +218,7 @@ export class HandOver {
   close(): void {
     clearInterval(this.#watch)
     this.#watched.clear()
+    this.held.close()
   }
 }
 
@@ -201,4 +237,13 @@ function NOT_FOUND(): Answer {
 export function mayOutlive({ sessionLoss, target }: Core, { record }: Session): boolean {
   if (sessionLoss !== 'reinitialize' || target.kind !== 'stdio') return false
   return factsOf(record).server !== undefined && recordedLeg(record, target.name)?.initialize !== undefined
+}
+
+/** This process has let go of a session that goes on elsewhere: whoever needs it looks once more. */
+export class WentElsewhere extends Error {}
+
+/** It is not here any more. Rejects with WentElsewhere. */
+export async function goneHere(x: Exchange, session: Session): Promise<Answer> {
+  if (await x.core.sessions.find(session.id, session.record.principal)) throw new WentElsewhere()
+  return NOT_FOUND()
 }

@@ -1,4 +1,5 @@
 import { admission } from '../interceptors/admission.ts'
+import { heldState } from '../interceptors/held-state.ts'
 import { limits } from '../interceptors/limits.ts'
 import { modernRules } from '../interceptors/modern-rules.ts'
 import { sessions } from '../interceptors/sessions.ts'
@@ -18,6 +19,8 @@ export interface InterceptorOptions {
   readonly metrics?: Interceptor
   /** Are told how everything ended: the access log, the audit trail. */
   readonly observers?: readonly Interceptor[]
+  /** Other processes serve the same clients, each with a server of its own. */
+  readonly holds?: boolean
   /** The user's own. */
   readonly interceptors: readonly Interceptor[]
 }
@@ -37,6 +40,7 @@ export function interceptorList(options: InterceptorOptions): readonly Intercept
     limits(settings),
     sessions(),
     modernRules(),
+    ...(options.holds ? [heldState()] : []),
     ...options.interceptors
   ]
 }

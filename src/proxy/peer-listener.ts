@@ -47,7 +47,8 @@ interface Handed {
   readonly route: PeerRoute
   readonly query: string | undefined
   readonly instance: string
-  readonly session: string
+  /** Undefined in an era without sessions: the server here has given what the request names. */
+  readonly session: string | undefined
   readonly principal: string
   readonly pipe: boolean
 }
@@ -122,7 +123,7 @@ export class PeerListener {
     if (!route) return new CatflapError('not_found', 'This instance serves no such route.')
     const instance = getHeader(rawHeaders, INSTANCE) ?? ''
     if (instance !== this.#options.instance()) return new CatflapError('session_moved')
-    if (session === undefined) return new CatflapError('session_required')
+    if (session === undefined && getHeader(rawHeaders, HELD) === undefined) return new CatflapError('session_required')
     const principal = decoded(getHeader(rawHeaders, PRINCIPAL))
     if (principal === undefined) return new CatflapError('invalid_request', `${PEER.principal} is missing.`)
     const pipe = getHeader(rawHeaders, PIPE) === '1'
@@ -135,7 +136,7 @@ export class PeerListener {
       const { route, session, principal, instance } = handed
       await whoLeftIsKnown()
       if (isGone(x, socket)) return
-      const may = (await route.before?.(session, principal)) ?? true
+      const may = (session === undefined ? undefined : await route.before?.(session, principal)) ?? true
       if (isGone(x, socket)) return
       const refused = may === true ? undefined : may
       const moved = instance === this.#options.instance() ? undefined : new CatflapError('session_moved')
@@ -152,6 +153,7 @@ export class PeerListener {
 const INSTANCE = PEER.instance.toLowerCase()
 const PRINCIPAL = PEER.principal.toLowerCase()
 const PIPE = PEER.pipe.toLowerCase()
+const HELD = PEER.held.toLowerCase()
 const CLIENT = PEER.client.toLowerCase()
 
 function exchangeOf({ route, query, principal, pipe }: Handed, req: IncomingMessage, reply: HttpReply): Exchange {

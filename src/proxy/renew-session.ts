@@ -1,9 +1,10 @@
-import { CatflapError } from '../errors.ts'
+import { asCatflapError, CatflapError } from '../errors.ts'
 import { Message } from '../protocol/message.ts'
 import { announcedLists, serverIdentity } from '../protocol/server-identity.ts'
 import { factsOf, withFacts } from '../session/facts.ts'
 import { epochOf, recordedLeg } from '../session/recorded-leg.ts'
 import type { Session } from '../session/session.ts'
+import { SessionStoreUnavailableError } from '../session/store.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
@@ -45,7 +46,7 @@ export interface RecoverOptions {
 
 /**
  * Runs `renew`, and tells everybody who has to know how that went. Where it fails the session ends. Rejects only with what
- * `passing` says is no reason for that.
+ * `passing` says is no reason for that, and where the store is away.
  */
 export async function recover(
   x: Exchange,
@@ -72,8 +73,10 @@ export async function recover(
     core.log.info('session-reinitialized', `session ${handle}: ${text}`, { session: handle, outcome })
     if (core.bus.active) core.tap.note(x, 'session-reinitialized', text)
     return session.leg
-  } catch (error) {
-    if (passing(error)) {
+  } catch (thrown) {
+    const error = thrown instanceof SessionStoreUnavailableError ? asCatflapError(thrown) : thrown
+    // Who cannot agree with the others now can do so later: nothing ends for that.
+    if (isStoreAway(error) || passing(error)) {
       if (recovery) recovery.inVain = true
       throw error
     }
@@ -87,6 +90,10 @@ export async function recover(
   } finally {
     clearTimeout(timer)
   }
+}
+
+function isStoreAway(error: unknown): boolean {
+  return error instanceof CatflapError && error.code === 'store_unavailable'
 }
 
 function outcomeOf(error: unknown): LossOutcome {

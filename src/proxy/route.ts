@@ -1,3 +1,5 @@
+import { heldState } from '../interceptors/held-state.ts'
+import { modernRules } from '../interceptors/modern-rules.ts'
 import { sessions as sessionsInterceptor } from '../interceptors/sessions.ts'
 import type { Log } from '../log.ts'
 import { SessionManager } from '../session/manager.ts'
@@ -5,6 +7,7 @@ import { MemorySessionStore } from '../session/memory-store.ts'
 import { recordedLeg } from '../session/recorded-leg.ts'
 import type { Session, SessionEnd } from '../session/session.ts'
 import type { SessionStore } from '../session/store.ts'
+import { storeFailed } from '../session/store-failed.ts'
 import { FrameBus } from '../tape/bus.ts'
 import type { LiveFeed } from '../tape/live.ts'
 import type { TapeRecorder } from '../tape/recorder.ts'
@@ -148,7 +151,8 @@ export async function openRoute(setup: RouteSetup): Promise<Route> {
 }
 
 function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
-  const { settings, log, redactor, metrics } = setup
+  const { settings, log, redactor, metrics, cluster } = setup
+  const handOver = cluster?.of.handOver(cluster.name)
   const pipeline = new Pipeline(
     interceptorList({
       settings,
@@ -158,11 +162,10 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
       tokens: setup.tokens ?? [],
       metrics: metrics?.interceptor,
       observers: setup.observers,
+      holds: handOver?.holding(target) !== undefined,
       interceptors: setup.interceptors ?? []
     })
   )
-  const { cluster } = setup
-  const handOver = cluster?.of.handOver(cluster.name)
   if (cluster && cluster.of.address === undefined && target.kind !== 'http')
     log.warn(
       'no-hand-over',
@@ -221,7 +224,11 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
 /** Who came in was looked at where the client is; what it said was changed there as well. */
 function peersCore(core: Core, handOver: HandOver): Core {
   const { settings, log, bus, target, sessions, sessionLoss, meter, deadlines } = core
-  const pipeline = new Pipeline([sessionsInterceptor()])
+  const pipeline = new Pipeline([
+    sessionsInterceptor(),
+    modernRules(),
+    ...(handOver.holding(target) ? [heldState()] : [])
+  ])
   return new Core({
     settings,
     log,
@@ -242,7 +249,7 @@ function endOldStreams(core: Core, session: Session): void {
   if (session.streams === 0) return
   import('./renew-session.ts')
     .then(({ tellStreams }) => tellStreams(core, session))
-    .catch(error => core.log.error('store-failed', `the session store failed: ${error}`))
+    .catch(error => storeFailed(core.log, error))
 }
 
 /** Both sides' ids of a session are secrets; whoever repeats one in a text shows the handle instead. */

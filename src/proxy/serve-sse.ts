@@ -9,7 +9,9 @@ import type { HttpReply } from '../transport/downstream/http-reply.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Deadline } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
+import { WentElsewhere } from './handover.ts'
 import { InOrder } from './in-order.ts'
+import type { Answer } from './interceptor.ts'
 import { PipeConnection } from './pipe-connection.ts'
 import { PipeReply } from './pipe-reply.ts'
 import { classify, readPost, refuse } from './serve-http.ts'
@@ -106,11 +108,16 @@ function elsewhere(x: Exchange, session: Session, parsed: Message | readonly Mes
   x.posted = true
   let again = false
   x.relay(async () => {
-    const refused = await handOver!.choose(x, session, again)
+    const refused = await handOver!.choose(x, session, again).catch(unlessGone)
     again = true
     // Nobody can take over a stream.
     return refused ?? (x.peer === undefined ? { error: streamGone() } : undefined)
   })
+}
+
+function unlessGone(error: unknown): Answer {
+  if (error instanceof WentElsewhere) return { error: streamGone() }
+  throw error
 }
 
 /** In this transport a session is its stream. */

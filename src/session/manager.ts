@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
@@ -48,6 +49,9 @@ const FAREWELLS_AT_ONCE = 128
 const FAREWELL_TIME = 5_000
 /** Where others tell what they have ended, that is looked for only so often: each so many passes of the reaper. */
 const SWEEP_EVERY = 10
+/** What others have to know is told again where the store was away, so often and after so many ms. */
+const MARK_TRIES = 40
+const MARK_AGAIN = 250
 
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
@@ -260,29 +264,42 @@ export class SessionManager {
 
   /** The present server has asked this (`idKey`), and another process may get the answer. */
   asked(session: Session, key: string): void {
-    if (!session.stored) return
-    this.#shared?.mark?.(session.id, markOf(session, key)).catch(error => this.#storeFailed(error))
+    this.#mark(session, markOf(session, key))
   }
 
   /** Events of the present server have ids: a client may name one of them to another process. */
   hasIds(session: Session): void {
-    if (!session.stored) return
-    this.#shared?.mark?.(session.id, `ids ${epochOf(session.record)}`).catch(error => this.#storeFailed(error))
+    this.#mark(session, `ids ${epochOf(session.record)}`)
+  }
+
+  /** A store that is away for a moment is told a little later. */
+  #mark(session: Session, mark: string, tries = MARK_TRIES): void {
+    if (!session.stored || session.ended) return
+    this.#shared?.mark?.(session.id, mark).catch(error => {
+      if (tries <= 1) return this.#storeFailed(error)
+      setTimeout(() => this.#mark(session, mark, tries - 1), MARK_AGAIN).unref()
+    })
   }
 
   /** Whether another process knows that they have. */
-  hadIds({ id, record, stored }: Session): Promise<boolean> | undefined {
-    if (!stored) return undefined
-    return this.#shared?.marked?.(id, `ids ${epochOf(record)}`).catch(error => {
-      this.#storeFailed(error)
-      return true
-    })
+  hadIds(session: Session): Promise<boolean> | undefined {
+    return this.#marked(session, `ids ${epochOf(session.record)}`)
   }
 
   /** Whether it has asked so where another process heard it; undefined: there is no other. Where nobody knows, it may have. */
   wasAsked(session: Session, key: string): Promise<boolean> | undefined {
+    const mark = markOf(session, key)
+    // Who has heard it may be about to tell.
+    return this.#marked(session, mark)?.then(async known => {
+      if (known) return true
+      await sleep(MARK_AGAIN)
+      return (await this.#marked(session, mark)) ?? false
+    })
+  }
+
+  #marked(session: Session, mark: string): Promise<boolean> | undefined {
     if (!session.stored) return undefined
-    return this.#shared?.marked?.(session.id, markOf(session, key)).catch(error => {
+    return this.#shared?.marked?.(session.id, mark).catch(error => {
       this.#storeFailed(error)
       return true
     })
@@ -363,11 +380,18 @@ export class SessionManager {
     this.#options.onRenew?.(session)
   }
 
-  /** Ends a session: first it is unknown to clients, then its upstream side goes. */
-  async end(session: Session, why: SessionEnd): Promise<void> {
-    if (session.ended) return
+  /** Its client ends it. Resolves when nobody knows it any more; its upstream side may still take its time. */
+  async terminate(session: Session): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    void this.end(session, 'client', resolve)
+    await promise
+  }
+
+  /** Ends a session: first it is unknown to clients (`unknown` is called), then its upstream side goes. */
+  async end(session: Session, why: SessionEnd, unknown?: () => void): Promise<void> {
+    if (session.ended) return unknown?.()
     session.ended = true
-    const ending = this.#end(session, why)
+    const ending = this.#end(session, why, unknown)
     this.#ending.add(ending)
     try {
       await ending
@@ -376,9 +400,10 @@ export class SessionManager {
     }
   }
 
-  async #end(session: Session, why: SessionEnd): Promise<void> {
+  async #end(session: Session, why: SessionEnd, unknown?: () => void): Promise<void> {
     session.unfollow?.()
     const ours = await this.#delete(session)
+    unknown?.()
     this.#live.delete(session.id)
     session.channel?.close()
     session.pipe?.sessionEnded()

@@ -93,6 +93,10 @@ export interface Membership {
    * Of a lease that goes on and one that is ended so, exactly one happens.
    */
   depose(id: string): Promise<boolean>
+  /** For so many ms, who asks for the holder of `name` hears of this process. One that holds it already is forgotten. */
+  hold(name: string, ttl: number): Promise<void>
+  /** The name of the process that holds it, which may be gone by now; undefined: none does. */
+  holder(name: string): Promise<string | undefined>
   /** Is called with the former name when everything owned under it is lost. Returns how to stop that. */
   onLost(listener: (id: string) => void): () => void
 }

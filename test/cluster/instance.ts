@@ -1,9 +1,7 @@
 /** One catflap process of a stage: killed, paused and started again at the same place. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { type CatflapRun, runCatflap } from '../helpers/catflap.ts'
 
-const PROGRAM = fileURLToPath(new URL('./servers/instance.ts', import.meta.url))
 /** Of what it has to be ended after SIGTERM, its drain included, in ms. */
 const STOP = 15_000
 const START = 60_000
@@ -33,7 +31,7 @@ export class Instance {
 
   async start(): Promise<void> {
     // What the test runner has every Node process load would make each start slow.
-    const run = runCatflap(['reverse', '--config', this.#file], { entry: PROGRAM, env: { NODE_OPTIONS: '' } })
+    const run = runCatflap(['reverse', '--config', this.#file], { env: { NODE_OPTIONS: '' } })
     this.#run = run
     try {
       await run.events.until(event => event.event === 'listening', { timeoutMs: START })

@@ -47,7 +47,12 @@ t.test('there is no table of keys that do not exist', async t => {
   t.equal(written.length, known.size)
 })
 
-const ENV = { TEAM_TOKEN: 'a-token-for-the-team', TOKEN: 'a-token-for-examples', GITHUB_TOKEN: 'a-token-for-github', REDIS_PASSWORD: 'a-password-of-redis' }
+const ENV = {
+  TEAM_TOKEN: 'a-token-for-the-team',
+  TOKEN: 'a-token-for-examples',
+  GITHUB_TOKEN: 'a-token-for-github',
+  REDIS_PASSWORD: 'a-password-of-redis'
+}
 
 /** What the examples name, beside them. */
 function besides(t: Test, example: string): string {

@@ -36,7 +36,7 @@ export interface StdioPeer {
 
 export const SERVERS = fileURLToPath(new URL('../fixtures/servers/', import.meta.url))
 
-export type StdioFixture = 'raw-stdio.ts' | 'stdio-server.ts' | 'puppet-stdio.ts'
+export type StdioFixture = 'raw-stdio.ts' | 'stdio-server.ts' | 'puppet-stdio.ts' | 'keeping-stdio.ts'
 
 /** The argv of a TypeScript fixture in test/fixtures/servers. */
 export function fixtureArgv(file: StdioFixture, ...args: string[]): [string, ...string[]] {

@@ -9,6 +9,7 @@ import { rawPost, rawRequest } from '../helpers/raw-client.ts'
 import { StoreOfItsOwn } from '../helpers/redis-stores.ts'
 import { initialize, legacyHeaders, rpc } from '../helpers/rpc.ts'
 import { callTool, client, openDoor, rawSession } from './http-door.ts'
+import { losingServer } from './losing-server.ts'
 import { LogInbox } from './pipe-door.ts'
 import { openReverse, to } from './reverse-door.ts'
 
@@ -193,3 +194,37 @@ t.test('local: each route of a reverse proxy goes on, and has its own sessions a
   for (const name of ['one', 'two']) await until(async () => (await kept(redis, name)).length === 1, name)
   for (const c of clients) t.ok(await callTool(c, 'count'))
 })
+
+t.test(
+  'local: what the server loses meanwhile is begun anew when that can be agreed, and has not ended',
+  { skip },
+  async t => {
+    trackLeaks(t)
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const losing = await losingServer()
+    t.teardown(() => losing.server.close())
+    const log = new LogInbox('lines of the log')
+    const sharedStore = { url: redis.url, timeout: TIMEOUT, onFailure: 'local' } as const
+    const { url } = await openDoor(t, losing.server.url, { log, sharedStore })
+    const id = await rawSession(url)
+    t.equal((await rawPost(url, rpc(1, 'count'), legacyHeaders(id))).status, 200)
+    await redis.kill()
+    await log.until(line => line.event === 'store-down')
+    losing.lose()
+    for (const n of [2, 3]) {
+      const answer = await rawPost(url, rpc(n, 'count'), legacyHeaders(id))
+      t.equal(answer.status, 503)
+      t.match(answer.json(), { id: n, error: { data: { code: 'store_unavailable' } } })
+    }
+    await startedAgain(t, redis)
+    await log.until(line => line.event === 'store-told')
+    t.equal((await rawPost(url, rpc(4, 'count'), legacyHeaders(id))).status, 200)
+    t.equal(losing.initializes.length, 2)
+    t.equal(losing.accepted.filter(method => method === 'count').length, 2)
+    t.same(
+      (await kept(redis)).flatMap(({ legs }) => Object.values(legs).map(({ epoch }) => epoch)),
+      [2]
+    )
+  }
+)

@@ -65,6 +65,11 @@ export function leaseKey(prefix: string, instance: string): string {
   return `${prefix}${LAYOUT}:@:{${instance}}`
 }
 
+/** Which process holds what is called so. */
+export function heldKey(prefix: string, name: string): string {
+  return `${prefix}${LAYOUT}:@:{${name}}:held`
+}
+
 /** What can be written, to see whether anything can. */
 export function probeKey(prefix: string, shard: number): string {
   return `${prefix}${LAYOUT}:@:{${shard}}:probe`

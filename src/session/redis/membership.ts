@@ -3,7 +3,7 @@ import type { Log } from '../../log.ts'
 import type { Instance, Membership } from '../shared.ts'
 import { type Awaitable, SessionStoreClosedError, SessionStoreUnavailableError } from '../store.ts'
 import type { RedisBackend } from './backend.ts'
-import { leaseKey } from './keys.ts'
+import { heldKey, leaseKey } from './keys.ts'
 import { Lease } from './lease.ts'
 import { Script } from './script.ts'
 import { DEPOSE, LET_GO, RENEW } from './scripts.ts'
@@ -117,6 +117,16 @@ export class RedisMembership implements Membership {
     const gone = await this.#backend.run(SCRIPTS.depose, [leaseKey(this.#backend.prefix, id)], [String(DEAD_FOR)])
     this.#known.delete(id)
     return gone === 1
+  }
+
+  async hold(name: string, ttl: number): Promise<void> {
+    const key = heldKey(this.#backend.prefix, name)
+    await this.#backend.do(client => client.set(key, this.id, 'PX', ttl))
+  }
+
+  async holder(name: string): Promise<string | undefined> {
+    const id = await this.#backend.do(client => client.get(heldKey(this.#backend.prefix, name)))
+    return id !== null && isId(id) ? id : undefined
   }
 
   onLost(listener: (id: string) => void): () => void {

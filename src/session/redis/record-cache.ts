@@ -31,9 +31,12 @@ export class RecordCache {
   get(name: string): SessionRecord | undefined {
     const known = this.#known.get(name)
     if (!known) return undefined
-    if (performance.now() < known.until) return known.record
-    this.#known.delete(name)
-    return undefined
+    return performance.now() < known.until ? known.record : undefined
+  }
+
+  /** What was known of it last, however long ago. */
+  last(name: string): SessionRecord | undefined {
+    return this.#known.get(name)?.record
   }
 
   set(name: string, record: SessionRecord, moment = this.#moment): void {

@@ -40,10 +40,11 @@ redis.call('ZADD', KEYS[4], 0, ARGV[2])
 return string.format('%.0f', now)
 `
 
-/** Gives the record, or nothing. */
+/** Then: the version that is known, or nothing. Gives the record, of a version that is known only when it was last seen; nothing where there is none. */
 export const GET = `${NOW}
 local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not due or tonumber(due) <= now then return {} end
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'v') == ARGV[3] then return {'t', redis.call('HGET', KEYS[1], 't')} end
 return redis.call('HGETALL', KEYS[1])
 `
 

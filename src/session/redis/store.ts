@@ -39,7 +39,7 @@ export interface RedisStoreOptions {
   readonly claimTtl?: number
   /** Milliseconds behind its expiry after which Redis drops a session that no reaper has ended. Default 1 hour. */
   readonly grace?: number
-  /** Milliseconds for which a record that was read is taken for the present one, unless Redis tells of a change. Default 1 second; 0: never. */
+  /** Milliseconds for which a record that was read is taken for the present one, unless Redis tells of a change. Default 5 seconds; 0: never. */
   readonly cacheFor?: number
   /** Milliseconds within which uses of a session are told once. Default a twentieth of `idleTtl`, at most 10 seconds; 0: each. */
   readonly touchEvery?: number
@@ -88,7 +88,7 @@ export class RedisSessionStore implements SessionStore {
   #closed = false
 
   constructor(options: RedisStoreOptions) {
-    const { backend, name, idleTtl = 30 * 60_000, maxTtl = 24 * 3_600_000, cacheFor = 1_000 } = options
+    const { backend, name, idleTtl = 30 * 60_000, maxTtl = 24 * 3_600_000, cacheFor = 5_000 } = options
     if (!/^[a-z0-9_-]+$/.test(name)) throw new RangeError('a store is called by letters a to z, digits, - and _')
     this.#backend = backend
     this.#keys = new Keys(backend.prefix, name)
@@ -141,11 +141,20 @@ export class RedisSessionStore implements SessionStore {
 
   async #get(name: string): Promise<SessionRecord | undefined> {
     const moment = this.#cache?.moment
-    const fields = await this.#run(SCRIPTS.get, this.#keys.ofSession(name), [name])
-    if (fields.length === 0) return undefined
-    const record = recordOf(name, fields, this.#seal)
+    const last = this.#cache?.last(name)
+    const version = last === undefined ? '' : String(last.version)
+    const fields = await this.#run(SCRIPTS.get, this.#keys.ofSession(name), [name, version])
+    if (fields.length === 0) return this.#gone(name)
+    const record =
+      last && isSame(fields)
+        ? Object.freeze({ ...last, lastSeenAt: Number(fields[1]) })
+        : recordOf(name, fields, this.#seal)
     if (moment !== undefined) this.#cache?.set(name, record, moment)
     return record
+  }
+
+  #gone(name: string): undefined {
+    this.#cache?.forget(name)
   }
 
   async update(id: string, expectedVersion: number, change: SessionChange): Promise<UpdateResult> {
@@ -290,6 +299,11 @@ export class RedisSessionStore implements SessionStore {
   #open(): void {
     if (this.#closed) throw new SessionStoreClosedError()
   }
+}
+
+/** Of the version that was known. */
+function isSame(fields: Fields): boolean {
+  return fields.length === 2 && fields[0] === 't'
 }
 
 function placeOf(cursor: string): [shard: number, after: string] {

@@ -9,12 +9,15 @@ import { isSent } from './http-call.ts'
 import { withQuery } from './http-path.ts'
 import { errorCode } from './http-pool.ts'
 
-/** Whose session it is that another instance holds. */
+/** What another instance holds. */
 export interface PeerTo {
   readonly route: string
   /** The name under which the other one owns it. */
   readonly instance: string
-  readonly session: string
+  /** The id of the session; undefined: it is `held`. */
+  readonly session: string | undefined
+  /** The name of something that its server has given to a client, in an era without sessions. */
+  readonly held?: string
   readonly principal: string
   /** The client's. */
   readonly remoteAddress?: string
@@ -84,7 +87,9 @@ export class Peers {
 
   #headers(input: CallInput, to: PeerTo): string[] {
     const headers = withoutPeerHeaders(input.headers, false)
-    headers.push('Accept-Encoding', 'identity', 'Mcp-Session-Id', to.session, PEER.instance, to.instance)
+    headers.push('Accept-Encoding', 'identity', PEER.instance, to.instance)
+    if (to.session !== undefined) headers.push('Mcp-Session-Id', to.session)
+    else if (to.held !== undefined) headers.push(PEER.held, to.held)
     headers.push(PEER.principal, encodePrincipal(to.principal), PEER.from, this.#options.from())
     if (to.pipe) headers.push(PEER.pipe, '1')
     const { remoteAddress = '' } = to

@@ -325,10 +325,9 @@ t.test('going on without Redis', { skip: skipWithoutRedis() }, async t => {
     await store.get('one')
     await store.touch('one')
     await command(redis, 'CONFIG', 'RESETSTAT')
-    for (let n = 0; n < 1_000; n++) {
-      t.ok(atOnce(store.get('one')))
-      t.ok(atOnce(store.touch('one')))
-    }
+    let good = 0
+    for (let n = 0; n < 1_000; n++) if (atOnce(store.get('one')) && atOnce(store.touch('one'))) good++
+    t.equal(good, 1_000)
     t.notMatch(await command(redis, 'INFO', 'commandstats'), /cmdstat_eval/)
   })
 })

@@ -1,11 +1,12 @@
 /** Stores whose sessions go on without Redis, as a process has them; and Redises that fail. */
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { SILENT } from '../../../src/log.ts'
 import { redisGenerations } from '../../../src/session/redis/generations.ts'
 import { localOnFailure } from '../../../src/session/redis/local-on-failure.ts'
 import type { StoreLimits } from '../../../src/session/shared.ts'
 import type { NewSession, SessionRecord, SessionStore } from '../../../src/session/store.ts'
-import { newSession } from '../../contract/session-store-harness.ts'
+import { type MakeStore, newSession } from '../../contract/session-store-harness.ts'
 import { type RedisServer, startRedis } from '../../fixtures/servers/redis.ts'
 import { StoreOfItsOwn, type StoreSettings } from '../../helpers/redis-stores.ts'
 import { LogInbox } from '../../integration/pipe-door.ts'
@@ -79,5 +80,26 @@ export async function seen(
     if (record !== null && isSo(record)) return record
     if (performance.now() > end) throw new Error(`waited 15 s for ${id}; it is ${JSON.stringify(record)}`)
     await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
+
+let prefixes = 0
+
+/** As `storesAt`, of those that go on without Redis: while it is there, nobody may notice. */
+export function localAt(url: string): MakeStore {
+  return settings => {
+    let time = 1_800_000_000_000
+    const prefix = `local-${++prefixes}:`
+    const open = () => {
+      const below = new StoreOfItsOwn(url, { prefix, now: () => time, cacheFor: 0, touchEvery: 0, ...settings })
+      return localOnFailure(below, { limits: settings, generations: redisGenerations(below.backend), log: SILENT })
+    }
+    return {
+      store: open(),
+      peer: open(),
+      advance: ms => {
+        time += ms
+      }
+    }
   }
 }

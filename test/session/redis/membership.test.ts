@@ -69,6 +69,20 @@ function members(t: Test, where: Where): void {
     t.match(await fails(() => one.confirm()), { code: 'session_store_closed' })
   })
 
+  t.test('who holds something is known to all, for as long as was said', async t => {
+    trackLeaks(t)
+    const [one, other] = [open(t, where, 5_000), open(t, where, 5_000)]
+    await Promise.all([one.start(), other.start()])
+    t.equal(await one.holder('one'), undefined)
+    await one.hold('one', 60_000)
+    await other.hold('two', 60_000)
+    t.same(await Promise.all([other.holder('one'), one.holder('one'), one.holder('two')]), [one.id, one.id, other.id])
+    await other.hold('one', 50)
+    t.equal(await one.holder('one'), other.id, 'the last one')
+    while ((await one.holder('one')) !== undefined) await pause(10)
+    t.equal(await one.holder('two'), other.id)
+  })
+
   t.test('where it is reached is known, whether it is told early or late', async t => {
     trackLeaks(t)
     const [early, late, asks] = [open(t, where), open(t, where), open(t, where)]
