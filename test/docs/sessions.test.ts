@@ -204,8 +204,9 @@ async function inSessionsOverHttp(t: Test, url: string): Promise<void> {
   const [a, b] = [instances[0]!.url, instances[1]!.url]
   const id = await rawSession(a)
   const headers = legacyHeaders(id)
-  const ask = async (at: string, method: string, params?: object): Promise<void> =>
+  const ask = async (at: string, method: string, params: Record<string, unknown> = {}): Promise<void> => {
     t.equal((await rawPost(at, rpc(1, method, params), headers)).status, 200, method)
+  }
   await ask(a, 'logging/setLevel', { level: 'info' })
   await ask(b, 'resources/subscribe', { uri: 'test://one' })
   const stream = await openSse(b, { headers: { ...headers, ...GET } })
@@ -240,7 +241,7 @@ async function directly(t: Test, url: string): Promise<void> {
   await store.create(newSession('short'))
   let expired = await store.expired(10)
   while (expired.length === 0) expired = await store.expired(10)
-  await store.mark('short', 'a mark')
+  await store.mark?.('short', 'a mark')
   await store.list({ limit: 10 })
   await store.count()
   await store.delete('short')
