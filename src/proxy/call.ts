@@ -91,6 +91,11 @@ export class Call implements CallReceiver, Deadline {
     return this.#boundary?.hasIds ?? false
   }
 
+  /** Surely nothing of it has left. */
+  get unsent(): boolean {
+    return !this.#done && this.#handle?.sent === false
+  }
+
   get done(): boolean {
     return this.#done
   }

@@ -46,9 +46,14 @@ async function reopened(x: Exchange, session: Session, signal: AbortSignal): Pro
 
 /**
  * Starts another child for the session and brings it to where the last one was. False: another process was first, and its child is
- * the session's. Rejects with Unrecoverable.
+ * the session's. `epoch`: of the leg whose place it takes. Rejects with Unrecoverable.
  */
-export async function startAnew(x: Exchange, session: Session, signal: AbortSignal): Promise<boolean> {
+export async function startAnew(
+  x: Exchange,
+  session: Session,
+  signal: AbortSignal,
+  epoch = epochOf(session.record)
+): Promise<boolean> {
   const { core } = x
   const { initialize, server } = firstWords(core, session)
   // What the child says waits for a stream of the client's, as ever.
@@ -61,7 +66,7 @@ export async function startAnew(x: Exchange, session: Session, signal: AbortSign
     leg = tried.leg
     const untold = await greeted(x, session, leg, { initialize, server, signal })
     if (tried.lost) throw tried.lost
-    if (session.ended || !(await moved(core, session, leg, { epoch: epochOf(session.record), initialize, untold }))) {
+    if (session.ended || !(await moved(core, session, leg, { epoch, initialize, untold }))) {
       if (session.ended) throw new Unrecoverable('unknown', 'it has ended meanwhile')
       withdraw()
       return false

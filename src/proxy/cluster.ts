@@ -61,6 +61,11 @@ export class Cluster {
     return new HandOver({ membership: this.shared.membership, peers: this.#peers, route, lease: this.#lease })
   }
 
+  /** Others can have what they were answered, for so many ms. */
+  async flushed(ms: number): Promise<void> {
+    await this.#listener?.flushed(ms)
+  }
+
   /** Others are not served any more. */
   async closeListener(): Promise<void> {
     await this.#listener?.close()

@@ -219,8 +219,7 @@ export class Exchange implements Listener, ReplyListener {
     if (this.#ended) return
     const session = this.session
     // This process may have been stopped a moment ago, and another one have taken what it held.
-    if (session?.held && this.peer === undefined && this.core.handOver?.membership.holds === false)
-      return this.#chooseAgain()
+    if (session?.held && this.peer === undefined && !isOurs(this.core, session)) return this.#whose(session)
     if (session) session.inFlight++
     this.#entered = session !== undefined
     const channel = session?.channel
@@ -316,11 +315,22 @@ export class Exchange implements Listener, ReplyListener {
   #handOverAgain(error: CatflapError): boolean {
     if (!this.chooseAgain || !(isUnsent(error) || error.code === 'session_moved')) return false
     this.core.handOver?.left(this)
+    this.core.handOver?.vain(this, error)
+    this.#leave?.()
+    this.#leave = undefined
     if (this.#entered && this.session) this.session.inFlight--
     this.#entered = false
     this.#call = undefined
     void this.#guard(this.#chooseAgain())
     return true
+  }
+
+  /** What this process held may be another one's by now: nothing is done before that is known. */
+  async #whose(session: Session): Promise<void> {
+    if (this.chooseAgain) return await this.#chooseAgain()
+    await this.core.handOver?.membership.confirm()
+    if (this.#ended) return
+    return session.ended ? this.fail(new CatflapError('owner_unreachable')) : this.#dispatch()
   }
 
   /** Nothing of it was done yet. */
@@ -332,6 +342,14 @@ export class Exchange implements Listener, ReplyListener {
 
   /** The process that was to carry it out is gone: nobody knows what it has done. */
   ownerLost(): void {
+    const call = this.#call
+    if (call?.unsent) {
+      call.detach()
+      call.cancel('client-gone')
+      if (this.#handOverAgain(new CatflapError('session_moved'))) return
+    }
+    // It may all be here, and its client not read it.
+    if (this.#brake?.held) return
     if (this.longLived && this.streaming) return this.finish()
     this.broken(new CatflapError('owner_lost'))
   }
@@ -576,6 +594,11 @@ export class Exchange implements Listener, ReplyListener {
   #age(): number {
     return performance.now() - this.startedAt
   }
+}
+
+/** Surely so: what this process holds has not been taken from it. */
+function isOurs({ handOver }: Core, session: Session): boolean {
+  return !session.ended && handOver?.membership.holds !== false
 }
 
 /** The server waits for its client, or has just had its answer: it gets its whole time to go on with it. */

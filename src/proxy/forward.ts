@@ -188,6 +188,7 @@ export class Forward {
         ['the sessions', () => core.sessions.close()],
         ['connections', () => server?.flushed(flush)],
         ['the listener', () => server?.close()],
+        ['what other instances read', () => cluster?.flushed(flush)],
         ['the listener of other instances', () => cluster?.closeListener()],
         ...route.closing,
         ['the shared store', () => cluster?.close()],

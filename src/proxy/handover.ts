@@ -28,6 +28,11 @@ export class HandOver {
   readonly #watched = new Map<string, Set<Exchange>>()
   #watch: NodeJS.Timeout | undefined
   #looking = false
+  #toldAt = Number.NEGATIVE_INFINITY
+  /** Are waited for, and were gone at the last look. */
+  readonly #gone = new Set<string>()
+  /** Since when those that are waited for cannot be reached, although they are there (`performance.now()`). */
+  readonly #silent = new Map<string, number>()
   /** Exchanges that were handed over, and sessions that were taken over, so far. */
   handedOver = 0
   takenOver = 0
@@ -45,8 +50,10 @@ export class HandOver {
   async choose(x: Exchange, session: Session, again: boolean): Promise<Answer | undefined> {
     const { lease, peers } = this.#parts
     const until = x.startedAt + 2 * lease + PATIENCE
+    let pause = PAUSE
     for (let fresh = again; !x.ended; fresh = true) {
-      if (fresh) await sleep(PAUSE)
+      if (fresh) await sleep(pause)
+      pause = Math.min(2 * pause, MOST_PAUSE)
       if (session.ended) return await goneHere(x, session)
       const owner = session.remote
       x.peer = undefined
@@ -120,6 +127,13 @@ export class HandOver {
     this.#watch ??= setInterval(() => void this.#look(), this.#parts.lease / 4).unref()
   }
 
+  /** It could not be told there: people may want to know why. */
+  vain({ core }: Exchange, error: CatflapError): void {
+    if (error.code === 'session_moved' || performance.now() - this.#toldAt < TELL_EVERY) return
+    this.#toldAt = performance.now()
+    core.log.warn('instance-unreachable', `what another instance holds cannot be handed over: ${error.message}`)
+  }
+
   left(x: Exchange): void {
     const set = this.#watched.get(x.peer!)
     if (!set?.delete(x) || set.size > 0) return
@@ -134,15 +148,38 @@ export class HandOver {
     this.#looking = true
     try {
       for (const [owner, set] of [...this.#watched]) {
-        if (await this.membership.find(owner, true)) continue
-        if (!(await this.membership.depose(owner))) continue
+        const there = await this.membership.find(owner, true)
+        if (there ? await this.#isNear(owner, there) : !(await this.#isGone(owner))) continue
+        this.#silent.delete(owner)
         for (const x of [...set]) x.ownerLost()
       }
+      for (const owner of this.#gone) if (!this.#watched.has(owner)) this.#gone.delete(owner)
+      for (const owner of this.#silent.keys()) if (!this.#watched.has(owner)) this.#silent.delete(owner)
     } catch {
       // The store does not tell: nobody is taken for gone meanwhile.
     } finally {
       this.#looking = false
     }
+  }
+
+  /** It was so at the last look too: what it had said before it went has come by now. */
+  async #isGone(owner: string): Promise<boolean> {
+    if (!(await this.membership.depose(owner))) return false
+    if (this.#gone.has(owner)) return true
+    this.#gone.add(owner)
+    return false
+  }
+
+  /** False: it is there, but for a lease there has been no way to it, so that nothing will come from there. */
+  async #isNear(owner: string, { address }: Instance): Promise<boolean> {
+    const { peers, lease } = this.#parts
+    if (address === undefined || (await peers?.reaches(address, lease / 2))) {
+      this.#silent.delete(owner)
+      return true
+    }
+    const since = this.#silent.get(owner) ?? performance.now()
+    this.#silent.set(owner, since)
+    return performance.now() - since < lease
   }
 
   /** The process that held it is gone, or has let go of it. */
@@ -185,13 +222,19 @@ export class HandOver {
   }
 
   async #reopened(x: Exchange, session: Session, owner: string, signal: AbortSignal): Promise<'kept' | 'shared'> {
-    const { claimed } = await import('./renew-session.ts')
+    const { claimed, keepClaim } = await import('./renew-session.ts')
     const { startAnew } = await import('./child-loss.ts')
     const { core } = x
     if (!this.membership.holds) await this.membership.confirm()
     const epoch = epochOf(session.record)
-    if (!(await claimed(core, session, epoch, signal)) || ownerOf(session.record) !== owner) return 'shared'
-    if (!(await startAnew(x, session, signal))) return 'shared'
+    if (!(await claimed(core, session, epoch, signal)) || !isLeft(session, owner)) return 'shared'
+    // Some commands take longer to start than a claim lasts.
+    const stop = keepClaim(core, session, epoch)
+    try {
+      if (!(await startAnew(x, session, signal, epoch))) return 'shared'
+    } finally {
+      stop()
+    }
     this.takenOver++
     return 'kept'
   }
@@ -201,7 +244,10 @@ export class HandOver {
     const session = await core.sessions.find(id, principal)
     // Whom nobody knows is told so by what comes next.
     if (!session) return true
-    if (core.draining && session.inFlight === 0 && core.sessions.outlives(session)) await core.sessions.release(session)
+    // The store may have written that it is ours, and the answer be lost: whoever asks may take it.
+    if (session.remote === '' && ownerOf(session.record) === this.membership.id) await core.sessions.disown(session)
+    else if (core.draining && session.inFlight === 0 && core.sessions.outlives(session))
+      await core.sessions.release(session)
     else if (session.remote === undefined) return true
     return new CatflapError('session_moved')
   }
@@ -224,13 +270,22 @@ export class HandOver {
 
 /** How long it may take beside the leases of those that are gone, in ms. */
 const PATIENCE = 30_000
-/** Between two looks at who holds a session, in ms. */
+/** Between two looks at who holds a session, in ms: at first, and at most. */
 const PAUSE = 50
+const MOST_PAUSE = 250
+/** That an instance cannot be reached is told no more often, in ms. */
+const TELL_EVERY = 10_000
 const NO_WAY =
   'The session is held by another instance of catflap, and there is no way there: start all with --cluster-listen and --cluster-key.'
 
 function NOT_FOUND(): Answer {
   return { error: new CatflapError('session_not_found') }
+}
+
+/** Nobody holds it: who did is gone, or has let go of it. */
+function isLeft({ record }: Session, owner: string): boolean {
+  const now = ownerOf(record)
+  return now === owner || now === ''
 }
 
 /** Whether another process can begin it anew: what client and server said at first is known. */

@@ -5,6 +5,7 @@ import { factsOf, withFacts } from '../session/facts.ts'
 import { epochOf, recordedLeg } from '../session/recorded-leg.ts'
 import type { Session } from '../session/session.ts'
 import { SessionStoreUnavailableError } from '../session/store.ts'
+import { storeFailed } from '../session/store-failed.ts'
 import type { Leg } from '../transport/upstream.ts'
 import type { Core } from './core.ts'
 import type { Exchange } from './exchange.ts'
@@ -153,6 +154,18 @@ export async function claimed(core: Core, session: Session, epoch: number, signa
     await new Promise(resolve => setTimeout(resolve, LOOK_EVERY))
     if (!(await core.sessions.refresh(session))) throw new Unrecoverable('unknown', 'it has ended meanwhile')
   }
+}
+
+/** What was claimed stays so while it takes its time. Returns how to stop that. */
+export function keepClaim(core: Core, session: Session, epoch: number): () => void {
+  const again = async (): Promise<void> => {
+    await core.sessions.change(session, record => {
+      if (epochOf(record) !== epoch || factsOf(record).renewing === undefined) return undefined
+      return { facts: withFacts(record, { renewing: Date.now() + CLAIM_TIME }) }
+    })
+  }
+  const timer = setInterval(() => again().catch(error => storeFailed(core.log, error)), CLAIM_TIME / 3)
+  return () => clearInterval(timer)
 }
 
 export interface Move {

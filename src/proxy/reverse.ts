@@ -14,10 +14,10 @@ import { Forwarding, TrustedProxies } from './forwarded.ts'
 import type { DoorRules } from './gate.ts'
 import { LentStores } from './lent-stores.ts'
 import { Listeners } from './listeners.ts'
-import { settings } from './options.ts'
+import { type Settings, settings } from './options.ts'
 import { type Common, closePlace, openPlace, type Place } from './place.ts'
 import { endRevoked, retire } from './retire.ts'
-import type { ReverseOptions } from './reverse-options.ts'
+import { LISTENER_SETTINGS, type ReverseOptions } from './reverse-options.ts'
 import { type Operators, openAccessLog, openOperators } from './reverse-parts.ts'
 import { CLOSE_PATIENCE, type Route } from './route.ts'
 import { Router } from './router.ts'
@@ -294,6 +294,7 @@ export class Reverse {
         ['the sessions', () => Promise.all(places.map(({ route }) => route.core.sessions.close()))],
         ['connections', () => this.#listeners.flushed(flush)],
         ['the listeners', () => this.#listeners.close()],
+        ['what other instances read', () => cluster?.flushed(flush)],
         ['the listener of other instances', () => cluster?.closeListener()]
       ],
       CLOSE_PATIENCE + flush,
@@ -371,15 +372,22 @@ export async function createReverse(options: ReverseOptions): Promise<Reverse> {
   return proxy
 }
 
+/** Whatever one listener takes can be handed over. */
+function widest(listeners: ReverseOptions['listeners'] = []): Settings {
+  const all = listeners.map(({ settings: own }) => settings(own))
+  const most = LISTENER_SETTINGS.map(name => [name, Math.max(settings()[name], ...all.map(own => own[name]))])
+  return settings(Object.fromEntries(most))
+}
+
 /** Loaded only where sessions are shared with other processes. */
 async function openCluster(
-  { sharedStore, cluster }: ReverseOptions,
+  { sharedStore, cluster, listeners }: ReverseOptions,
   log: Log,
   route: (name: string, session: string) => Route | undefined
 ): Promise<Cluster | undefined> {
   if (!sharedStore) return undefined
   const { Cluster } = await import('./cluster.ts')
-  return await Cluster.open({ sharedStore, cluster, settings: settings(), log, route })
+  return await Cluster.open({ sharedStore, cluster, settings: widest(listeners), log, route })
 }
 
 async function openMetrics({ metrics }: ReverseOptions): Promise<RoutesMetrics> {

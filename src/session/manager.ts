@@ -52,6 +52,11 @@ const SWEEP_EVERY = 10
 /** What others have to know is told again where the store was away, so often and after so many ms. */
 const MARK_TRIES = 40
 const MARK_AGAIN = 250
+/** Answers of a store overtake each other by no more, in ms. */
+const OUT_OF_ORDER = 10_000
+/** Sessions that are to be deleted once the store does its work again, and how often that is tried, in ms. */
+const MOST_UNDELETED = 10_000
+const DELETE_AGAIN = 1_000
 
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
@@ -65,6 +70,12 @@ export class SessionManager {
   /** The store, where other processes use it too. */
   readonly #shared: SessionStore | undefined
   readonly #unwatch: (() => void) | undefined
+  /** Have ended, and are still to be deleted: the store was away. */
+  readonly #undeleted = new Set<string>()
+  #deleting: NodeJS.Timeout | undefined
+  #closed = false
+  /** While all is closed, it is not waited for a second time. */
+  #storeAway = false
 
   constructor(options: SessionManagerOptions) {
     this.#options = options
@@ -173,6 +184,7 @@ export class SessionManager {
 
   /** The session, if it lives and belongs to `principal`: another's session is not even admitted to exist. */
   find(id: string, principal: string): Awaitable<Session | undefined> {
+    if (this.#undeleted.size > 0 && this.#undeleted.has(id)) return undefined
     const record = this.#options.store.get(id)
     return record instanceof Promise
       ? record.then(r => this.#found(id, r, principal))
@@ -249,17 +261,22 @@ export class SessionManager {
   /** Lets go of it: another process may go on with it at once. */
   async release(session: Session): Promise<void> {
     if (session.ended || !session.held) return
+    await this.disown(session)
+    this.#drop(session)
+  }
+
+  /** Writes down that this process does not hold it. */
+  async disown(session: Session): Promise<void> {
     await this.change(session, record => {
       if (ownerOf(record) !== this.#options.membership?.id) return undefined
       const legs = Object.entries(record.legs).map(([name, leg]) => [name, { ...leg, owner: '' }])
       return { legs: Object.fromEntries(legs) }
     })
-    this.#drop(session)
   }
 
   /** Whether another process can go on with it once this one has let go of it. */
   outlives(session: Session): boolean {
-    return session.held && !session.pipe && this.#options.outlives?.(session) === true
+    return session.held && !session.pipe && !session.recovery?.pending && this.#options.outlives?.(session) === true
   }
 
   /** The present server has asked this (`idKey`), and another process may get the answer. */
@@ -352,12 +369,14 @@ export class SessionManager {
 
   #learn(session: Session, record: SessionRecord): void {
     const before = session.record
-    // Stores may answer out of order.
-    if (record.version < before.version) return
+    const now = performance.now()
+    // Stores may answer out of order, but not for long: then it is one that has lost what it knew.
+    if (record.version < before.version && now - session.learnedAt < OUT_OF_ORDER) return
     session.record = record
+    session.learnedAt = now
     const owner = ownerOf(record)
     if (owner !== undefined) return this.#learnOwner(session, owner)
-    if (epochOf(record) <= epochOf(before)) return
+    if (isSameLeg(record, before)) return
     const leg = this.#options.openLeg(record)
     if (!leg) return
     this.renewed(session, leg)
@@ -365,7 +384,10 @@ export class SessionManager {
   }
 
   #learnOwner(session: Session, owner: string): void {
-    if (owner === this.#options.membership?.id) return
+    const ours = owner === this.#options.membership?.id
+    // Written by this process, which never learned that it was: it does not hold it.
+    if (ours && !session.held && session.remote !== undefined) session.remote = ''
+    if (ours) return
     if (session.held) this.#drop(session)
     else if (session.remote !== undefined) session.remote = owner
   }
@@ -416,13 +438,35 @@ export class SessionManager {
 
   /** False: another process has deleted it, and with that taken over to tell the server. */
   async #delete(session: Session): Promise<boolean> {
-    if (!session.stored) return true
+    if (!session.stored || this.#storeAway) return true
     try {
       return (await this.#options.store.delete(session.id)) !== undefined
     } catch (error) {
       this.#storeFailed(error)
+      this.#deleteLater(session.id)
       return true
     }
+  }
+
+  /** It has ended, whatever the store says until it does its work again. */
+  #deleteLater(id: string): void {
+    if (!this.#shared || this.#undeleted.size >= MOST_UNDELETED) return
+    this.#undeleted.add(id)
+    if (this.#closed) this.#storeAway = true
+    else this.#deleting ??= setInterval(() => void this.#deleteNow(), DELETE_AGAIN).unref()
+  }
+
+  async #deleteNow(): Promise<void> {
+    for (const id of this.#undeleted)
+      try {
+        await this.#options.store.delete(id)
+        this.#undeleted.delete(id)
+      } catch {
+        // Nobody needs to hear of it again.
+        return
+      }
+    clearInterval(this.#deleting)
+    this.#deleting = undefined
   }
 
   /**
@@ -479,6 +523,8 @@ export class SessionManager {
   /** Ends every session that this process holds and no other can go on with. */
   async close(): Promise<void> {
     clearInterval(this.#reaper)
+    clearInterval(this.#deleting)
+    this.#closed = true
     await this.#reaping
     this.#unwatch?.()
     const sessions = [...this.#live.values()]
@@ -504,16 +550,24 @@ export class SessionManager {
     if (!session.held) return this.#forget(session)
     if (!this.outlives(session)) return await this.end(session, 'shutdown')
     try {
-      await this.release(session)
+      if (!this.#storeAway) await this.release(session)
     } catch (error) {
       this.#storeFailed(error)
-      this.#drop(session)
+      this.#storeAway = true
     }
+    this.#drop(session)
   }
 
   #storeFailed(error: unknown): void {
     storeFailed(this.#options.log, error)
   }
+}
+
+/** What one process has written of the server's session may have been lost, and another one have written something else. */
+function isSameLeg(a: SessionRecord, b: SessionRecord): boolean {
+  if (epochOf(a) !== epochOf(b)) return false
+  const [nameOfA, nameOfB] = [Object.keys(a.legs)[0]!, Object.keys(b.legs)[0]!]
+  return nameOfA === nameOfB && a.legs[nameOfA]?.upstreamId === b.legs[nameOfB]?.upstreamId
 }
 
 /** How long ago the present leg took the place of a lost one, by the clocks of those who did that and who asks; in ms. */

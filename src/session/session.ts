@@ -31,6 +31,8 @@ export class Session {
   held = false
   /** The process that alone can act for it, where that is not this one (`Membership.id`; `''`: it has let go). */
   remote: string | undefined
+  /** `performance.now()` when the record was learned. */
+  learnedAt: number = performance.now()
   /** Stops hearing of changes by others. */
   unfollow: (() => void) | undefined
   /** The client's last Authorization, in memory only: a server that asks for one asks for it at the end as well. */

@@ -92,6 +92,8 @@ export type RetryReason =
 export type CancelReason = 'client-gone' | 'client-cancelled' | 'timeout' | 'shutdown'
 
 export interface UpstreamCall {
+  /** False: nothing of it has left. Absent where that is not known. */
+  readonly sent?: boolean
   /** Stops the flow of onData/onMessage soon; what is under way may still arrive. */
   pause(): void
   resume(): void

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** The layout of what is kept. Another one is another number: two releases that keep things differently do not see each other's. */
 const LAYOUT = 1
@@ -80,14 +80,28 @@ export function generationKey(prefix: string, shard: number): string {
   return `${prefix}${LAYOUT}:@:{${shard}}:generation`
 }
 
+/** Of sessions in use, so that a request does not cost a hash. */
+const names = new Map<string, string>()
+const MAX_NAMES = 20_000
+
 /** What a session is called in Redis: its id is a secret, and cannot be had from this. */
 export function nameOf(id: string): string {
-  return createHash('sha256').update(id).digest().subarray(0, 18).toString('base64url')
+  const known = names.get(id)
+  if (known !== undefined) return known
+  const name = hashed(id)
+  // The oldest makes room: whoever is still used is soon back.
+  if (names.size >= MAX_NAMES) for (const oldest of names.keys()) if (names.delete(oldest)) break
+  names.set(id, name)
+  return name
 }
 
 /** What a mark of it is called: of one length, and nothing to be read in it. */
 export function markOf(name: string, mark: string): string {
-  return nameOf(`${name} ${mark}`)
+  return hashed(`${name} ${mark}`)
+}
+
+function hashed(text: string): string {
+  return hash('sha256', text, 'buffer').subarray(0, 18).toString('base64url')
 }
 
 /** From the first 4 bits. */

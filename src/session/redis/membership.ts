@@ -4,7 +4,7 @@ import type { Instance, Membership } from '../shared.ts'
 import { type Awaitable, SessionStoreClosedError, SessionStoreUnavailableError } from '../store.ts'
 import type { RedisBackend } from './backend.ts'
 import { heldKey, leaseKey } from './keys.ts'
-import { Lease } from './lease.ts'
+import { Lease, type Moment } from './lease.ts'
 import { Script } from './script.ts'
 import { DEPOSE, LET_GO, RENEW } from './scripts.ts'
 
@@ -50,6 +50,9 @@ export class RedisMembership implements Membership {
   #timer: NodeJS.Timeout | undefined
   #started = false
   #closed = false
+  /** `performance.now()` since when this process has had its lease without a gap. From its start there is none. */
+  #steadySince = Number.NEGATIVE_INFINITY
+  #had = false
 
   constructor({ backend, lease, log }: MembershipOptions) {
     this.#backend = backend
@@ -114,6 +117,9 @@ export class RedisMembership implements Membership {
   async depose(id: string): Promise<boolean> {
     // Nobody was ever called so.
     if (!isId(id)) return true
+    // Where Redis was away or has lost what it knew, others are about to take their leases again: they are given the time.
+    await this.#renew()
+    if (!this.holds || performance.now() - this.#steadySince < this.#time) return false
     const gone = await this.#backend.run(SCRIPTS.depose, [leaseKey(this.#backend.prefix, id)], [String(DEAD_FOR)])
     this.#known.delete(id)
     return gone === 1
@@ -160,9 +166,17 @@ export class RedisMembership implements Membership {
       const begun = lease.begin()
       const args = [lease.token, `${lease.token} ${this.#address}`, String(this.#time)]
       const key = leaseKey(this.#backend.prefix, lease.id)
-      if ((await this.#backend.run(SCRIPTS.renew, [key], args)) !== 0) return lease.renewed(begun)
+      const had = this.#had && lease.holds
+      const answer = await this.#backend.run(SCRIPTS.renew, [key], args)
+      if (answer !== 0) return this.#renewed(lease, begun, had && answer === 1)
       this.#lose()
     }
+  }
+
+  #renewed(lease: Lease, begun: Moment, steady: boolean): void {
+    if (this.#had && !steady) this.#steadySince = performance.now()
+    this.#had = true
+    lease.renewed(begun)
   }
 
   /** Under another name at once: what is owned under the former one must not be used for a moment longer. */

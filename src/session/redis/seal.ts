@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { SessionStoreError } from '../store.ts'
 
 const KEY_BYTES = 32
@@ -19,13 +19,13 @@ export class SealError extends SessionStoreError {
  * exchanged without losing a session. Without keys texts stay as they are.
  */
 export class Seal {
-  readonly #keys: readonly { readonly name: string; readonly key: Buffer }[]
+  readonly #keys: readonly { readonly name: string; readonly key: KeyObject }[]
 
   /** Each of 32 bytes. */
   constructor(keys: readonly Buffer[] = []) {
     for (const key of keys)
       if (key.length !== KEY_BYTES) throw new RangeError(`a store key has ${KEY_BYTES} bytes, not ${key.length}`)
-    this.#keys = keys.map(key => ({ name: keyName(key), key }))
+    this.#keys = keys.map(key => ({ name: keyName(key), key: createSecretKey(key) }))
   }
 
   get isOn(): boolean {

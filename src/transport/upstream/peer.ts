@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { connect } from 'node:tls'
 import { CatflapError } from '../../errors.ts'
 import { getHeader } from '../../protocol/headers.ts'
 import { encodePrincipal, PEER, peerPath, withoutPeerHeaders } from '../../protocol/peer-headers.ts'
@@ -67,6 +68,24 @@ export class Peers {
    */
   leg(address: string, to: PeerTo): Leg {
     return new PeerLeg(this, address, to)
+  }
+
+  /** Whether it takes a connection of an instance within so many ms. */
+  reaches(address: string, ms: number): Promise<boolean> {
+    const url = originOf(address)
+    if (!url) return Promise.resolve(false)
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    return new Promise(resolve => {
+      const socket = connect({ host, port: Number(url.port || 443), ...pskClientOptions(this.#options.keys) })
+      const done = (reached: boolean): void => {
+        clearTimeout(timer)
+        socket.destroy()
+        resolve(reached)
+      }
+      const timer = setTimeout(done, ms, false)
+      socket.once('secureConnect', () => done(true))
+      socket.on('error', () => done(false))
+    })
   }
 
   call(address: string, to: PeerTo, input: CallInput, receiver: CallReceiver): UpstreamCall {
