@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { SILENT } from '../src/log.ts'
@@ -88,8 +89,12 @@ async function measure(atOnce: number): Promise<void> {
   for (let round = 0; round < ROUNDS; round++)
     for (const [name, leg] of ways) {
       await run(leg, atOnce, WARM_UP)
+      const before = processorTimes(owner.pid!)
       const { rate, median } = await run(leg, atOnce, SECONDS)
-      process.stdout.write(`${name}: ${Math.round(rate)} calls/s, median ${median.toFixed(2)} ms, ${atOnce} at once\n`)
+      const [asking, asked] = processorTimes(owner.pid!).map((time, i) => (time - before[i]!) / (rate * SECONDS))
+      const cost = `processor time a call ${asking!.toFixed(0)} µs here, ${asked!.toFixed(0)} µs at the owner`
+      const speed = `${Math.round(rate)} calls/s, median ${median.toFixed(2)} ms, ${atOnce} at once`
+      process.stdout.write(`${name}: ${speed}; ${cost}\n`)
     }
   await peers.close()
   await upstream.close()
@@ -112,6 +117,17 @@ async function run(leg: Leg, atOnce: number, seconds: number): Promise<{ rate: n
   await Promise.all(Array.from({ length: atOnce }, one))
   const took = (performance.now() - begun) / 1000
   return { rate: times.length / took, median: times.sort((a, b) => a - b)[times.length >> 1] ?? 0 }
+}
+
+/** Of this process and of the other one, in µs; Linux alone tells of others. */
+function processorTimes(other: number): [here: number, there: number] {
+  const { user, system } = process.cpuUsage()
+  let there = Number.NaN
+  if (process.platform === 'linux') {
+    const fields = readFileSync(`/proc/${other}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    there = (Number(fields[11]) + Number(fields[12])) * 10_000
+  }
+  return [user + system, there]
 }
 
 function call(leg: Leg, text: string): Promise<{ head: ReplyHead; bytes: number }> {
