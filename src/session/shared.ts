@@ -84,12 +84,13 @@ export interface Membership {
    * owned is lost, which `onLost` has been told. Rejects with SessionStoreUnavailableError.
    */
   confirm(): Promise<string>
-  /** An instance by its name; undefined: it is gone. What was found is remembered for a moment, unless it is to be `fresh`. */
+  /** An instance by its name; undefined: it is gone, or not known to live. What was found is remembered for a moment, unless it is to be `fresh`. */
   find(id: string, fresh?: boolean): Awaitable<Instance | undefined>
   /** Where others reach this process; told before it owns anything. */
   announce(address: string | undefined): Promise<void>
   /**
-   * The instance is to be gone for good, if its lease has run out. True: it is, and everything it owned may be taken. False: it lives.
+   * The instance is to be gone for good, if its lease has run out. True: it is, and everything it owned may be taken. False: it lives,
+   * or it is too early to tell, as the store has lost what it knew: who asks again until then is told.
    * Of a lease that goes on and one that is ended so, exactly one happens.
    */
   depose(id: string): Promise<boolean>

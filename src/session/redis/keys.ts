@@ -65,6 +65,11 @@ export function leaseKey(prefix: string, instance: string): string {
   return `${prefix}${LAYOUT}:@:{${instance}}`
 }
 
+/** Until when its lease lasts; there for long after that. */
+export function untilKey(prefix: string, instance: string): string {
+  return `${leaseKey(prefix, instance)}:until`
+}
+
 /** Which process holds what is called so. */
 export function heldKey(prefix: string, name: string): string {
   return `${prefix}${LAYOUT}:@:{${name}}:held`

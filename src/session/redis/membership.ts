@@ -3,7 +3,7 @@ import type { Log } from '../../log.ts'
 import type { Instance, Membership } from '../shared.ts'
 import { type Awaitable, SessionStoreClosedError, SessionStoreUnavailableError } from '../store.ts'
 import type { RedisBackend } from './backend.ts'
-import { heldKey, leaseKey } from './keys.ts'
+import { heldKey, leaseKey, untilKey } from './keys.ts'
 import { Lease, type Moment } from './lease.ts'
 import { Script } from './script.ts'
 import { DEPOSE, LET_GO, RENEW } from './scripts.ts'
@@ -21,8 +21,8 @@ const SCRIPTS = {
   letGo: new Script<0 | 1>(LET_GO)
 }
 
-/** That somebody is gone for good is known for so long, in ms: longer than any process is stopped. */
-const DEAD_FOR = 24 * 3_600_000
+/** That somebody is gone for good, or until when its lease lasted, is known for so long, in ms: longer than any process is stopped. */
+const KNOWN_FOR = String(24 * 3_600_000)
 /** Instances that are remembered at once. */
 const MAX_KNOWN = 1_000
 /** So often it is asked again where the answer came too late to be worth anything. */
@@ -119,10 +119,17 @@ export class RedisMembership implements Membership {
     if (!isId(id)) return true
     // Where Redis was away or has lost what it knew, others are about to take their leases again: they are given the time.
     await this.#renew()
-    if (!this.holds || performance.now() - this.#steadySince < this.#time) return false
-    const gone = await this.#backend.run(SCRIPTS.depose, [leaseKey(this.#backend.prefix, id)], [String(DEAD_FOR)])
+    if (!this.holds) return false
+    const isSteady = performance.now() - this.#steadySince >= this.#time
+    // Where it is too early for that, Redis notes from when on it is waited for a lease of which it knows nothing.
+    const args = [KNOWN_FOR, String(this.#time), isSteady ? '1' : '0']
+    const gone = await this.#backend.run(SCRIPTS.depose, this.#keysOf(id), args)
     this.#known.delete(id)
     return gone === 1
+  }
+
+  #keysOf(id: string): [lease: string, until: string] {
+    return [leaseKey(this.#backend.prefix, id), untilKey(this.#backend.prefix, id)]
   }
 
   async hold(name: string, ttl: number): Promise<void> {
@@ -164,10 +171,9 @@ export class RedisMembership implements Membership {
     for (;;) {
       const lease = this.#lease
       const begun = lease.begin()
-      const args = [lease.token, `${lease.token} ${this.#address}`, String(this.#time)]
-      const key = leaseKey(this.#backend.prefix, lease.id)
+      const args = [lease.token, `${lease.token} ${this.#address}`, String(this.#time), KNOWN_FOR]
       const had = this.#had && lease.holds
-      const answer = await this.#backend.run(SCRIPTS.renew, [key], args)
+      const answer = await this.#backend.run(SCRIPTS.renew, this.#keysOf(lease.id), args)
       if (answer !== 0) return this.#renewed(lease, begun, had && answer === 1)
       this.#lose()
     }
@@ -202,8 +208,7 @@ export class RedisMembership implements Membership {
     clearTimeout(this.#timer)
     await this.#renewing?.catch(() => {})
     const { id, token } = this.#lease
-    if (this.#started)
-      await this.#backend.run(SCRIPTS.letGo, [leaseKey(this.#backend.prefix, id)], [token]).catch(() => {})
+    if (this.#started) await this.#backend.run(SCRIPTS.letGo, this.#keysOf(id), [token, KNOWN_FOR]).catch(() => {})
     this.#listeners.clear()
     this.#known.clear()
   }

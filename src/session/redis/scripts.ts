@@ -160,33 +160,50 @@ if at and tonumber(at) > now - tonumber(ARGV[3]) then return 1 end
 return 0
 `
 
+/** Redis's own clock, whatever the arguments are. */
+const CLOCK = `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+`
+
 /**
- * A lease is a text: the token of who has it, a blank, and where it is reached; or `-`: nobody has it any more, for good.
- * KEYS: lease. ARGV: token, token and place, milliseconds. Gives 1: it goes on; 2: it had run out, and begins anew; 0: it is not ours any more.
+ * A lease is a text: the token of who has it, a blank, and where it is reached; or `-`: nobody has it any more, for good. Beside it is kept for long until
+ * when it lasts: a lease that has run out is told by that from one that Redis has lost, whose process may live and hold it.
+ * KEYS: lease, until. ARGV: token, token and place, milliseconds, for how many ms it is to be known. Gives 1: it goes on; 2: it was not there any more, and
+ * begins anew; 0: it is not ours any more.
  */
-export const RENEW = `
+export const RENEW = `${CLOCK}
 local lease = redis.call('GET', KEYS[1])
-if lease == ARGV[2] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return 1
-end
 if lease and string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[2], string.format('%.0f', now + tonumber(ARGV[3])), 'PX', ARGV[4])
 if lease then return 1 end
 return 2
 `
 
-/** KEYS: lease. ARGV: for how many ms that is to be known. Gives 1: it has run out and never goes on; 0: somebody has it. */
-export const DEPOSE = `
+/**
+ * Of one of which nothing is known it is noted that it is to have run out, if it is not renewed until then.
+ * KEYS: lease, until. ARGV: for how many ms it is to be known, how many ms a lost one is waited for, 1 where it may be ended (else it is noted only).
+ * Gives 1: it has run out and never goes on; 0: somebody has it, or may have it.
+ */
+export const DEPOSE = `${CLOCK}
 local lease = redis.call('GET', KEYS[1])
 if lease and lease ~= '-' then return 0 end
+if not lease then
+  local known = tonumber(redis.call('GET', KEYS[2]) or '')
+  if not known then redis.call('SET', KEYS[2], string.format('%.0f', now + tonumber(ARGV[2])), 'PX', ARGV[1]) end
+  if not known or now < known or ARGV[3] ~= '1' then return 0 end
+end
 redis.call('SET', KEYS[1], '-', 'PX', ARGV[1])
+redis.call('DEL', KEYS[2])
 return 1
 `
 
-/** KEYS: lease. ARGV: token. Gives 1 where it was ours and is gone. */
+/** KEYS: lease, until. ARGV: token, for how many ms it is to be known. Nobody has to wait for it. Gives 1, or 0 where it was not ours. */
 export const LET_GO = `
 local lease = redis.call('GET', KEYS[1])
-if lease and string.sub(lease, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+if lease and string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], '-', 'PX', ARGV[2])
+redis.call('DEL', KEYS[2])
+return 1
 `

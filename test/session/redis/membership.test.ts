@@ -125,11 +125,17 @@ function members(t: Test, where: Where): void {
       await one.start()
       const { id } = one
       // As if it had run out.
+      await backend.do(client => client.set(`catflap:1:@:{${id}}:until`, 1))
       await backend.do(client => client.del(`catflap:1:@:{${id}}`))
       const [now, gone] =
         round % 2 === 0
           ? await Promise.all([one.confirm(), other.depose(id)])
-          : await Promise.all([other.depose(id), one.confirm()].reverse() as [Promise<string>, Promise<boolean>])
+          : await Promise.all(
+              [other.depose(id), pause(round % 7).then(() => one.confirm())].reverse() as [
+                Promise<string>,
+                Promise<boolean>
+              ]
+            )
       if (gone !== (now !== id))
         return t.fail(`deposed: ${gone}, and goes on as ${now === id ? 'the same' : 'another'}`)
       if (lost.join() !== (gone ? id : '')) return t.fail('who is deposed is told so, once')
@@ -207,6 +213,62 @@ function members(t: Test, where: Where): void {
     t.equal(await one.confirm(), id)
   })
 
+  t.test(
+    'a lease that Redis has lost is not one that has run out: who has it is given the time to renew it',
+    async t => {
+      trackLeaks(t)
+      const lease = 2_000
+      const [one, other] = [open(t, where), open(t, where, lease)]
+      await Promise.all([one.start(), other.start()])
+      one.onLost(() => t.fail('nothing is lost'))
+      const { id } = one
+      for (let round = 0; round < 2; round++) {
+        await forget(t, where, `{${id}}`, `{${id}}:until`)
+        t.equal(await other.find(id, true), undefined, 'nobody knows where it is')
+        const begun = performance.now()
+        t.equal(await other.depose(id), false)
+        t.equal(await other.depose(id), false)
+        t.equal(one.holds, true)
+        t.equal(await one.confirm(), id, 'it goes on under its name')
+        while (performance.now() - begun < 1.5 * lease) await pause(20)
+        t.equal(await other.depose(id), false, 'what was noted of it is forgotten')
+      }
+    }
+  )
+
+  t.test('who does not renew what Redis has lost is gone a lease after that was noticed', async t => {
+    trackLeaks(t)
+    const lease = 600
+    const [one, other, third] = [open(t, where), open(t, where, lease), open(t, where, lease)]
+    await Promise.all([one.start(), other.start(), third.start()])
+    const { id } = one
+    await forget(t, where, `{${id}}`, `{${id}}:until`)
+    const begun = performance.now()
+    t.equal(await other.depose(id), false)
+    while (!(await third.depose(id))) await pause(10)
+    // Redis counts whole milliseconds.
+    t.ok(performance.now() - begun >= lease - 5, 'whoever asks: all wait for the same')
+    t.equal(await other.depose(id), true)
+    t.not(await one.confirm(), id, 'it is too late')
+  })
+
+  t.test('of a lease that Redis has dropped to make room it is known until when it lasts', async t => {
+    trackLeaks(t)
+    const [one, other] = [open(t, where, 3_000), open(t, where, 100)]
+    await Promise.all([one.start(), other.start()])
+    const { id } = one
+    await one.confirm()
+    await forget(t, where, `{${id}}`)
+    const begun = performance.now()
+    t.equal(await other.depose(id), false)
+    while (performance.now() - begun < 300) {
+      const [gone, passed] = [await other.depose(id), performance.now() - begun]
+      if (passed < 900) t.equal(gone, false)
+      await pause(20)
+    }
+    t.equal(await one.confirm(), id)
+  })
+
   t.test('while Redis hangs for longer than the lease nothing is held for sure; then it goes on', async t => {
     trackLeaks(t)
     const lease = 300
@@ -259,6 +321,12 @@ function member(t: Test, backend: RedisBackend, lease: number): RedisMembership 
 
 function open(t: Test, where: { readonly url: string }, lease = 60_000, timeout?: number): RedisMembership {
   return member(t, backendOf(t, where, timeout), lease)
+}
+
+/** As if Redis had lost it: keys by how they end. */
+async function forget(t: Test, where: Where, ...ends: string[]): Promise<void> {
+  const backend = backendOf(t, where)
+  for (const end of ends) t.equal(await backend.do(client => client.del(`catflap:1:@:${end}`)), 1)
 }
 
 type Line = Readonly<Record<string, unknown>>
