@@ -15,6 +15,21 @@ if not now then
 end
 `
 
+/**
+ * Whether the caller's keys open what is in a record. `keys`: their names, with blanks about each; of a text in the clear the name is empty, so that without
+ * keys there are two blanks.
+ */
+const OPENS = `
+local function opens(key, keys)
+  for _, text in ipairs(redis.call('HMGET', key, 'i', 'l', 'f')) do
+    local name = ''
+    if text and string.sub(text, 1, 1) == '$' then name = string.sub(text, 2, 7) end
+    if text and not string.find(keys, ' ' .. name .. ' ', 1, true) then return false end
+  end
+  return true
+end
+`
+
 /** `dueAt` is when a session expires. ARGV 3 to 5: idle, age, grace. */
 const DUE = `
 local function dueAt(made, seen)
@@ -54,15 +69,16 @@ return redis.call('HGETALL', KEYS[1])
 `
 
 /**
- * KEYS: as before. ARGV: now, name, channel, expected version, `n` of that or nothing (any), field and value in turn. Gives 1 or 0 (another version is
- * there), and the record; nothing where there is none.
+ * KEYS: as before. ARGV: now, name, channel, expected version, `n` of that or nothing (any), names of keys, field and value in turn. Gives 1 or 0 (another
+ * version is there, or one that the caller cannot read: it stays as it is), and the record; nothing where there is none.
  */
-export const UPDATE = `${NOW}
+export const UPDATE = `${NOW}${OPENS}
 local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not due or tonumber(due) <= now or redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local is = redis.call('HMGET', KEYS[1], 'v', 'n')
 if is[1] ~= ARGV[4] or (ARGV[5] ~= '' and is[2] ~= ARGV[5]) then return {0, redis.call('HGETALL', KEYS[1])} end
-redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+if not opens(KEYS[1], ARGV[6]) then return {0, redis.call('HGETALL', KEYS[1])} end
+redis.call('HSET', KEYS[1], unpack(ARGV, 7))
 redis.call('HINCRBY', KEYS[1], 'v', 1)
 redis.call('PUBLISH', ARGV[3], ARGV[2])
 return {1, redis.call('HGETALL', KEYS[1])}
@@ -94,9 +110,10 @@ end
 return there
 `
 
-/** KEYS: record, due, claimed, all, marks. ARGV: now, name, channel. Gives the record, or nothing. */
-export const DELETE = `
+/** KEYS: record, due, claimed, all, marks. ARGV: now, name, channel, names of keys. Gives the record, or nothing. One that the caller cannot read stays: who can is to end it. */
+export const DELETE = `${OPENS}
 local record = redis.call('HGETALL', KEYS[1])
+if not opens(KEYS[1], ARGV[4]) then return record end
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])

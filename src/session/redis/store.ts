@@ -166,8 +166,8 @@ export class RedisSessionStore implements SessionStore {
     const name = nameOf(id)
     const last = this.#cache?.last(name)
     const nonce = last?.record.version === expectedVersion ? last.nonce : ''
-    const fieldsThen = fieldsOfChange(change, name, this.#seal)
-    const args = [name, this.#keys.changes, String(expectedVersion), nonce, ...fieldsThen]
+    const expected = [String(expectedVersion), nonce, this.#seal.names]
+    const args = [name, this.#keys.changes, ...expected, ...fieldsOfChange(change, name, this.#seal)]
     const [ok, fields] = await this.#run(SCRIPTS.update, this.#keys.ofSession(name), args)
     if (fields === undefined) {
       this.#cache?.forget(name)
@@ -195,7 +195,7 @@ export class RedisSessionStore implements SessionStore {
     this.#touches.forget(id)
     this.#cache?.forget(name)
     const keys = [...this.#keys.ofSession(name), this.#keys.marks(name)]
-    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes])
+    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes, this.#seal.names])
     return fields.length === 0 ? undefined : recordOf(name, fields, this.#seal)
   }
 
