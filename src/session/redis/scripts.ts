@@ -123,25 +123,29 @@ return record
 `
 
 /**
- * KEYS: due, claimed, all. ARGV: now, what stands before names, limit, for how long a claim is good. Gives names and records. Of what Redis has
- * expired by itself the rest goes too.
+ * KEYS: due, claimed, all. ARGV: now, what stands before names, limit, for how long a claim is good, names of keys, for how long one that the caller
+ * cannot read is left to others, and how many are looked at. Gives names and records. Of what Redis has expired by itself the rest goes too.
  */
-export const CLAIM = `${NOW}
+export const CLAIM = `${NOW}${OPENS}
 local records = {}
 local limit = tonumber(ARGV[3])
 local until_ = now + tonumber(ARGV[4])
 for _, from in ipairs({KEYS[2], KEYS[1]}) do
-  while #records < limit do
-    local names = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, limit - #records)
+  local rest = tonumber(ARGV[7])
+  while #records < limit and rest > 0 do
+    local names = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, math.min(limit - #records, rest))
     if #names == 0 then break end
+    rest = rest - #names
     for _, name in ipairs(names) do
-      local record = redis.call('HGETALL', ARGV[2] .. name)
+      local key = ARGV[2] .. name
       redis.call('ZREM', from, name)
-      if #record == 0 then
+      if redis.call('EXISTS', key) == 0 then
         redis.call('ZREM', KEYS[3], name)
-      else
+      elseif opens(key, ARGV[5]) then
         redis.call('ZADD', KEYS[2], until_, name)
-        records[#records + 1] = {name, record}
+        records[#records + 1] = {name, redis.call('HGETALL', key)}
+      else
+        redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), name)
       end
     end
   end

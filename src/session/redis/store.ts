@@ -67,6 +67,9 @@ const SCRIPTS = {
 const REAPER_LOCK = 10_000
 /** So long a reaper waits for another one's pass, in ms. */
 const REAPER_WAIT = 1_000
+/** An expired session that cannot be read here is left to others for so long, in ms; and so many are looked at in one go. */
+const SEALED_CLAIM = 600_000
+const MAX_LOOKED_AT = 1_000
 /** A mark is known for so long, in ms, and of a session so many are: the latest. */
 const MARK_TTL = 300_000
 const MAX_MARKS = 300
@@ -240,8 +243,9 @@ export class RedisSessionStore implements SessionStore {
 
   async #claim(limit: number): Promise<readonly SessionRecord[]> {
     const records: SessionRecord[] = []
+    const unreadable = [this.#seal.names, String(SEALED_CLAIM), String(MAX_LOOKED_AT)]
     for (let shard = 0; shard < SHARDS && records.length < limit; shard++) {
-      const args = [this.#keys.sessionsOf(shard), String(limit - records.length), this.#claimTtl]
+      const args = [this.#keys.sessionsOf(shard), String(limit - records.length), this.#claimTtl, ...unreadable]
       records.push(...this.#readable(await this.#run(SCRIPTS.claim, this.#keys.ofShard(shard), args)))
     }
     return records

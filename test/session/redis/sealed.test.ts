@@ -62,4 +62,23 @@ else {
     t.match(await fails(() => old.delete('one')), SEALED, 'a part of it is sealed by the new one')
     t.match(await both.delete('one'), { facts: { x: 1 } })
   })
+
+  t.test('those that have expired do not hold up the reaper, and who can read them gets them later', async t => {
+    trackLeaks(t)
+    let time = 1_800_000_000_000
+    const settings = { idleTtl: 1_000, claimTtl: 60_000, now: () => time }
+    const [here, there] = [open(t, [OURS], settings), open(t, [THEIRS], settings)]
+    const unreadable = Array.from({ length: 600 }, (_, n) => newSession(`theirs-${n}`))
+    await Promise.all(unreadable.map(session => there.create(session)))
+    time += 500
+    await Promise.all(Array.from({ length: 20 }, (_, n) => here.create(newSession(`ours-${n}`))))
+    time += 5_000
+    const ended = await here.expired(20)
+    t.ok(ended.length === 20 && ended.every(({ id }) => id.startsWith('ours-')), 'in one pass')
+    for (const { id } of ended) await here.delete(id)
+    time += 60_000
+    t.same(await here.expired(20), [])
+    time += 600_000
+    t.equal((await there.expired(1_000)).length, 600)
+  })
 }
