@@ -285,11 +285,16 @@ export class CatflapError extends Error {
 
 /** Of stores of sessions, which lie above this; any store's error that says so counts. */
 const STORE_UNAVAILABLE = 'session_store_unavailable'
+const STORE_SEALED = 'session_store_sealed'
+const SEALED_HELP =
+  'The session cannot be read in the store: it was sealed by a key that this catflap does not have. Give every instance the same --store-key.'
 
 /** What an unforeseen error says (a store's address and password, say) is for the log alone: clients learn only that it happened. */
 export function asCatflapError(error: unknown): CatflapError {
   if (error instanceof CatflapError) return error
   if (error instanceof Error && (error as { code?: unknown }).code === STORE_UNAVAILABLE)
     return new CatflapError('store_unavailable', undefined, { cause: error })
+  if (error instanceof Error && (error as { code?: unknown }).code === STORE_SEALED)
+    return new CatflapError('store_unavailable', SEALED_HELP, { cause: error })
   return new CatflapError('internal', 'catflap failed; its log has the reason.', { cause: error })
 }

@@ -16,6 +16,7 @@ import {
   type SessionRecord,
   type SessionStore,
   SessionStoreFullError,
+  SessionStoreUnavailableError,
   type UpdateResult
 } from './store.ts'
 import { storeFailed } from './store-failed.ts'
@@ -461,9 +462,10 @@ export class SessionManager {
       try {
         await this.#options.store.delete(id)
         this.#undeleted.delete(id)
-      } catch {
+      } catch (error) {
         // Nobody needs to hear of it again.
-        return
+        if (error instanceof SessionStoreUnavailableError) return
+        this.#undeleted.delete(id)
       }
     clearInterval(this.#deleting)
     this.#deleting = undefined

@@ -3,8 +3,13 @@ import type { SessionRecord } from '../store.ts'
 /** Sessions that are remembered at once. */
 const MAX_RECORDS = 10_000
 
-interface Known {
+/** A version number names one record only for as long as Redis loses no write; with its nonce it always does. */
+export interface Written {
   readonly record: SessionRecord
+  readonly nonce: string
+}
+
+interface Known extends Written {
   readonly until: number
 }
 
@@ -35,18 +40,18 @@ export class RecordCache {
   }
 
   /** What was known of it last, however long ago. */
-  last(name: string): SessionRecord | undefined {
-    return this.#known.get(name)?.record
+  last(name: string): Written | undefined {
+    return this.#known.get(name)
   }
 
-  set(name: string, record: SessionRecord, moment = this.#moment): void {
+  set(name: string, { record, nonce }: Written, moment = this.#moment): void {
     if (moment < this.#cleared) return
     if (moment !== this.#moment && (this.#changed.get(name) ?? 0) > moment) return
     const before = this.#known.get(name)
     if (before && before.record.version > record.version) return
     this.#known.delete(name)
     if (this.#known.size >= MAX_RECORDS) for (const oldest of this.#known.keys()) if (this.#known.delete(oldest)) break
-    this.#known.set(name, { record, until: performance.now() + this.#time })
+    this.#known.set(name, { record, nonce, until: performance.now() + this.#time })
   }
 
   /** It was changed, or has ended. */

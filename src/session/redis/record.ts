@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { type NewSession, type SessionChange, type SessionRecord, SessionStoreError } from '../store.ts'
 import { nameOf } from './keys.ts'
 import type { Seal } from './seal.ts'
@@ -16,11 +17,17 @@ export function fieldsOfNew(
 }
 
 export function fieldsOfChange({ protocolVersion, legs, facts }: SessionChange, name: string, seal: Seal): string[] {
-  const fields: string[] = []
+  const fields = ['n', randomBytes(6).toString('base64url')]
   if (protocolVersion !== undefined) fields.push('r', protocolVersion)
   if (legs !== undefined) fields.push('l', seal.seal(JSON.stringify(legs), `${name} l`))
   if (facts !== undefined) fields.push('f', seal.seal(JSON.stringify(facts), `${name} f`))
   return fields
+}
+
+/** Which write of its version it is; nothing in records of releases that did not tell. */
+export function nonceOf(fields: Fields): string {
+  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === 'n') return fields[i + 1]!
+  return ''
 }
 
 /** Fields that a newer release has added are left alone. Fails with SessionStoreError. */

@@ -2,7 +2,8 @@
  * What happens in Redis in one go. Every script gets the time first: epoch milliseconds, or nothing, which means Redis's own clock:
  * the only one that all who use it share.
  *
- * A record is a hash: `v` version, `c` made at, `t` last seen at, `h` handle, `p` principal, `r` protocol revision, and sealed
+ * A record is a hash: `v` version, `n` a random text that is another one after each write (where Redis has lost the last writes, a version number may
+ * come twice), `c` made at, `t` last seen at, `h` handle, `p` principal, `r` protocol revision, and sealed
  * `i` id, `l` legs, `f` facts.
  */
 
@@ -14,68 +15,105 @@ if not now then
 end
 `
 
-/** KEYS: record, due, claimed, all. ARGV: now, name, idle, age, grace. `dueAt` is when it expires. */
+/**
+ * Whether the caller's keys open what is in a record. `keys`: their names, with blanks about each; of a text in the clear the name is empty, so that without
+ * keys there are two blanks.
+ */
+const OPENS = `
+local function opens(key, keys)
+  for _, text in ipairs(redis.call('HMGET', key, 'i', 'l', 'f')) do
+    local name = ''
+    if text and string.sub(text, 1, 1) == '$' then name = string.sub(text, 2, 7) end
+    if text and not string.find(keys, ' ' .. name .. ' ', 1, true) then return false end
+  end
+  return true
+end
+`
+
+/** `dueAt` is when a session expires. ARGV 3 to 5: idle, age, grace. */
 const DUE = `
 local function dueAt(made, seen)
   return math.min(seen + tonumber(ARGV[3]), made + tonumber(ARGV[4]))
 end
-local function schedule(made, seen)
+local function schedule(key, dues, name, made, seen)
   local due = dueAt(made, seen)
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', due + tonumber(ARGV[5])))
-  redis.call('ZADD', KEYS[2], due, ARGV[2])
-end
-local function alive()
-  local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
-  return due and tonumber(due) > now and redis.call('EXISTS', KEYS[1]) == 1
+  redis.call('PEXPIREAT', key, string.format('%.0f', due + tonumber(ARGV[5])))
+  redis.call('ZADD', dues, due, name)
 end
 `
 
-/** Then: field and value in turn. Gives the time, or nothing where the name is taken. */
+/**
+ * KEYS: record, due, claimed, all. ARGV: now, name, idle, age, grace, field and value in turn. Gives the time, or nothing where the name is taken.
+ */
 export const CREATE = `${NOW}${DUE}
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 redis.call('HSET', KEYS[1], 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
 redis.call('ZREM', KEYS[3], ARGV[2])
-schedule(now, now)
+schedule(KEYS[1], KEYS[2], ARGV[2], now, now)
 redis.call('ZADD', KEYS[4], 0, ARGV[2])
 return string.format('%.0f', now)
 `
 
-/** Then: the version that is known, or nothing. Gives the record, of a version that is known only when it was last seen; nothing where there is none. */
+/**
+ * KEYS: record, due, claimed, all. ARGV: now, name, version and `n` that are known, or nothing. Gives the record, of what is known only when it was last
+ * seen; nothing where there is none.
+ */
 export const GET = `${NOW}
 local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not due or tonumber(due) <= now then return {} end
-if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'v') == ARGV[3] then return {'t', redis.call('HGET', KEYS[1], 't')} end
+if ARGV[3] ~= '' then
+  local is = redis.call('HMGET', KEYS[1], 'v', 'n', 't')
+  if is[1] == ARGV[3] and (is[2] or '') == ARGV[4] then return {'t', is[3]} end
+end
 return redis.call('HGETALL', KEYS[1])
 `
 
-/** ARGV then: channel, expected version, field and value in turn. Gives 1 or 0 (another version is there), and the record; nothing where there is none. */
-export const UPDATE = `${NOW}
+/**
+ * KEYS: as before. ARGV: now, name, channel, expected version, `n` of that or nothing (any), names of keys, field and value in turn. Gives 1 or 0 (another
+ * version is there, or one that the caller cannot read: it stays as it is), and the record; nothing where there is none.
+ */
+export const UPDATE = `${NOW}${OPENS}
 local due = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if not due or tonumber(due) <= now or redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-if redis.call('HGET', KEYS[1], 'v') ~= ARGV[4] then return {0, redis.call('HGETALL', KEYS[1])} end
-if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
+local is = redis.call('HMGET', KEYS[1], 'v', 'n')
+if is[1] ~= ARGV[4] or (ARGV[5] ~= '' and is[2] ~= ARGV[5]) then return {0, redis.call('HGETALL', KEYS[1])} end
+if not opens(KEYS[1], ARGV[6]) then return {0, redis.call('HGETALL', KEYS[1])} end
+redis.call('HSET', KEYS[1], unpack(ARGV, 7))
 redis.call('HINCRBY', KEYS[1], 'v', 1)
 redis.call('PUBLISH', ARGV[3], ARGV[2])
 return {1, redis.call('HGETALL', KEYS[1])}
 `
 
 /**
- * Then: it was used so many ms ago. Gives 1, or 0 where there is no such session. Where there is no memory left, Redis refuses a script
- * by its first command that writes: setting a time to live needs none, so that sessions that are used live on.
+ * KEYS: due. ARGV: now, what stands before names, idle, age, grace, then of each session (all of one part) its name and how many ms ago it was used.
+ * Gives of each 1, or 0 where there is no such session. Where there is no memory left, Redis refuses a script by its first command that writes: setting
+ * a time to live needs none, so that sessions that are used live on.
  */
 export const TOUCH = `${NOW}${DUE}
-if not alive() then return 0 end
-local seen = now - tonumber(ARGV[6])
-if seen > tonumber(redis.call('HGET', KEYS[1], 't')) then
-  schedule(tonumber(redis.call('HGET', KEYS[1], 'c')), seen)
-  redis.call('HSET', KEYS[1], 't', string.format('%.0f', seen))
+local there = {}
+for i = 6, #ARGV, 2 do
+  local name = ARGV[i]
+  local key = ARGV[2] .. name
+  local due = redis.call('ZSCORE', KEYS[1], name)
+  local times = redis.call('HMGET', key, 'c', 't')
+  if due and tonumber(due) > now and times[2] then
+    local seen = now - tonumber(ARGV[i + 1])
+    if seen > tonumber(times[2]) then
+      schedule(key, KEYS[1], name, tonumber(times[1]), seen)
+      redis.call('HSET', key, 't', string.format('%.0f', seen))
+    end
+    there[#there + 1] = 1
+  else
+    there[#there + 1] = 0
+  end
 end
-return 1
+return there
 `
 
-/** KEYS then: marks. ARGV: now, name, channel. Gives the record, or nothing. */
-export const DELETE = `
+/** KEYS: record, due, claimed, all, marks. ARGV: now, name, channel, names of keys. Gives the record, or nothing. One that the caller cannot read stays: who can is to end it. */
+export const DELETE = `${OPENS}
 local record = redis.call('HGETALL', KEYS[1])
+if not opens(KEYS[1], ARGV[4]) then return record end
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
@@ -85,25 +123,29 @@ return record
 `
 
 /**
- * KEYS: due, claimed, all. ARGV: now, what stands before names, limit, for how long a claim is good. Gives names and records. Of what Redis has
- * expired by itself the rest goes too.
+ * KEYS: due, claimed, all. ARGV: now, what stands before names, limit, for how long a claim is good, names of keys, for how long one that the caller
+ * cannot read is left to others, and how many are looked at. Gives names and records. Of what Redis has expired by itself the rest goes too.
  */
-export const CLAIM = `${NOW}
+export const CLAIM = `${NOW}${OPENS}
 local records = {}
 local limit = tonumber(ARGV[3])
 local until_ = now + tonumber(ARGV[4])
 for _, from in ipairs({KEYS[2], KEYS[1]}) do
-  while #records < limit do
-    local names = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, limit - #records)
+  local rest = tonumber(ARGV[7])
+  while #records < limit and rest > 0 do
+    local names = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, math.min(limit - #records, rest))
     if #names == 0 then break end
+    rest = rest - #names
     for _, name in ipairs(names) do
-      local record = redis.call('HGETALL', ARGV[2] .. name)
+      local key = ARGV[2] .. name
       redis.call('ZREM', from, name)
-      if #record == 0 then
+      if redis.call('EXISTS', key) == 0 then
         redis.call('ZREM', KEYS[3], name)
-      else
+      elseif opens(key, ARGV[5]) then
         redis.call('ZADD', KEYS[2], until_, name)
-        records[#records + 1] = {name, record}
+        records[#records + 1] = {name, redis.call('HGETALL', key)}
+      else
+        redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), name)
       end
     end
   end

@@ -32,6 +32,11 @@ export class Seal {
     return this.#keys.length > 0
   }
 
+  /** What scripts are told, so that they leave alone what is not to be opened here: the names of the keys, with blanks about each. */
+  get names(): string {
+    return ` ${this.#keys.map(({ name }) => name).join(' ')} `
+  }
+
   /** `place`: what it is and of which session; it opens nowhere else. */
   seal(text: string, place: string): string {
     const first = this.#keys[0]

@@ -16,13 +16,13 @@ import {
 import type { RedisBackend } from './backend.ts'
 import type { RedisClient } from './client.ts'
 import { Followers } from './followers.ts'
-import { Keys, markOf, nameOf, SHARDS } from './keys.ts'
-import { type Fields, fieldsOfChange, fieldsOfNew, recordOf } from './record.ts'
-import { RecordCache } from './record-cache.ts'
+import { Keys, markOf, nameOf, SHARDS, shardOf } from './keys.ts'
+import { type Fields, fieldsOfChange, fieldsOfNew, nonceOf, recordOf } from './record.ts'
+import { RecordCache, type Written } from './record-cache.ts'
 import { Script } from './script.ts'
 import { CLAIM, COUNT, CREATE, DELETE, GET, LIST, MARK, MARKED, RELEASE, TOUCH, UPDATE } from './scripts.ts'
 import type { Seal } from './seal.ts'
-import { Touches } from './touches.ts'
+import { Touches, type Use } from './touches.ts'
 
 export interface RedisStoreOptions {
   /** Is not closed with the store: others use it too. */
@@ -53,7 +53,7 @@ const SCRIPTS = {
   create: new Script<string | null>(CREATE),
   get: new Script<Fields>(GET),
   update: new Script<readonly [] | readonly [0 | 1, Fields]>(UPDATE),
-  touch: new Script<0 | 1>(TOUCH),
+  touch: new Script<readonly (0 | 1)[]>(TOUCH),
   delete: new Script<Fields>(DELETE),
   claim: new Script<Pairs>(CLAIM),
   list: new Script<readonly [last: string, Pairs]>(LIST),
@@ -67,6 +67,9 @@ const SCRIPTS = {
 const REAPER_LOCK = 10_000
 /** So long a reaper waits for another one's pass, in ms. */
 const REAPER_WAIT = 1_000
+/** An expired session that cannot be read here is left to others for so long, in ms; and so many are looked at in one go. */
+const SEALED_CLAIM = 600_000
+const MAX_LOOKED_AT = 1_000
 /** A mark is known for so long, in ms, and of a session so many are: the latest. */
 const MARK_TTL = 300_000
 const MAX_MARKS = 300
@@ -99,7 +102,12 @@ export class RedisSessionStore implements SessionStore {
     this.#now = options.now
     this.#cache = cacheFor > 0 ? new RecordCache(cacheFor) : undefined
     const every = options.touchEvery ?? Math.min(10_000, Math.floor(idleTtl / 20))
-    this.#touches = new Touches(every, (id, ago) => this.#touch(id, ago))
+    this.#touches = new Touches({
+      every,
+      forgetAfter: idleTtl,
+      partOf: id => shardOf(nameOf(id)),
+      tell: uses => this.#touch(uses)
+    })
     if (this.#cache) this.#listen()
   }
 
@@ -132,7 +140,7 @@ export class RedisSessionStore implements SessionStore {
     }
     const now = await this.#run(SCRIPTS.create, this.#keys.ofSession(name), [name, ...this.#times, ...fields])
     if (now === null) throw new SessionExistsError(session.handle)
-    return this.#kept(recordOf(name, [...fields, 'c', now, 't', now], this.#seal))
+    return this.#kept(name, [...fields, 'c', now, 't', now])
   }
 
   get(id: string): SessionRecord | undefined | Promise<SessionRecord | undefined> {
@@ -145,15 +153,15 @@ export class RedisSessionStore implements SessionStore {
   async #get(name: string): Promise<SessionRecord | undefined> {
     const moment = this.#cache?.moment
     const last = this.#cache?.last(name)
-    const version = last === undefined ? '' : String(last.version)
-    const fields = await this.#run(SCRIPTS.get, this.#keys.ofSession(name), [name, version])
+    const known = last === undefined ? ['', ''] : [String(last.record.version), last.nonce]
+    const fields = await this.#run(SCRIPTS.get, this.#keys.ofSession(name), [name, ...known])
     if (fields.length === 0) return this.#gone(name)
-    const record =
+    const written =
       last && isSame(fields)
-        ? Object.freeze({ ...last, lastSeenAt: Number(fields[1]) })
-        : recordOf(name, fields, this.#seal)
-    if (moment !== undefined) this.#cache?.set(name, record, moment)
-    return record
+        ? { ...last, record: Object.freeze({ ...last.record, lastSeenAt: Number(fields[1]) }) }
+        : this.#written(name, fields)
+    if (moment !== undefined) this.#cache?.set(name, written, moment)
+    return written.record
   }
 
   #gone(name: string): undefined {
@@ -162,13 +170,16 @@ export class RedisSessionStore implements SessionStore {
 
   async update(id: string, expectedVersion: number, change: SessionChange): Promise<UpdateResult> {
     const name = nameOf(id)
-    const args = [name, this.#keys.changes, String(expectedVersion), ...fieldsOfChange(change, name, this.#seal)]
+    const last = this.#cache?.last(name)
+    const nonce = last?.record.version === expectedVersion ? last.nonce : ''
+    const expected = [String(expectedVersion), nonce, this.#seal.names]
+    const args = [name, this.#keys.changes, ...expected, ...fieldsOfChange(change, name, this.#seal)]
     const [ok, fields] = await this.#run(SCRIPTS.update, this.#keys.ofSession(name), args)
     if (fields === undefined) {
       this.#cache?.forget(name)
       return { ok: false, current: undefined }
     }
-    const record = this.#kept(recordOf(name, fields, this.#seal))
+    const record = this.#kept(name, fields)
     return ok === 1 ? { ok: true, record } : { ok: false, current: record }
   }
 
@@ -177,10 +188,12 @@ export class RedisSessionStore implements SessionStore {
     return this.#touches.touch(id)
   }
 
-  async #touch(id: string, ago: number): Promise<boolean> {
-    const name = nameOf(id)
-    const args = [name, ...this.#times, String(Math.round(ago))]
-    return (await this.#run(SCRIPTS.touch, this.#keys.ofSession(name), args)) === 1
+  /** All of one shard. */
+  async #touch(uses: readonly Use[]): Promise<readonly boolean[]> {
+    const named = uses.map(({ id, ago }) => [nameOf(id), String(Math.round(ago))] as const)
+    const shard = shardOf(named[0]![0])
+    const args = [this.#keys.sessionsOf(shard), ...this.#times, ...named.flat()]
+    return (await this.#run(SCRIPTS.touch, [this.#keys.due(shard)], args)).map(there => there === 1)
   }
 
   async delete(id: string): Promise<SessionRecord | undefined> {
@@ -188,7 +201,7 @@ export class RedisSessionStore implements SessionStore {
     this.#touches.forget(id)
     this.#cache?.forget(name)
     const keys = [...this.#keys.ofSession(name), this.#keys.marks(name)]
-    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes])
+    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes, this.#seal.names])
     return fields.length === 0 ? undefined : recordOf(name, fields, this.#seal)
   }
 
@@ -233,8 +246,9 @@ export class RedisSessionStore implements SessionStore {
 
   async #claim(limit: number): Promise<readonly SessionRecord[]> {
     const records: SessionRecord[] = []
+    const unreadable = [this.#seal.names, String(SEALED_CLAIM), String(MAX_LOOKED_AT)]
     for (let shard = 0; shard < SHARDS && records.length < limit; shard++) {
-      const args = [this.#keys.sessionsOf(shard), String(limit - records.length), this.#claimTtl]
+      const args = [this.#keys.sessionsOf(shard), String(limit - records.length), this.#claimTtl, ...unreadable]
       records.push(...this.#readable(await this.#run(SCRIPTS.claim, this.#keys.ofShard(shard), args)))
     }
     return records
@@ -268,9 +282,14 @@ export class RedisSessionStore implements SessionStore {
     this.#cache?.clear()
   }
 
-  #kept(record: SessionRecord): SessionRecord {
-    this.#cache?.set(nameOf(record.id), record)
-    return record
+  #kept(name: string, fields: Fields): SessionRecord {
+    const written = this.#written(name, fields)
+    this.#cache?.set(name, written)
+    return written.record
+  }
+
+  #written(name: string, fields: Fields): Written {
+    return { record: recordOf(name, fields, this.#seal), nonce: nonceOf(fields) }
   }
 
   /** One that cannot be read must not hide the others. */
