@@ -84,6 +84,8 @@ export class Exchange implements Listener, ReplyListener {
   peer: string | undefined
   /** Nothing of it was done there: chooses once more who is to carry it out. */
   chooseAgain: (() => Promise<Answer | undefined>) | undefined
+  /** How often it was looked for once more. */
+  lookedAgain = 0
   /** Wants to see the messages of the answer without changing them (besides taps). */
   onAnswer: ((message: Buffer) => void) | undefined
   /** What catflap itself says first on a stream, right behind its head. */

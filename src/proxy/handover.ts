@@ -50,10 +50,8 @@ export class HandOver {
   async choose(x: Exchange, session: Session, again: boolean): Promise<Answer | undefined> {
     const { lease, peers } = this.#parts
     const until = x.startedAt + 2 * lease + PATIENCE
-    let pause = PAUSE
     for (let fresh = again; !x.ended; fresh = true) {
-      if (fresh) await sleep(pause)
-      pause = Math.min(2 * pause, MOST_PAUSE)
+      if (fresh) await pause(x)
       if (session.ended) return await goneHere(x, session)
       const owner = session.remote
       x.peer = undefined
@@ -83,7 +81,7 @@ export class HandOver {
   async toHolder(x: Exchange, name: string, again: boolean): Promise<Answer | undefined> {
     const { lease, peers } = this.#parts
     x.peer = undefined
-    if (again) await sleep(PAUSE)
+    if (again) await pause(x)
     const [owner, there] = await this.#holderOf(name, again)
     if (x.ended || owner === undefined || there?.address === undefined || !peers) return undefined
     if (performance.now() > x.startedAt + 2 * lease + PATIENCE) return { error: new CatflapError('owner_unreachable') }
@@ -277,6 +275,11 @@ const MOST_PAUSE = 250
 const TELL_EVERY = 10_000
 const NO_WAY =
   'The session is held by another instance of catflap, and there is no way there: start all with --cluster-listen and --cluster-key.'
+
+/** Longer each time, wherever the exchange was sent in vain meanwhile. */
+async function pause(x: Exchange): Promise<void> {
+  await sleep(Math.min(PAUSE * 2 ** x.lookedAgain++, MOST_PAUSE))
+}
 
 function NOT_FOUND(): Answer {
   return { error: new CatflapError('session_not_found') }

@@ -1,40 +1,53 @@
 /** A wire to a server on this machine that can be cut, while others still reach the server. */
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { Inbox } from './wait.ts'
 
 export interface Wire {
   readonly port: number
+  /** `performance.now()` of each connection so far. */
+  readonly connected: Inbox<number>
   /** What is connected breaks, and nobody gets through, until `join`. */
   cut(): void
   join(): void
-  /** What is asked next in which `text` occurs gets there, and the answer does not: the connection breaks in its place. Resolves when that has happened. */
+  /** What is said on it gets nowhere, and nobody is told. */
+  freeze(): void
+  /** Breaks what is connected as soon as the answer comes to the next thing said that holds `text`. Resolves then. */
   loseAnswerTo(text: string): Promise<void>
   close(): Promise<void>
 }
 
 export async function startWire(port: number): Promise<Wire> {
   const sockets = new Set<Socket>()
+  const connected = new Inbox<number>('connections')
   let isCut = false
-  let losing: { readonly text: string; readonly lost: () => void } | undefined
+  let isFrozen = false
+  let lose: { readonly text: string; readonly lost: () => void } | undefined
   const keep = (socket: Socket): Socket => {
     sockets.add(socket)
     return socket.on('error', () => {}).on('close', () => sockets.delete(socket))
   }
   const server = createServer(near => {
     keep(near)
+    connected.push(performance.now())
     if (isCut) return near.destroy()
     const far = keep(connect(port, '127.0.0.1'))
-    near.on('data', (asked: Buffer) => {
-      if (!losing || !asked.includes(losing.text)) return
-      const { lost } = losing
-      losing = undefined
-      far.unpipe(near).once('data', () => {
-        near.destroy()
-        lost()
-      })
-      far.resume()
+    let lost: (() => void) | undefined
+    near.on('data', (said: Buffer) => {
+      if (isFrozen) return
+      if (lose && said.includes(lose.text)) {
+        lost = lose.lost
+        lose = undefined
+      }
+      far.write(said)
     })
-    near.pipe(far).pipe(near)
+    far.on('data', (said: Buffer) => {
+      if (lost) {
+        near.destroy()
+        return lost()
+      }
+      if (!isFrozen) near.write(said)
+    })
     near.on('close', () => far.destroy())
     far.on('close', () => near.destroy())
     return undefined
@@ -46,14 +59,15 @@ export async function startWire(port: number): Promise<Wire> {
   }
   return {
     port: (server.address() as AddressInfo).port,
+    connected,
     cut,
     join: () => {
       isCut = false
     },
-    loseAnswerTo: text =>
-      new Promise(lost => {
-        losing = { text, lost }
-      }),
+    freeze: () => {
+      isFrozen = true
+    },
+    loseAnswerTo: text => new Promise(lost => (lose = { text, lost: () => lost() })),
     close: async () => {
       cut()
       server.close()
