@@ -187,6 +187,7 @@ function makeCore(setup: RouteSetup, bus: FrameBus, target: Target): Core {
     log,
     membership: handOver?.membership,
     outlives: session => core !== undefined && mayOutlive(core, session),
+    forgetAfter: settings.sessionIdle,
     reapEvery: Math.max(50, Math.min(REAP_EVERY, settings.sessionIdle / 3, settings.sessionMax / 3)),
     openLeg: record => {
       const { upstreamId, member } = recordedLeg(record, target.name) ?? {}

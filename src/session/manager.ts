@@ -29,6 +29,8 @@ export interface SessionManagerOptions {
   readonly openLeg: (record: SessionRecord) => Leg | undefined
   readonly log: Log
   readonly reapEvery: number
+  /** After so many ms without use here, a session that other processes can serve as well is not kept in mind. Default 30 minutes. */
+  readonly forgetAfter?: number
   readonly onStart?: (session: Session) => void
   readonly onEnd?: (session: Session, why: SessionEnd) => void
   /** Nothing of it is held here any more. It goes on elsewhere, or has ended there. */
@@ -50,6 +52,7 @@ const FAREWELLS_AT_ONCE = 128
 const FAREWELL_TIME = 5_000
 /** Where others tell what they have ended, that is looked for only so often: each so many passes of the reaper. */
 const SWEEP_EVERY = 10
+const FORGET_AFTER = 30 * 60_000
 /** What others have to know is told again where the store was away, so often and after so many ms. */
 const MARK_TRIES = 40
 const MARK_AGAIN = 250
@@ -176,11 +179,14 @@ export class SessionManager {
 
   #hold(session: Session): Session {
     this.#live.set(session.id, session)
-    if (session.stored)
-      session.unfollow = this.#shared?.follow?.(session.id, () => {
-        this.refresh(session).catch(error => this.#storeFailed(error))
-      })
+    if (session.stored) session.unfollow = this.#shared?.follow?.(session.id, ended => this.#told(session, ended))
     return session
+  }
+
+  /** Others have changed it, or ended it. What nobody needs here at the moment is read when somebody does. */
+  #told(session: Session, ended: boolean): void {
+    if (ended) return this.#ended(session.id)
+    if (isNeeded(session)) this.refresh(session).catch(error => this.#storeFailed(error))
   }
 
   /** The session, if it lives and belongs to `principal`: another's session is not even admitted to exist. */
@@ -505,11 +511,21 @@ export class SessionManager {
         end: session => this.end(session, 'expired'),
         endUnheld: record => this.#endUnheld(record)
       })
-      if (this.#shared?.follow && ++this.#passes % SWEEP_EVERY !== 0) return
-      await sweep(store, this.#live, async session => this.#ended(session.id))
+      if (this.#shared?.follow) return await this.#tidy(store)
+      await sweep(store, this.#live.values(), async session => this.#ended(session.id))
     } catch (error) {
       this.#storeFailed(error)
     }
+  }
+
+  /** Others tell what they have ended, so that hardly anything has to be asked for. */
+  async #tidy(store: SessionStore): Promise<void> {
+    const unused = performance.now() - (this.#options.forgetAfter ?? FORGET_AFTER)
+    for (const session of this.#live.values())
+      if (session.stored && !isNeeded(session) && session.usedAt < unused) this.#forget(session)
+    if (++this.#passes % SWEEP_EVERY !== 0) return
+    const needed = [...this.#live.values()].filter(isNeeded)
+    await sweep(store, needed, async session => this.#ended(session.id))
   }
 
   async #endUnheld(record: SessionRecord): Promise<void> {
@@ -563,6 +579,11 @@ export class SessionManager {
   #storeFailed(error: unknown): void {
     storeFailed(this.#options.log, error)
   }
+}
+
+/** Something of it is here that is no other process's. */
+function isNeeded({ held, inFlight, streams }: Session): boolean {
+  return held || inFlight > 0 || streams > 0
 }
 
 /** What one process has written of the server's session may have been lost, and another one have written something else. */

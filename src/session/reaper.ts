@@ -31,10 +31,10 @@ export async function reap(store: SessionStore, live: ReadonlyMap<string, Sessio
 /** Sessions that other processes have ended: nobody may ever ask for them here again. */
 export async function sweep(
   store: SessionStore,
-  live: ReadonlyMap<string, Session>,
+  live: Iterable<Session>,
   ended: (session: Session) => Promise<void>
 ): Promise<void> {
-  const stored = [...live.values()].filter(session => session.stored)
+  const stored = [...live].filter(session => session.stored)
   for (let i = 0; i < stored.length; i += BATCH) {
     const asked = stored.slice(i, i + BATCH).map(async session => {
       if (!session.ended && !(await store.get(session.id))) await ended(session)

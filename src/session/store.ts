@@ -108,10 +108,10 @@ export interface SessionStore {
    */
   expired(limit: number): Awaitable<readonly SessionRecord[]>
   /**
-   * Of shared stores: `changed` is called soon after another process has changed or ended the session, and where that may have been missed.
-   * Returns how to stop that.
+   * Of shared stores: `changed` is called soon after another process has changed the session or (`ended`) ended it, and where that may have
+   * been missed. Returns how to stop that.
    */
-  follow?(id: string, changed: () => void): () => void
+  follow?(id: string, changed: (ended: boolean) => void): () => void
   /** Of shared stores: something short that is to be known of a session for some minutes. Gone with the session. */
   mark?(id: string, mark: string): Promise<void>
   marked?(id: string, mark: string): Promise<boolean>

@@ -13,9 +13,9 @@ class SharedStore extends MemorySessionStore {
   following = 0
   failing: Error | undefined
 
-  follow(_id: string, changed: () => void): () => void {
+  follow(_id: string, changed: (ended: boolean) => void): () => void {
     this.following++
-    changed()
+    changed(false)
     return () => void this.following--
   }
 

@@ -3,28 +3,30 @@ const BATCH = 100
 /** Between two batches, in ms. */
 const PAUSE = 50
 
+type Follower = (ended: boolean) => void
+
 /** Who wants to know when a session was changed by somebody else, by its name in Redis. */
 export class Followers {
-  readonly #byName = new Map<string, Set<() => void>>()
+  readonly #byName = new Map<string, Set<Follower>>()
   #timer: NodeJS.Timeout | undefined
 
   /** Returns how to stop. */
-  add(name: string, changed: () => void): () => void {
+  add(name: string, changed: Follower): () => void {
     // Of two equal functions each is a follower of its own.
-    const follower = (): void => changed()
+    const follower: Follower = ended => changed(ended)
     const followers = this.#byName.get(name)
     if (followers) followers.add(follower)
     else this.#byName.set(name, new Set([follower]))
     return () => this.#remove(name, follower)
   }
 
-  #remove(name: string, follower: () => void): void {
+  #remove(name: string, follower: Follower): void {
     const followers = this.#byName.get(name)
     if (followers?.delete(follower) && followers.size === 0) this.#byName.delete(name)
   }
 
-  tell(name: string): void {
-    for (const follower of this.#byName.get(name) ?? []) follower()
+  tell(name: string, ended = false): void {
+    for (const follower of this.#byName.get(name) ?? []) follower(ended)
   }
 
   /** Something may have been missed. */

@@ -118,7 +118,7 @@ redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
 redis.call('DEL', KEYS[1], KEYS[5])
-if #record > 0 then redis.call('PUBLISH', ARGV[3], ARGV[2]) end
+if #record > 0 then redis.call('PUBLISH', ARGV[3], '!' .. ARGV[2]) end
 return record
 `
 

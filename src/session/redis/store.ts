@@ -63,6 +63,9 @@ const SCRIPTS = {
   marked: new Script<0 | 1>(MARKED)
 }
 
+/** What stands before the name of a session that has ended. */
+const ENDED = '!'
+
 /** A reaper that has died holds the others up for so long, in ms. */
 const REAPER_LOCK = 10_000
 /** So long a reaper waits for another one's pass, in ms. */
@@ -114,9 +117,11 @@ export class RedisSessionStore implements SessionStore {
   /** From now on it is heard what others change, and what this store itself does. */
   #listen(): void {
     this.#stopListening ??= this.#backend.listen(this.#keys.changes, {
-      heard: name => {
+      heard: said => {
+        const ended = said.startsWith(ENDED)
+        const name = ended ? said.slice(ENDED.length) : said
         this.#cache?.forget(name)
-        this.#followers.tell(name)
+        this.#followers.tell(name, ended)
       },
       lost: () => {
         this.#cache?.clear()
@@ -255,7 +260,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   /** What this process itself changes is told too, and so is everything once after the connection that listens was not there for a while. */
-  follow(id: string, changed: () => void): () => void {
+  follow(id: string, changed: (ended: boolean) => void): () => void {
     this.#open()
     this.#listen()
     return this.#followers.add(nameOf(id), changed)

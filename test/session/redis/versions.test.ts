@@ -29,7 +29,7 @@ else {
   const written = async (t: Test, store: SessionStore, facts: SessionRecord['facts']): Promise<void> => {
     while (!((await command(redis, 'PUBSUB', 'NUMSUB', 'catflap:1:store:changes')) as unknown[])[1])
       await new Promise(setImmediate)
-    const told = new Promise<void>(resolve => store.follow!('one', resolve))
+    const told = new Promise<void>(resolve => store.follow!('one', () => resolve()))
     t.match(await store.update('one', 1, { facts }), { ok: true })
     await told
     t.match(await store.get('one'), { version: 2, facts })
