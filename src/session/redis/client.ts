@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls'
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { Cluster, type Command, Redis, type RedisOptions } from 'ioredis'
 import type { RedisAddress } from './address.ts'
 
 export interface ClientOptions {
@@ -34,22 +34,35 @@ export function openRedis(address: RedisAddress, options: ClientOptions): RedisC
       // Servers may tell addresses that are only known by name in certificates.
       ...(address.tls && { dnsLookup: (name, done) => done(null, name) })
     })
+    cluster.on('+node', sendNothingInVain)
     lookWhereSlotsAre(cluster)
-    return cluster
+    return sendNothingInVain(cluster)
   }
   if (kind === 'sentinel')
-    return new Redis({
-      ...common,
-      db,
-      sentinels: [...nodes],
-      name: master!,
-      sentinelRetryStrategy: pause,
-      retryStrategy: pause,
-      connectTimeout: options.connectTimeout,
-      enableTLSForSentinelMode: address.tls,
-      ...(address.tls && { sentinelTLS: tlsOf(options) })
-    })
-  return new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause })
+    return sendNothingInVain(
+      new Redis({
+        ...common,
+        db,
+        sentinels: [...nodes],
+        name: master!,
+        sentinelRetryStrategy: pause,
+        retryStrategy: pause,
+        connectTimeout: options.connectTimeout,
+        // One that hangs must not keep the others from being asked.
+        sentinelCommandTimeout: options.connectTimeout,
+        enableTLSForSentinelMode: address.tls,
+        ...(address.tls && { sentinelTLS: tlsOf(options) })
+      })
+    )
+  return sendNothingInVain(new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause }))
+}
+
+/** What has failed already for who asked is not sent any more, wherever in ioredis it waited for a connection. */
+export function sendNothingInVain<Client extends RedisClient>(client: Client): Client {
+  const send = client.sendCommand.bind(client) as (command: Command, ...more: unknown[]) => unknown
+  client.sendCommand = (command: Command, ...more: unknown[]) =>
+    command.isSettled ? command.promise : send(command, ...more)
+  return client
 }
 
 /** A node that is lost may have handed its slots to another one. */
