@@ -1,7 +1,7 @@
 import { inTime } from '../../in-time.ts'
 import type { SharedState } from '../shared.ts'
 import { SessionStoreClosedError, SessionStoreUnavailableError } from '../store.ts'
-import { type RedisClient, sendNothingInVain } from './client.ts'
+import { type RedisClient, tamed } from './client.ts'
 import { Gate } from './gate.ts'
 import { Health } from './health.ts'
 import { probeKey, SHARDS } from './keys.ts'
@@ -131,8 +131,8 @@ function isCluster(client: RedisClient): client is Cluster {
 function listening(client: RedisClient): ReturnType<Exclude<RedisClient, Cluster>['duplicate']> | undefined {
   // After each break its user subscribes, and knows when that is done.
   const options = { autoResubscribe: false, lazyConnect: false }
-  if (!isCluster(client)) return sendNothingInVain(client.duplicate(options))
+  if (!isCluster(client)) return tamed(client.duplicate(options))
   const nodes = client.nodes('master')
   const node = nodes[Math.floor(Math.random() * nodes.length)]
-  return node && sendNothingInVain(node.duplicate({ ...options, retryStrategy: null }))
+  return node && tamed(node.duplicate({ ...options, retryStrategy: null }))
 }
