@@ -1,7 +1,8 @@
 import { inTime } from '../../in-time.ts'
 import type { SharedState } from '../shared.ts'
 import { SessionStoreClosedError, SessionStoreUnavailableError } from '../store.ts'
-import type { RedisClient } from './client.ts'
+import { type RedisClient, tamed } from './client.ts'
+import { Gate } from './gate.ts'
 import { Health } from './health.ts'
 import { probeKey, SHARDS } from './keys.ts'
 import { type Hearer, Listener } from './listener.ts'
@@ -30,6 +31,7 @@ export class RedisBackend {
   readonly seal: Seal
   readonly timeout: number
   readonly #client: RedisClient
+  readonly #gate: Gate
   readonly #listener: Listener
   readonly #health: Health
   #waiting = 0
@@ -37,6 +39,7 @@ export class RedisBackend {
 
   constructor({ client, label, prefix = 'catflap:', seal = new Seal(), timeout = 3_000 }: BackendOptions) {
     this.#client = client
+    this.#gate = new Gate(client, timeout)
     this.label = label
     this.prefix = prefix
     this.seal = seal
@@ -48,6 +51,7 @@ export class RedisBackend {
     )
     // Who asks is told; nobody else needs to hear of it.
     client.on('error', () => {})
+    client.on('ready', () => this.#health.connected())
   }
 
   get state(): SharedState {
@@ -87,8 +91,15 @@ export class RedisBackend {
     return this.#closed ? () => {} : this.#listener.listen(channel, hearer)
   }
 
-  #inTime<T>(use: (client: RedisClient) => Promise<T>): Promise<T> {
-    return inTime(use(this.#client), this.timeout, () => new Error(`no answer for ${this.timeout} ms`))
+  async #inTime<T>(use: (client: RedisClient) => Promise<T>): Promise<T> {
+    if (this.#gate.isOpen) return await inTime(use(this.#client), this.timeout, () => this.#late())
+    const begun = performance.now()
+    await this.#gate.wait()
+    return await inTime(use(this.#client), this.timeout - (performance.now() - begun), () => this.#late())
+  }
+
+  #late(): Error {
+    return new Error(`no answer for ${this.timeout} ms`)
   }
 
   /** It writes: a Redis that is full or may only be read answers everything else. In a cluster, where all sessions are. */
@@ -105,6 +116,7 @@ export class RedisBackend {
     this.#closed = true
     this.#health.close()
     this.#listener.close()
+    this.#gate.close()
     this.#client.disconnect()
   }
 }
@@ -119,8 +131,8 @@ function isCluster(client: RedisClient): client is Cluster {
 function listening(client: RedisClient): ReturnType<Exclude<RedisClient, Cluster>['duplicate']> | undefined {
   // After each break its user subscribes, and knows when that is done.
   const options = { autoResubscribe: false, lazyConnect: false }
-  if (!isCluster(client)) return client.duplicate(options)
+  if (!isCluster(client)) return tamed(client.duplicate(options))
   const nodes = client.nodes('master')
   const node = nodes[Math.floor(Math.random() * nodes.length)]
-  return node?.duplicate({ ...options, retryStrategy: null })
+  return node && tamed(node.duplicate({ ...options, retryStrategy: null }))
 }

@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls'
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { Cluster, type Command, Redis, type RedisOptions } from 'ioredis'
 import type { RedisAddress } from './address.ts'
 
 export interface ClientOptions {
@@ -34,24 +34,66 @@ export function openRedis(address: RedisAddress, options: ClientOptions): RedisC
       // Servers may tell addresses that are only known by name in certificates.
       ...(address.tls && { dnsLookup: (name, done) => done(null, name) })
     })
+    cluster.on('+node', tamed)
     lookWhereSlotsAre(cluster)
-    return cluster
+    return tamed(cluster)
   }
   if (kind === 'sentinel')
-    return new Redis({
-      ...common,
-      db,
-      sentinels: [...nodes],
-      name: master!,
-      // A master that was replaced may go on taking writes for seconds, which all are lost: it is left as soon as sentinels tell.
-      failoverDetector: true,
-      sentinelRetryStrategy: pause,
-      retryStrategy: pause,
-      connectTimeout: options.connectTimeout,
-      enableTLSForSentinelMode: address.tls,
-      ...(address.tls && { sentinelTLS: tlsOf(options) })
-    })
-  return new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause })
+    return tamed(
+      new Redis({
+        ...common,
+        db,
+        sentinels: [...nodes],
+        name: master!,
+        // A master that was replaced may go on taking writes for seconds, which all are lost: it is left as soon as sentinels tell.
+        failoverDetector: true,
+        sentinelRetryStrategy: pause,
+        retryStrategy: pause,
+        connectTimeout: options.connectTimeout,
+        // One that hangs must not keep the others from being asked.
+        sentinelCommandTimeout: options.connectTimeout,
+        enableTLSForSentinelMode: address.tls,
+        ...(address.tls && { sentinelTLS: tlsOf(options) })
+      })
+    )
+  return tamed(new Redis({ ...common, ...nodes[0]!, db, retryStrategy: pause }))
+}
+
+/** ioredis, without what it does on its own that is none of its business here. */
+export function tamed<Client extends RedisClient>(client: Client): Client {
+  sendNothingInVain(client)
+  if (client instanceof Redis) printNothing(client)
+  return client
+}
+
+/** What has failed already for who asked is not sent any more, wherever in ioredis it waited for a connection. */
+function sendNothingInVain(client: RedisClient): void {
+  const send = client.sendCommand.bind(client) as (command: Command, ...more: unknown[]) => unknown
+  client.sendCommand = (command: Command, ...more: unknown[]) =>
+    command.isSettled ? command.promise : send(command, ...more)
+}
+
+type Told = (error: Error | null, said?: unknown) => void
+
+/** It writes to stderr where it may not ask for INFO, and where a password is given that is not wanted: both do no harm. */
+function printNothing(client: Redis): void {
+  const plain = client as unknown as Record<'info' | 'auth', (...args: unknown[]) => Promise<unknown>>
+  const info = plain.info.bind(client)
+  plain.info = told => {
+    if (typeof told !== 'function') return info(told)
+    return info((error: Error | null, said: unknown) =>
+      error?.message.startsWith('NOPERM') ? (told as Told)(null, '') : (told as Told)(error, said)
+    )
+  }
+  const auth = plain.auth.bind(client)
+  plain.auth = async (...args) => {
+    try {
+      return await auth(...args)
+    } catch (error) {
+      if (/no password is set|without any password configured/.test(String(error))) return 'OK'
+      throw error
+    }
+  }
 }
 
 /** A node that is lost may have handed its slots to another one. */

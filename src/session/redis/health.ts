@@ -42,6 +42,11 @@ export class Health {
     if (!this.#state.ok && this.#workedAt - this.#probedAt >= SOON) void this.#ask()
   }
 
+  /** It is there again, and may do its work. */
+  connected(): void {
+    if (!this.#state.ok) void this.#ask()
+  }
+
   failed(error: unknown): void {
     this.#become(false, reasonOf(error))
   }

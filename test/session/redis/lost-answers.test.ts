@@ -3,25 +3,19 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { fails, newSession } from '../../contract/session-store-harness.ts'
-import { freePort, type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/servers/redis.ts'
+import { type RedisServer, skipWithoutRedis } from '../../fixtures/servers/redis.ts'
+import { type WiredRedis, wiredCluster, wiredRedis } from '../../fixtures/servers/redis-wired.ts'
 import { trackLeaks } from '../../helpers/leaks.ts'
 import { StoreOfItsOwn } from '../../helpers/redis-stores.ts'
-import { startWire, type Wire } from '../../helpers/tcp-wire.ts'
 
 const UNAVAILABLE = { code: 'session_store_unavailable' }
 
-interface Wired {
-  readonly url: string
-  readonly server: RedisServer
-  readonly wire: Wire
-}
-
 t.test('lost answers', { skip: skipWithoutRedis() }, async t => {
-  t.test('one node', async t => neverTwice(t, await oneNode(t)))
-  t.test('a cluster', async t => neverTwice(t, await cluster(t)))
+  t.test('one node', async t => neverTwice(t, await wiredRedis(t)))
+  t.test('a cluster', async t => neverTwice(t, await wiredCluster(t)))
 })
 
-async function neverTwice(t: Test, { url, server, wire }: Wired): Promise<void> {
+async function neverTwice(t: Test, { url, server, wire }: WiredRedis): Promise<void> {
   trackLeaks(t)
   const store = new StoreOfItsOwn(url, { cacheFor: 0, touchEvery: 0 })
   t.teardown(() => store.close())
@@ -59,41 +53,4 @@ async function scriptsRun({ port }: RedisServer): Promise<number> {
   const said = await client.info('commandstats')
   client.disconnect()
   return Number(/cmdstat_evalsha:calls=(\d+)/.exec(said)?.[1])
-}
-
-async function oneNode(t: Test): Promise<Wired> {
-  const server = await startRedis()
-  t.teardown(() => server.stop())
-  const wire = await startWire(server.port)
-  t.teardown(() => wire.close())
-  return { url: `redis://127.0.0.1:${wire.port}`, server, wire }
-}
-
-/** All of whose slots are at one node, that calls itself by the near end of the wire. */
-async function cluster(t: Test): Promise<Wired> {
-  const port = await portOfNode()
-  const wire = await startWire(port)
-  t.teardown(() => wire.close())
-  const server = await startRedis(
-    [
-      ['cluster-enabled', 'yes'],
-      ['cluster-announce-ip', '127.0.0.1'],
-      ['cluster-announce-port', String(wire.port)]
-    ],
-    port
-  )
-  t.teardown(() => server.stop())
-  const client = new Redis(port, '127.0.0.1')
-  await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-  while (!/cluster_state:ok/.test(String(await client.call('CLUSTER', 'INFO')))) await pause(20)
-  client.disconnect()
-  return { url: `redis+cluster://127.0.0.1:${wire.port}`, server, wire }
-}
-
-/** Its bus listens 10,000 ports higher, which has to be a port as well. */
-async function portOfNode(): Promise<number> {
-  for (;;) {
-    const port = await freePort()
-    if (port <= 55_000) return port
-  }
 }

@@ -47,6 +47,28 @@ t.test('with a real Redis', { skip: skipWithoutRedis() }, async t => {
     t.equal(await command(redis, 'GET', leases[0]!), '-', 'its lease is let go')
   })
 
+  t.test('what the client library has to say to people is not printed', async t => {
+    trackLeaks(t)
+    const redis = await started(t, [['user', 'app', 'on', '>geheim', '~*', '&*', '+@all', '-info']])
+    const printed = t.capture(console, 'warn')
+    for (const who of ['app:geheim@', ':geheim@']) {
+      const shared = opened(t, { url: redis.url.replace('//', `//${who}`) })
+      const store = shared.store('one', LIMITS)
+      t.ok(
+        await store.create(newSession(who)),
+        'without the right to ask for INFO, and with a password that none asks for'
+      )
+      store.follow!(who, () => {})
+      await listening(redis, 1)
+      await shared.close()
+      while ((await connections(redis)) > 0) await pause(5)
+    }
+    t.same(
+      printed().map(({ args }) => args),
+      []
+    )
+  })
+
   t.test('stores of two names do not see what is in the other', async t => {
     trackLeaks(t)
     const redis = await started(t)
@@ -276,8 +298,8 @@ t.test('how Redis is doing', { skip: skipWithoutRedis() }, async t => {
   })
 })
 
-async function started(t: Test): Promise<RedisServer> {
-  const redis = await startRedis()
+async function started(t: Test, more: readonly (readonly string[])[] = []): Promise<RedisServer> {
+  const redis = await startRedis(more)
   t.teardown(() => redis.stop())
   return redis
 }
