@@ -69,7 +69,7 @@ export async function slowCommand(t: Test, file: StdioFixture) {
   return { target, hold: () => writeFile(sign, ''), goOn: () => rm(sign) }
 }
 
-/** A hook that keeps what a client sends, from `shut` to `open`. */
+/** A hook that keeps the next message of a client after `shut`, until `open`. */
 export function gate() {
   const held = new Inbox<Message>('messages that the hook keeps')
   let opened: Promise<void> | undefined
@@ -77,9 +77,11 @@ export function gate() {
   const hook: Interceptor = {
     name: 'gate',
     async message(_place, message, direction) {
-      if (opened && direction === 'up') {
+      const until = direction === 'up' ? opened : undefined
+      if (until) {
+        opened = undefined
         held.push(message)
-        await opened
+        await until
       }
       return message
     }

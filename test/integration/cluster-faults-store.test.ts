@@ -51,7 +51,7 @@ t.test('a store that hangs is waited for once where many sessions are let go of'
     outlives: () => true
   })
   const leg = { upstreamId: undefined, call: () => ({ pause() {}, resume() {}, cancel() {} }), close: async () => {} }
-  for (let n = 0; n < 15; n++)
+  for (let n = 0; n < 20; n++)
     await Promise.all(Array.from({ length: 100 }, () => sessions.start({ principal: 'ann', leg, initialize: '{}' })))
   redis.pause()
   const from = performance.now()
@@ -59,5 +59,5 @@ t.test('a store that hangs is waited for once where many sessions are let go of'
   const took = performance.now() - from
   redis.resume()
   await shared.close()
-  t.ok(took < 6_000, `${Math.round(took)} ms`)
+  t.ok(took < 8_000, `${Math.round(took)} ms`)
 })

@@ -22,7 +22,7 @@ t.test(
     const { instances } = await clusterDoors(t, PUPPET)
     const [a, b] = [instances[0]!, instances[1]!]
     const { id } = await pipeSession(a.url)
-    const big = 'x'.repeat(7_000_000)
+    const big = 'x'.repeat(15_000_000)
     const { head } = send(b.url, { headers: legacyHeaders(id), body: rpc(1, 'echo', { big }) })
     const answer = await head
     while (a.door.stats.exchanges > 0) await pause(20)
@@ -31,7 +31,7 @@ t.test(
     // What is cut would be so at once.
     await Promise.race([closing, pause(500)])
     const body = await buffer(answer)
-    t.equal(body.length, Number(answer.headers['content-length']))
+    t.ok(body.includes(big), `${body.length} bytes`)
     t.ok(answer.complete)
     await closing
   }

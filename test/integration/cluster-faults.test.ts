@@ -66,6 +66,8 @@ t.test('a call that a hook keeps while others take its session over is carried o
   t.equal((await ask(b, id, rpc(2, 'echo'))).status, 200, 'it is taken over')
   wire.join()
   await a.log.until(line => line.event === 'instance-lost')
+  // Begins only once it has its lease again.
+  await pipeSession(a.url)
   door.open()
   const answer = await call
   t.match(answer.json(), { id: 1, result: { echo: { n: 1 } } }, answer.text)
@@ -88,6 +90,7 @@ t.test('an instance that stops while a dead child is being replaced answers who 
   await pause(300)
   await goOn()
   for (const [n, call] of calls.entries()) t.match((await call).json(), { id: n + 2, result: { echo: null } })
+  t.equal(starts(a) + starts(b), 2, 'the child that was starting is the one')
   await closing
   t.equal((await ask(b, id, rpc(4, 'echo'))).status, 200, 'the session goes on')
 })
