@@ -7,7 +7,7 @@ export const SHARDS = 16
 
 /** Names of keys of one store. The part in braces alone decides where a cluster keeps a key. */
 export class Keys {
-  /** What is told here has changed: the name of a session. */
+  /** What is told here has changed: the name of a session. With `!` before it, it has ended; its name alone is told after that. */
   readonly changes: string
   readonly reaper: string
   readonly #prefix: string
@@ -33,6 +33,11 @@ export class Keys {
   /** What is known of it for some minutes. */
   marks(name: string): string {
     return `${this.#prefix}{${shardOf(name)}}:m:${name}`
+  }
+
+  /** That it has ended, for as long as somebody may make it again who does not know. */
+  ended(name: string): string {
+    return `${this.#prefix}{${shardOf(name)}}:e:${name}`
   }
 
   ofShard(shard: number): [due: string, claimed: string, all: string] {

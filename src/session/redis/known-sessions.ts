@@ -1,5 +1,6 @@
 import type { StoreLimits } from '../shared.ts'
 import type { SessionChange, SessionRecord } from '../store.ts'
+import { nameOf } from './keys.ts'
 import { type Facts, toBeWritten } from './merge-records.ts'
 
 /** A session as this process knows it. */
@@ -26,6 +27,8 @@ const STEP = 2 ** -20
 export class KnownSessions {
   readonly #limits: StoreLimits
   readonly #known = new Map<string, KnownSession>()
+  /** By what they are called in the store. */
+  readonly #ids = new Map<string, string>()
   #changed = 0
 
   constructor(limits: StoreLimits) {
@@ -48,7 +51,10 @@ export class KnownSessions {
     if (known && record.version < known.record.version) return false
     this.#known.delete(record.id)
     if (known) meet(known, record)
-    else if (this.#known.size >= this.#limits.maxSessions) this.#dropOldest()
+    else {
+      if (this.#known.size >= this.#limits.maxSessions) this.#dropOldest()
+      this.#ids.set(nameOf(record.id), record.id)
+    }
     this.#known.set(record.id, known ?? { record, base: undefined, sent: [], usedAt: performance.now() })
     return true
   }
@@ -57,6 +63,10 @@ export class KnownSessions {
   get(id: string): KnownSession | undefined {
     const known = this.#known.get(id)
     return known && !this.#isExpired(known) ? known : undefined
+  }
+
+  idOf(name: string): string | undefined {
+    return this.#ids.get(name)
   }
 
   used(id: string): void {
@@ -96,7 +106,7 @@ export class KnownSessions {
 
   forget(id: string): void {
     if (this.#known.get(id)?.base) this.#changed--
-    this.#known.delete(id)
+    if (this.#known.delete(id)) this.#ids.delete(nameOf(id))
   }
 
   /** Of those that have expired the store is told nothing more. */
@@ -110,6 +120,7 @@ export class KnownSessions {
 
   clear(): void {
     this.#known.clear()
+    this.#ids.clear()
     this.#changed = 0
   }
 

@@ -12,7 +12,7 @@ import type {
 } from '../store.ts'
 import type { Generations } from './generations.ts'
 import { type KnownSession, KnownSessions } from './known-sessions.ts'
-import { Mending } from './mending.ts'
+import { Mending, type TellingStore } from './mending.ts'
 
 export interface LocalOptions {
   /** Of the store. */
@@ -29,7 +29,7 @@ const MARKS_LAST = 300_000
  * memory, and that is told to the store when it is back (docs/sessions.md). What needs the agreement of others fails as before: new sessions, legs,
  * who opens one, whatever is not known here.
  */
-export function localOnFailure(store: SessionStore, options: LocalOptions): SessionStore {
+export function localOnFailure(store: TellingStore, options: LocalOptions): SessionStore {
   return new LocalOnFailure(store, options)
 }
 
@@ -43,10 +43,11 @@ class LocalOnFailure implements SessionStore {
   readonly #mending: Mending
   #closing: Promise<void> | undefined
 
-  constructor(store: SessionStore, { limits, generations, log }: LocalOptions) {
+  constructor(store: TellingStore, { limits, generations, log }: LocalOptions) {
     this.#store = store
     this.#known = new KnownSessions(limits)
     this.#mending = new Mending({ store, known: this.#known, generations, maxSessions: limits.maxSessions, log })
+    store.onEnded?.(name => this.#hasEnded(name))
     this.shared = store.shared === true
     this.follow = store.follow?.bind(store)
     if (store.mark) this.mark = (id, mark) => this.#mark(id, mark)
@@ -211,6 +212,14 @@ class LocalOnFailure implements SessionStore {
   #here(id: string): KnownSession | undefined {
     const known = this.#known.get(id)
     return known && (this.#mending.out || known.base) ? known : undefined
+  }
+
+  /** Somebody has ended it. While there is something to tell the store, it may just be made again, as lost. */
+  #hasEnded(name: string): void {
+    const id = this.#known.idOf(name)
+    if (id === undefined) return
+    this.#known.forget(id)
+    if (this.#mending.busy) this.#mending.end(id)
   }
 
   #learn(record: SessionRecord): void {

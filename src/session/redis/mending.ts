@@ -1,6 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../../log.ts'
-import { type SessionRecord, type SessionStore, SessionStoreError, SessionStoreUnavailableError } from '../store.ts'
+import {
+  type Awaitable,
+  type SessionRecord,
+  type SessionStore,
+  SessionStoreError,
+  SessionStoreUnavailableError
+} from '../store.ts'
 import type { Generations } from './generations.ts'
 import type { KnownSession, KnownSessions } from './known-sessions.ts'
 import { makeAgain, writeBack } from './write-back.ts'
@@ -18,8 +24,16 @@ const LATEST_USE = 20_000
 /** Redis answers, and will not write this. What is asked of it otherwise it may well do. */
 const REFUSED = /^(OOM|MISCONF|NOREPLICAS)\b/
 
+/** A store that tells of sessions that have ended, whoever ended them. */
+export interface TellingStore extends SessionStore {
+  /** Is told what it is called in the store. */
+  onEnded?(ended: (name: string) => void): void
+  /** Ends it for good: whoever thinks that the store has lost it does not make it again. */
+  bury?(id: string): Awaitable<SessionRecord | undefined>
+}
+
 export interface MendingOptions {
-  readonly store: SessionStore
+  readonly store: TellingStore
   readonly known: KnownSessions
   readonly generations: Generations
   readonly maxSessions: number
@@ -142,12 +156,9 @@ export class Mending {
 
   /** Everything that the store does not know. Fails where it cannot be told all. */
   async #tell(): Promise<void> {
-    const { known, store } = this.#options
+    const { known } = this.#options
     const names = await this.#readNames()
-    await each([...this.#ended], async id => {
-      await store.delete(id)
-      this.#ended.delete(id)
-    })
+    await each([...this.#ended], id => this.#bury(id))
     const lost = this.#lostParts(names)
     if (lost.size > 0) {
       const gone = known.living().filter(({ record }) => lost.has(this.#options.generations.partOf(record.id)))
@@ -161,6 +172,17 @@ export class Mending {
     if (!this.out) return
     await this.#touch()
     this.#isBack()
+  }
+
+  async #bury(id: string): Promise<void> {
+    const { store } = this.#options
+    try {
+      await (store.bury?.(id) ?? store.delete(id))
+    } catch (error) {
+      // One that cannot be read must not hold up the others.
+      if (error instanceof SessionStoreUnavailableError || !(error instanceof SessionStoreError)) throw error
+    }
+    this.#ended.delete(id)
   }
 
   async #lookAt(id: string): Promise<void> {

@@ -43,10 +43,11 @@ end
 `
 
 /**
- * KEYS: record, due, claimed, all. ARGV: now, name, idle, age, grace, field and value in turn. Gives the time, or nothing where the name is taken.
+ * KEYS: record, due, claimed, all; of a session that the store has lost then: that it has ended. ARGV: now, name, idle, age, grace, field and value in turn.
+ * Gives the time, or nothing where the name is taken, or what was lost has ended since.
  */
 export const CREATE = `${NOW}${DUE}
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+if redis.call('EXISTS', KEYS[1], KEYS[5] or KEYS[1]) > 0 then return false end
 redis.call('HSET', KEYS[1], 'c', string.format('%.0f', now), 't', string.format('%.0f', now), unpack(ARGV, 6))
 redis.call('ZREM', KEYS[3], ARGV[2])
 schedule(KEYS[1], KEYS[2], ARGV[2], now, now)
@@ -110,7 +111,11 @@ end
 return there
 `
 
-/** KEYS: record, due, claimed, all, marks. ARGV: now, name, channel, names of keys. Gives the record, or nothing. One that the caller cannot read stays: who can is to end it. */
+/**
+ * KEYS: record, due, claimed, all, marks, that it has ended. ARGV: now, name, channel, names of keys, for how many ms it is to be known that it has ended:
+ * where it is not there (it may have been lost, and be made again by who does not know), or always. Gives the record, or nothing. One that the caller cannot
+ * read stays: who can is to end it.
+ */
 export const DELETE = `${OPENS}
 local record = redis.call('HGETALL', KEYS[1])
 if not opens(KEYS[1], ARGV[4]) then return record end
@@ -119,6 +124,7 @@ redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
 redis.call('DEL', KEYS[1], KEYS[5])
 if #record > 0 then redis.call('PUBLISH', ARGV[3], '!' .. ARGV[2]) end
+if #record == 0 or ARGV[6] == '1' then redis.call('SET', KEYS[6], '', 'PX', ARGV[5]) end
 return record
 `
 

@@ -63,9 +63,8 @@ const SCRIPTS = {
   marked: new Script<0 | 1>(MARKED)
 }
 
-/** What stands before the name of a session that has ended. */
+/** Before the name of a session that has ended. */
 const ENDED = '!'
-
 /** A reaper that has died holds the others up for so long, in ms. */
 const REAPER_LOCK = 10_000
 /** So long a reaper waits for another one's pass, in ms. */
@@ -91,6 +90,7 @@ export class RedisSessionStore implements SessionStore {
   readonly #touches: Touches
   readonly #followers = new Followers()
   #stopListening: (() => void) | undefined
+  #ended: ((name: string) => void) | undefined
   #closed = false
 
   constructor(options: RedisStoreOptions) {
@@ -120,6 +120,7 @@ export class RedisSessionStore implements SessionStore {
       heard: said => {
         const ended = said.startsWith(ENDED)
         const name = ended ? said.slice(ENDED.length) : said
+        if (ended) this.#ended?.(name)
         this.#cache?.forget(name)
         this.#followers.tell(name, ended)
       },
@@ -143,7 +144,12 @@ export class RedisSessionStore implements SessionStore {
         throw new SessionExistsError(session.handle)
       throw new SessionStoreFullError(this.#maxSessions)
     }
-    const now = await this.#run(SCRIPTS.create, this.#keys.ofSession(name), [name, ...this.#times, ...fields])
+    const keys = this.#keys.ofSession(name)
+    const now = await this.#run(
+      SCRIPTS.create,
+      session.version === undefined ? keys : [...keys, this.#keys.ended(name)],
+      [name, ...this.#times, ...fields]
+    )
     if (now === null) throw new SessionExistsError(session.handle)
     return this.#kept(name, [...fields, 'c', now, 't', now])
   }
@@ -201,12 +207,28 @@ export class RedisSessionStore implements SessionStore {
     return (await this.#run(SCRIPTS.touch, [this.#keys.due(shard)], args)).map(there => there === 1)
   }
 
-  async delete(id: string): Promise<SessionRecord | undefined> {
+  delete(id: string): Promise<SessionRecord | undefined> {
+    return this.#delete(id, false)
+  }
+
+  /** As `delete`; and whoever thinks that the store has lost it does not make it again. */
+  bury(id: string): Promise<SessionRecord | undefined> {
+    return this.#delete(id, true)
+  }
+
+  /** Is told the name of each session that anybody ends. */
+  onEnded(ended: (name: string) => void): void {
+    this.#ended = ended
+    this.#listen()
+  }
+
+  async #delete(id: string, buried: boolean): Promise<SessionRecord | undefined> {
     const name = nameOf(id)
     this.#touches.forget(id)
     this.#cache?.forget(name)
-    const keys = [...this.#keys.ofSession(name), this.#keys.marks(name)]
-    const fields = await this.#run(SCRIPTS.delete, keys, [name, this.#keys.changes, this.#seal.names])
+    const keys = [...this.#keys.ofSession(name), this.#keys.marks(name), this.#keys.ended(name)]
+    const args = [name, this.#keys.changes, this.#seal.names, this.#times[0], buried ? '1' : '0']
+    const fields = await this.#run(SCRIPTS.delete, keys, args)
     return fields.length === 0 ? undefined : recordOf(name, fields, this.#seal)
   }
 
