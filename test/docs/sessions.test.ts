@@ -239,6 +239,7 @@ async function directly(t: Test, url: string): Promise<void> {
   const store = shared.store('seldom', { ...LIMITS, idleTtl: 1 })
   t.teardown(() => store.close())
   await store.create(newSession('short'))
+  await store.delete('of nobody')
   let expired = await store.expired(10)
   while (expired.length === 0) expired = await store.expired(10)
   await store.mark?.('short', 'a mark')

@@ -32,7 +32,7 @@ t.test('ended sessions stay ended', { skip: skipWithoutRedis() }, async t => {
       await one.store.create(overHttp(id))
       await other.store.get(id)
     }
-    const told = new Promise<void>(resolve => one.store.follow!('ended', resolve))
+    const told = new Promise<void>(resolve => one.store.follow!('ended', () => resolve()))
     await other.store.delete('ended')
     await told
     await redis.kill()
