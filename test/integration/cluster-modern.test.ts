@@ -154,9 +154,11 @@ t.test('an answer waits until others know what it gives, but not for long', { sk
   }
   const [waited, first] = await timed(150)
   t.ok(waited > 100, `${waited} ms`)
+  // On a machine that is busy enough it may have come without.
+  await until(async () => (await store.keys('*:held')).length === 1)
   t.equal((await ask(b, call(2, 'ask', first))).result?.structuredContent?.state, first)
   const [limited, second] = await timed(1_500)
-  t.ok(limited > 200 && limited < 1_300, `${limited} ms`)
+  t.ok(limited > 200 && limited < 1_450, `${limited} ms`)
   await until(async () => (await store.keys('*:held')).length === 2)
   t.equal((await ask(b, call(3, 'ask', second))).result?.structuredContent?.state, second)
 })

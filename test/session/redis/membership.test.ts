@@ -151,7 +151,7 @@ function members(t: Test, where: Where): void {
 
   t.test('a process that was killed is gone when its lease has run out, and not before', async t => {
     trackLeaks(t)
-    const lease = 1_000
+    const lease = 4_000
     const watcher = open(t, where)
     const [child, said] = start(t, where, lease)
     const id = String((await said.next()).holds)
