@@ -24,7 +24,7 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
   const recovery = session.recovery!
   recovery.pending ??= recover(x, session, signal => reopened(x, session, signal), {
     time: REOPEN_TIME,
-    passing: isPassing
+    passing: x.core.handOver ? mayPass : isPassing
   }).finally(() => {
     recovery.pending = undefined
   })
@@ -37,6 +37,11 @@ export function reopen(x: Exchange, session: Session): Promise<Answer | undefine
 /** No child may be started just now, or the store does not do its work; a later call may have more luck. */
 export function isPassing(error: unknown): boolean {
   return asCatflapError(error).status === 503
+}
+
+/** Where others serve the session too: this process may only have been stopped for a while. */
+export function mayPass(error: unknown): boolean {
+  return isPassing(error) || asCatflapError(error).code === 'upstream_timeout'
 }
 
 async function reopened(x: Exchange, session: Session, signal: AbortSignal): Promise<LossOutcome> {

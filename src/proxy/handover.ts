@@ -210,11 +210,11 @@ export class HandOver {
     session: Session,
     owner: string
   ): ReturnType<typeof import('./renew-session.ts').recover> {
-    const { isPassing, REOPEN_TIME } = await import('./child-loss.ts')
+    const { mayPass, REOPEN_TIME } = await import('./child-loss.ts')
     const { recover } = await import('./renew-session.ts')
     return await recover(x, session, signal => this.#reopened(x, session, owner, signal), {
       time: REOPEN_TIME,
-      passing: isPassing,
+      passing: mayPass,
       why: 'the instance that held it is gone'
     })
   }

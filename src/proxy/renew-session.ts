@@ -57,6 +57,7 @@ export async function recover(
 ): Promise<Leg | undefined> {
   const { core } = x
   const { handle } = session
+  const epoch = epochOf(session.record)
   const recovery = session.recovery
   // While all servers are away, each call tries.
   if (!recovery?.inVain) {
@@ -81,6 +82,8 @@ export async function recover(
       if (recovery) recovery.inVain = true
       throw error
     }
+    // This process may have been stopped meanwhile, and the session go on elsewhere.
+    if (core.handOver && (await hasMoved(core, session, epoch))) return session.leg
     const outcome = outcomeOf(error)
     core.meter?.reinitialized(outcome)
     const reason = error instanceof Error ? error.message : String(error)
@@ -90,6 +93,16 @@ export async function recover(
     return undefined
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** Rejects where the store cannot tell: nothing ends for that. */
+async function hasMoved(core: Core, session: Session, epoch: number): Promise<boolean> {
+  try {
+    await core.handOver?.membership.confirm()
+    return (await core.sessions.refresh(session)) && epochOf(session.record) !== epoch
+  } catch (error) {
+    throw asCatflapError(error)
   }
 }
 

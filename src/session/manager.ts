@@ -57,7 +57,7 @@ const FORGET_AFTER = 30 * 60_000
 const MARK_TRIES = 40
 const MARK_AGAIN = 250
 /** Answers of a store overtake each other by no more, in ms. */
-const OUT_OF_ORDER = 10_000
+const OUT_OF_ORDER = 3_000
 /** Sessions that are to be deleted once the store does its work again, and how often that is tried, in ms. */
 const MOST_UNDELETED = 10_000
 const DELETE_AGAIN = 1_000
