@@ -36,6 +36,7 @@ async function startInstance(t: Test, folder: string, n: number, redis: string):
     .replace(/command: .*/, `command: ${JSON.stringify(fixtureArgv('puppet-stdio.ts'))}`)
     .replace(/redis:\S+/, redis)
     .replace(/file:\/etc\/catflap\/([\w-]+)/g, `file:${folder}/$1`)
+    .replace(/^drainGrace: .*/m, 'drainGrace: 2s')
     .replace(/^drainTimeout: .*/m, 'drainTimeout: 2s')
   writeFileSync(file, own)
   const run = runCatflap(['reverse', '--config', file], { env: { ADDRESS: '127.0.0.1' } })
@@ -104,7 +105,15 @@ t.test('each request goes to the next one, and a session goes on without the one
     })
     t.match(text, /^catflap_exchanges_total\{/m, 'it had requests')
   }
+  let stops = true
+  const meanwhile = (async () => {
+    const seen = new Set<number>()
+    for (let n = 100; stops; n++) seen.add((await rawPost(url, rpc(n, 'echo'), headers)).status)
+    return [...seen]
+  })()
   await instances[0].run.close()
+  stops = false
+  t.same(await meanwhile, [200], 'nobody notices that it stops')
   const after = await Promise.all([7, 8, 9, 10].map(n => rawPost(url, rpc(n, 'echo'), headers)))
   for (const [i, answer] of after.entries()) t.match(answer.json(), { id: 7 + i }, `${answer.status}`)
   t.equal((await rawRequest(url, { method: 'DELETE', headers })).status, 200)
