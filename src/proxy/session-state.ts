@@ -78,9 +78,9 @@ export function sinceLoss(
   if (session.channel) return undefined
   const { sessions } = x.core
   const unknown = [...(batch ?? []), message].filter(m => m?.kind === 'response' && !recovery.answers(m)) as Message[]
-  const asked = unknown.map(m => sessions.wasAsked(session, idKey(m.idText!)))
+  const asked = unknown.map(m => sessions.marks.wasAsked(session, idKey(m.idText!)))
   const names = x.kind === 'listen' && !recovery.hasIds && getHeader(x.headers, EVENT_ID_HEADER) !== undefined
-  const ids = names ? sessions.hadIds(session) : undefined
+  const ids = names ? sessions.marks.hadIds(session) : undefined
   if (ids === undefined && asked.every(one => one === undefined)) return behindLoss(x, session, recovery, unknown)
   return Promise.all([ids, ...asked]).then(([hadIds, ...known]) => {
     // What others knew of it, nobody tells any more.
@@ -122,7 +122,7 @@ async function endOldStreams(x: Exchange, session: Session, recovery: Recovery):
 export function foundIds({ sessions }: Core, session: Session, recovery: Recovery): void {
   if (recovery.hasIds) return
   recovery.hasIds = true
-  if (recovery.hears) sessions.hasIds(session)
+  if (recovery.hears) sessions.marks.hasIds(session)
 }
 
 /** Notes what the new server asks, so that an answer to it is known from one to the server before. */
@@ -131,7 +131,7 @@ export function watchQuestions(x: Exchange, session: Session): void {
   if (!recovery?.hears || x.kind === 'notify' || x.kind === 'terminate') return
   onAnswer(x, bytes => {
     const key = x.leg === session.leg ? recovery.heard(bytes) : undefined
-    if (key !== undefined) x.core.sessions.asked(session, key)
+    if (key !== undefined) x.core.sessions.marks.asked(session, key)
   })
 }
 

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { CatflapError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Leg } from '../transport/upstream.ts'
 import { changed, changeRecord, type RecordChange } from './change-record.ts'
 import { elsewhere } from './elsewhere.ts'
 import { factsOf, withFacts } from './facts.ts'
+import { Marks } from './marks.ts'
 import { newSession, type SessionStart } from './new-session.ts'
 import { reap, sweep } from './reaper.ts'
 import { epochOf, ownerOf } from './recorded-leg.ts'
@@ -16,10 +16,10 @@ import {
   type SessionRecord,
   type SessionStore,
   SessionStoreFullError,
-  SessionStoreUnavailableError,
   type UpdateResult
 } from './store.ts'
 import { storeFailed } from './store-failed.ts'
+import { Undeleted } from './undeleted.ts'
 
 export interface SessionManagerOptions {
   readonly store: SessionStore
@@ -53,17 +53,13 @@ const FAREWELL_TIME = 5_000
 /** Where others tell what they have ended, that is looked for only so often: each so many passes of the reaper. */
 const SWEEP_EVERY = 10
 const FORGET_AFTER = 30 * 60_000
-/** What others have to know is told again where the store was away, so often and after so many ms. */
-const MARK_TRIES = 40
-const MARK_AGAIN = 250
 /** Answers of a store overtake each other by no more, in ms. */
 const OUT_OF_ORDER = 3_000
-/** Sessions that are to be deleted once the store does its work again, and how often that is tried, in ms. */
-const MOST_UNDELETED = 10_000
-const DELETE_AGAIN = 1_000
 
 /** Mints ids, keeps the living sessions of this process, and ends them on both sides. */
 export class SessionManager {
+  /** What processes tell each other of sessions whose server has lost them. */
+  readonly marks: Marks
   readonly #options: SessionManagerOptions
   readonly #live = new Map<string, Session>()
   readonly #ending = new Set<Promise<void>>()
@@ -74,9 +70,7 @@ export class SessionManager {
   /** The store, where other processes use it too. */
   readonly #shared: SessionStore | undefined
   readonly #unwatch: (() => void) | undefined
-  /** Have ended, and are still to be deleted: the store was away. */
-  readonly #undeleted = new Set<string>()
-  #deleting: NodeJS.Timeout | undefined
+  readonly #undeleted: Undeleted | undefined
   #closed = false
   /** While all is closed, it is not waited for a second time. */
   #storeAway = false
@@ -84,6 +78,8 @@ export class SessionManager {
   constructor(options: SessionManagerOptions) {
     this.#options = options
     this.#shared = options.store.shared === true ? options.store : undefined
+    this.#undeleted = this.#shared && new Undeleted(this.#shared)
+    this.marks = new Marks(this.#shared, options.log)
     this.#unwatch = options.membership?.onLost(owner => this.#lostAll(owner))
     this.#reaper = setInterval(() => this.reap(), options.reapEvery)
     this.#reaper.unref()
@@ -191,7 +187,7 @@ export class SessionManager {
 
   /** The session, if it lives and belongs to `principal`: another's session is not even admitted to exist. */
   find(id: string, principal: string): Awaitable<Session | undefined> {
-    if (this.#undeleted.size > 0 && this.#undeleted.has(id)) return undefined
+    if (this.#undeleted?.has(id)) return undefined
     const record = this.#options.store.get(id)
     return record instanceof Promise
       ? record.then(r => this.#found(id, r, principal))
@@ -284,49 +280,6 @@ export class SessionManager {
   /** Whether another process can go on with it once this one has let go of it. */
   outlives(session: Session): boolean {
     return session.held && !session.pipe && !session.recovery?.pending && this.#options.outlives?.(session) === true
-  }
-
-  /** The present server has asked this (`idKey`), and another process may get the answer. */
-  asked(session: Session, key: string): void {
-    this.#mark(session, markOf(session, key))
-  }
-
-  /** Events of the present server have ids: a client may name one of them to another process. */
-  hasIds(session: Session): void {
-    this.#mark(session, `ids ${epochOf(session.record)}`)
-  }
-
-  /** A store that is away for a moment is told a little later. */
-  #mark(session: Session, mark: string, tries = MARK_TRIES): void {
-    if (!session.stored || session.ended) return
-    this.#shared?.mark?.(session.id, mark).catch(error => {
-      if (tries <= 1) return this.#storeFailed(error)
-      setTimeout(() => this.#mark(session, mark, tries - 1), MARK_AGAIN).unref()
-    })
-  }
-
-  /** Whether another process knows that they have. */
-  hadIds(session: Session): Promise<boolean> | undefined {
-    return this.#marked(session, `ids ${epochOf(session.record)}`)
-  }
-
-  /** Whether it has asked so where another process heard it; undefined: there is no other. Where nobody knows, it may have. */
-  wasAsked(session: Session, key: string): Promise<boolean> | undefined {
-    const mark = markOf(session, key)
-    // Who has heard it may be about to tell.
-    return this.#marked(session, mark)?.then(async known => {
-      if (known) return true
-      await sleep(MARK_AGAIN)
-      return (await this.#marked(session, mark)) ?? false
-    })
-  }
-
-  #marked(session: Session, mark: string): Promise<boolean> | undefined {
-    if (!session.stored) return undefined
-    return this.#shared?.marked?.(session.id, mark).catch(error => {
-      this.#storeFailed(error)
-      return true
-    })
   }
 
   /** A store that fails keeps no exchange from going on, or from ending. */
@@ -450,31 +403,10 @@ export class SessionManager {
       return (await this.#options.store.delete(session.id)) !== undefined
     } catch (error) {
       this.#storeFailed(error)
-      this.#deleteLater(session.id)
+      if (this.#closed) this.#storeAway = this.#shared !== undefined
+      else this.#undeleted?.add(session.id)
       return true
     }
-  }
-
-  /** It has ended, whatever the store says until it does its work again. */
-  #deleteLater(id: string): void {
-    if (!this.#shared || this.#undeleted.size >= MOST_UNDELETED) return
-    this.#undeleted.add(id)
-    if (this.#closed) this.#storeAway = true
-    else this.#deleting ??= setInterval(() => void this.#deleteNow(), DELETE_AGAIN).unref()
-  }
-
-  async #deleteNow(): Promise<void> {
-    for (const id of this.#undeleted)
-      try {
-        await this.#options.store.delete(id)
-        this.#undeleted.delete(id)
-      } catch (error) {
-        // Nobody needs to hear of it again.
-        if (error instanceof SessionStoreUnavailableError) return
-        this.#undeleted.delete(id)
-      }
-    clearInterval(this.#deleting)
-    this.#deleting = undefined
   }
 
   /**
@@ -541,7 +473,7 @@ export class SessionManager {
   /** Ends every session that this process holds and no other can go on with. */
   async close(): Promise<void> {
     clearInterval(this.#reaper)
-    clearInterval(this.#deleting)
+    this.#undeleted?.close()
     this.#closed = true
     await this.#reaping
     this.#unwatch?.()
@@ -596,8 +528,4 @@ function isSameLeg(a: SessionRecord, b: SessionRecord): boolean {
 /** How long ago the present leg took the place of a lost one, by the clocks of those who did that and who asks; in ms. */
 function renewedAgo(record: SessionRecord): number {
   return Date.now() - (factsOf(record).renewed ?? Date.now())
-}
-
-function markOf({ record }: Session, key: string): string {
-  return `asked ${epochOf(record)} ${key.slice(0, 160)}`
 }
