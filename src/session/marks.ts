@@ -32,13 +32,16 @@ export class Marks {
 
   /** Whether another process knows that they have; undefined: there is no other. */
   hadIds(session: Session): Promise<boolean> | undefined {
-    return this.#marked(session, idsOf(session))
+    return this.#soon(session, idsOf(session))
   }
 
   /** Whether it has asked so where another process heard it; undefined: there is no other. Where nobody knows, it may have. */
   wasAsked(session: Session, key: string): Promise<boolean> | undefined {
-    const mark = questionOf(session, key)
-    // Who has heard it may be about to tell.
+    return this.#soon(session, questionOf(session, key))
+  }
+
+  /** Who knows it may be about to tell. */
+  #soon(session: Session, mark: string): Promise<boolean> | undefined {
     return this.#marked(session, mark)?.then(async known => {
       if (known) return true
       await sleep(AGAIN)
