@@ -61,8 +61,9 @@ export class Cluster {
     return new HandOver({ membership: this.shared.membership, peers: this.#peers, route, lease: this.#lease })
   }
 
-  /** Others can have what they were answered, for so many ms. */
+  /** Others can have what they were answered, for so many ms; whoever comes anew goes elsewhere. */
   async flushed(ms: number): Promise<void> {
+    this.#listener?.stopAccepting()
     await this.#listener?.flushed(ms)
   }
 
